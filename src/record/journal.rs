@@ -1,0 +1,112 @@
+//! Reading `samples.jsonl`. The writer is `sweep::journal`.
+
+use super::{CellRecord, SAMPLES_FILE};
+use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// A journal that cannot be used.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line in its midst is not a record.
+    #[error("{path}, line {line}: not a record of a cell: {why}; the lines before it are whole")]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A last line that a killed writer left unfinished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TornLine {
+    /// Which line, from 1.
+    pub line: u64,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+}
+
+/// What a journal holds.
+#[derive(Debug, Clone)]
+pub struct Journal<T = CellRecord> {
+    /// One record a cell, in the order in which they were written.
+    pub cells: Vec<T>,
+    /// The torn last line, if there is one. It is not among the cells.
+    pub torn: Option<TornLine>,
+}
+
+/// Reads every line of `DIR/samples.jsonl`.
+///
+/// A last line without an end is reported in [`Journal::torn`] and left out.
+///
+/// # Errors
+/// The file cannot be read, or a line other than the last is not a record.
+pub fn read_journal(dir: &Path) -> Result<Journal, JournalError> {
+    read_lines(dir)
+}
+
+/// As [`read_journal`], without the samples: a small fraction of the memory.
+///
+/// # Errors
+/// As [`read_journal`].
+pub fn read_summaries(dir: &Path) -> Result<Journal, JournalError> {
+    let Journal { cells, torn } = read_lines::<Summary>(dir)?;
+    Ok(Journal { cells: cells.into_iter().map(|s| s.0).collect(), torn })
+}
+
+/// A record whose samples were skipped while parsing.
+struct Summary(CellRecord);
+
+impl<'de> serde::Deserialize<'de> for Summary {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut record = CellRecord::deserialize(deserializer)?;
+        record.samples = Vec::new();
+        Ok(Summary(record))
+    }
+}
+
+fn read_lines<T: DeserializeOwned>(dir: &Path) -> Result<Journal<T>, JournalError> {
+    let path = dir.join(SAMPLES_FILE);
+    let read = |source| JournalError::Read { path: path.clone(), source };
+    let mut reader = BufReader::new(File::open(&path).map_err(read)?);
+    let mut journal = Journal { cells: Vec::new(), torn: None };
+    let mut bytes = Vec::new();
+    let (mut line, mut offset) = (0, 0);
+    loop {
+        bytes.clear();
+        let length = reader.read_until(b'\n', &mut bytes).map_err(read)? as u64;
+        if length == 0 {
+            return Ok(journal);
+        }
+        line += 1;
+        if bytes.last() != Some(&b'\n') {
+            journal.torn = Some(TornLine { line, offset });
+            return Ok(journal);
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(record) => journal.cells.push(record),
+            Err(error) => {
+                // A crash of the whole machine can leave a last line that is complete and still nonsense.
+                if reader.fill_buf().map_err(read)?.is_empty() {
+                    journal.torn = Some(TornLine { line, offset });
+                    return Ok(journal);
+                }
+                return Err(JournalError::Line { path: path.clone(), line, why: error.to_string() });
+            }
+        }
+        offset += length;
+    }
+}

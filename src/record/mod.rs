@@ -1,0 +1,19 @@
+//! The types of every file that a run writes, and how to read them back. Units are part of the names.
+//!
+//! `docs/FORMAT.md` describes the files for readers without Rust.
+
+mod cell;
+mod journal;
+mod manifest;
+
+pub use cell::{CellRecord, Check, Role, Sample, Status, Stop};
+pub use journal::{Journal, JournalError, TornLine, read_journal, read_summaries};
+pub use manifest::{
+    DeviceKind, DeviceRecord, HostRecord, Manifest, ManifestError, Outcome, Progress, SCHEMA_VERSION, read_manifest,
+    write_manifest,
+};
+
+/// Name of the manifest in a run's folder.
+pub const MANIFEST_FILE: &str = "manifest.json";
+/// Name of the journal in a run's folder.
+pub const SAMPLES_FILE: &str = "samples.jsonl";
