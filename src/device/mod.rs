@@ -85,7 +85,7 @@ pub enum DeviceError {
         why: String,
     },
     /// A call of the driver failed.
-    #[error("{call} failed with {name}{}", if *sticky { "; the context is lost and this worker ends" } else { "" })]
+    #[error("{call} failed with {name}{}", lost(*sticky))]
     Driver {
         /// The driver's function.
         call: &'static str,
@@ -94,6 +94,10 @@ pub enum DeviceError {
         /// Whether every later call in this process will fail as well.
         sticky: bool,
     },
+}
+
+fn lost(sticky: bool) -> &'static str {
+    if sticky { "; the context is lost and this worker ends" } else { "" }
 }
 
 impl DeviceError {
