@@ -1,0 +1,304 @@
+//! What alignment alone costs: throughput by alignment class, relative to the fully aligned class at equal work.
+//!
+//! A class is the largest power of two, in elements, that divides a leading dimension. Rows are the class of lda, columns
+//! the lower class of ldb and ldc, because a kernel can only use what both allow.
+
+use super::axes::{TOP_CLASS, class, class_name};
+use super::grid::{Place, Side, Square};
+use super::median;
+use crate::record::{CellRecord, Role, Status};
+use std::collections::BTreeMap;
+
+/// The lowest class that may serve as fully aligned, in elements: 16 bytes of FP16, the widest load there is.
+const LEAST_ALIGNED: u64 = 8;
+
+/// How far apart in FLOP two cells may be to count as equal work.
+const EQUAL_WORK: f64 = 0.05;
+
+/// Throughput by alignment class, in percent of the aligned one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Classes {
+    /// Class of lda.
+    pub y: Side,
+    /// Lower class of ldb and ldc.
+    pub x: Side,
+    /// Row by row, lowest class first.
+    pub squares: Vec<Square>,
+    /// How each number came about, and what was left out.
+    pub notes: Vec<String>,
+}
+
+/// The medians of the aligned sides of all comparisons, by pair, kernel and regime.
+pub(super) struct Baselines(BTreeMap<(u64, String, String), f64>);
+
+impl Baselines {
+    /// Collects them from all cells of a merged run: a baseline may have run another kernel than its variant.
+    pub fn of(cells: &[&CellRecord]) -> Baselines {
+        let mut found: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+        for cell in cells {
+            if let (Some(pair), Some(Role::Baseline), Some(tflops)) = (cell.pair, cell.role, number(cell)) {
+                // The empty name stands for any kernel.
+                for kernel in [&cell.kernel, ""] {
+                    found.entry((pair, kernel.to_owned(), cell.regime.clone())).or_default().push(tflops);
+                }
+            }
+        }
+        Baselines(found.into_iter().filter_map(|(key, values)| Some((key, median(values)?))).collect())
+    }
+
+    fn get(&self, cell: &CellRecord) -> Option<f64> {
+        let pair = cell.pair?;
+        let find = |kernel: &str| self.0.get(&(pair, kernel.to_owned(), cell.regime.clone())).copied();
+        find(&cell.kernel).or_else(|| find(""))
+    }
+}
+
+fn number(cell: &CellRecord) -> Option<f64> {
+    cell.tflops.filter(|&t| cell.status == Status::Ok && t > 0.0)
+}
+
+/// Row and column of a cell.
+fn classes_of(cell: &CellRecord) -> (u64, u64) {
+    let p = &cell.problem;
+    (class(p.lda), class(p.ldb).min(class(p.ldc)))
+}
+
+/// The alignment classes of one part, kernel and regime; `None` where fewer than two classes have a number.
+pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Classes> {
+    let shifted = |cell: &CellRecord| cell.problem.offset_a | cell.problem.offset_b | cell.problem.offset_c != 0;
+    let aligned_bases: Vec<&CellRecord> = cells.iter().copied().filter(|c| !shifted(c)).collect();
+
+    let top = aligned_bases
+        .iter()
+        .filter(|c| number(c).is_some())
+        .map(|c| classes_of(c))
+        .map(|(row, column)| row.min(column))
+        .max()
+        .filter(|&top| top >= LEAST_ALIGNED);
+    let is_aligned = |cell: &CellRecord| {
+        let (row, column) = classes_of(cell);
+        top.is_some_and(|top| row.min(column) >= top)
+    };
+    let mut same_size: BTreeMap<[u64; 3], Vec<f64>> = BTreeMap::new();
+    let mut by_work: Vec<(u64, f64)> = Vec::new();
+    for cell in &aligned_bases {
+        if let Some(tflops) = number(cell).filter(|_| is_aligned(cell)) {
+            let p = &cell.problem;
+            same_size.entry([p.m, p.n, p.k]).or_default().push(tflops);
+            by_work.push((p.flop(), tflops));
+        }
+    }
+    let same_size: BTreeMap<[u64; 3], f64> =
+        same_size.into_iter().filter_map(|(size, values)| Some((size, median(values)?))).collect();
+    by_work.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let mut equal_work_of = BTreeMap::new();
+    let mut equal_work = |flop: u64| {
+        *equal_work_of.entry(flop).or_insert_with(|| {
+            let slack = flop as f64 * EQUAL_WORK;
+            let from = by_work.partition_point(|&(f, _)| (f as f64) < flop as f64 - slack);
+            let to = by_work.partition_point(|&(f, _)| f as f64 <= flop as f64 + slack);
+            median(by_work[from..to].iter().map(|&(_, tflops)| tflops).collect())
+        })
+    };
+
+    let mut places: BTreeMap<(u64, u64), Place> = BTreeMap::new();
+    // The cells of one pair and class are one comparison: their median counts once.
+    let mut pairs: BTreeMap<(u64, (u64, u64)), (f64, Vec<f64>)> = BTreeMap::new();
+    let (mut paired, mut sized, mut worked, mut alone) = (0, 0, 0, 0);
+    for cell in &aligned_bases {
+        let place = places.entry(classes_of(cell)).or_default();
+        let Some(tflops) = number(cell) else {
+            place.add(cell.status, None);
+            continue;
+        };
+        let p = &cell.problem;
+        if let (Some(pair), Some(baseline)) = (cell.pair, baselines.get(cell)) {
+            paired += 1;
+            pairs.entry((pair, classes_of(cell))).or_insert((baseline, Vec::new())).1.push(tflops);
+        } else if let Some(baseline) = same_size.get(&[p.m, p.n, p.k]) {
+            sized += 1;
+            place.add(Status::Ok, Some(100.0 * tflops / baseline));
+        } else if let Some(baseline) = equal_work(p.flop()) {
+            worked += 1;
+            place.add(Status::Ok, Some(100.0 * tflops / baseline));
+        } else {
+            alone += 1;
+            place.add(Status::Skipped, None);
+        }
+    }
+    for ((_, class), (baseline, values)) in pairs {
+        let ratio = median(values).map(|tflops| 100.0 * tflops / baseline);
+        places.entry(class).or_default().add(Status::Ok, ratio);
+    }
+
+    let squares: BTreeMap<(u64, u64), Square> = places.into_iter().map(|(at, place)| (at, place.square())).collect();
+    if squares.values().filter(|s| matches!(s, Square::Value { .. })).count() < 2 {
+        return None;
+    }
+    let side = |label: &str, of: fn(&(u64, u64)) -> u64| {
+        let mut values: Vec<u64> = squares.keys().map(of).collect();
+        values.sort_unstable();
+        values.dedup();
+        let names = values.iter().map(|&v| class_name(v)).collect();
+        Side { label: label.to_owned(), names, firsts: values, values_a_bin: 1 }
+    };
+    let y = side("largest power of two dividing lda", |&(row, _)| row);
+    let x = side("largest power of two dividing ldb and ldc (elements)", |&(_, column)| column);
+    let at = |row: &u64, column: &u64| squares.get(&(*row, *column)).copied().unwrap_or(Square::Unplanned);
+    let squares = y.firsts.iter().flat_map(|row| x.firsts.iter().map(move |column| (row, column)));
+    let squares = squares.map(|(row, column)| at(row, column)).collect();
+
+    let top = top.map(|t| if t == TOP_CLASS { format!("≥ {t}") } else { t.to_string() });
+    let mut notes = Vec::new();
+    for (count, basis) in [
+        (paired, "its own paired baseline".to_owned()),
+        (sized, format!("the aligned class ({}) of the same m, n, k", top.clone().unwrap_or_default())),
+        (worked, format!("the aligned class ({}) within 5 % of its FLOP", top.unwrap_or_default())),
+    ] {
+        if count > 0 {
+            notes.push(format!("{count} {} relative to {basis}", if count == 1 { "cell" } else { "cells each" }));
+        }
+    }
+    if alone > 0 {
+        notes.push(format!("{alone} without an aligned cell of equal work"));
+    }
+    match cells.len() - aligned_bases.len() {
+        0 => {}
+        shifted => notes.push(format!("{shifted} with base offsets left out")),
+    }
+    Some(Classes { y, x, squares, notes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use crate::problem::Problem;
+
+    fn of(cells: &[CellRecord]) -> Option<Classes> {
+        let cells: Vec<&CellRecord> = cells.iter().collect();
+        classes(&cells, &Baselines::of(&cells))
+    }
+
+    /// Value and count at a class.
+    fn at(classes: &Classes, row: &str, column: &str) -> (f64, usize) {
+        let y = classes.y.names.iter().position(|n| n == row).unwrap();
+        let x = classes.x.names.iter().position(|n| n == column).unwrap();
+        match classes.squares[y * classes.x.len() + x] {
+            Square::Value { value, count } => (value, count),
+            other => panic!("{other:?} at {row}, {column}"),
+        }
+    }
+
+    fn strided(lda: u64, ldb: u64, tflops: f64) -> CellRecord {
+        let mut p = Problem::new(512, 1024, 1024);
+        (p.lda, p.ldb, p.ldc) = (lda, ldb, ldb);
+        fixture::cell(p, tflops)
+    }
+
+    fn paired(mut cell: CellRecord, pair: u64, role: Role) -> CellRecord {
+        (cell.pair, cell.role) = (Some(pair), Some(role));
+        cell
+    }
+
+    #[test]
+    fn a_pair_is_held_against_its_own_baseline() {
+        // Ratios 80/100 = 80 %, 90/120 = 75 % and 70/140 = 50 %: the median is 75 %, although 80/120 would be 67 %.
+        let mut cells = Vec::new();
+        for (pair, (baseline, variant)) in [(100.0, 80.0), (120.0, 90.0), (140.0, 70.0)].into_iter().enumerate() {
+            cells.push(paired(strided(1024, 1024, baseline), pair as u64, Role::Baseline));
+            cells.push(paired(strided(1025, 1024, variant), pair as u64, Role::Variant));
+        }
+        let classes = of(&cells).unwrap();
+        assert_eq!(at(&classes, "1", "≥256"), (75.0, 3));
+        assert_eq!(at(&classes, "≥256", "≥256"), (100.0, 3));
+        assert!(classes.notes[0].contains("6 cells each relative to its own paired baseline"), "{:?}", classes.notes);
+    }
+
+    #[test]
+    fn several_cells_of_one_side_count_as_one_comparison() {
+        // A B B A: baselines 100 and 110 (median 105), variants 63 and 84 (median 73.5): 70 %.
+        let cells = [
+            paired(strided(1024, 1024, 100.0), 7, Role::Baseline),
+            paired(strided(1025, 1024, 63.0), 7, Role::Variant),
+            paired(strided(1025, 1024, 84.0), 7, Role::Variant),
+            paired(strided(1024, 1024, 110.0), 7, Role::Baseline),
+        ];
+        let (value, count) = at(&of(&cells).unwrap(), "1", "≥256");
+        assert!((value - 70.0).abs() < 1e-9, "{value}");
+        assert_eq!(count, 1);
+    }
+
+    #[test]
+    fn a_baseline_that_ran_another_kernel_still_counts() {
+        let baseline = paired(strided(1024, 1024, 100.0), 1, Role::Baseline);
+        let mut other_baseline = paired(strided(1024, 1024, 200.0), 2, Role::Baseline);
+        other_baseline.kernel = "05_other".to_owned();
+        let variants =
+            [paired(strided(1025, 1024, 50.0), 1, Role::Variant), paired(strided(1026, 1024, 50.0), 2, Role::Variant)];
+        let all = [&baseline, &other_baseline];
+        let group: Vec<&CellRecord> = variants.iter().collect();
+        let classes = classes(&group, &Baselines::of(&all)).unwrap();
+        assert_eq!(at(&classes, "1", "≥256").0, 50.0);
+        assert_eq!(at(&classes, "2", "≥256").0, 25.0);
+    }
+
+    #[test]
+    fn without_pairs_the_same_size_is_the_yardstick() {
+        // The aligned cells 100 and 120 have the median 110; 55 is half of it, 88 is 80 %.
+        let cells = [
+            strided(1024, 1024, 100.0),
+            strided(1280, 1024, 120.0),
+            strided(1028, 1024, 88.0),
+            strided(1024, 1025, 55.0),
+        ];
+        let classes = of(&cells).unwrap();
+        assert!((at(&classes, "4", "≥256").0 - 80.0).abs() < 1e-9);
+        assert!((at(&classes, "≥256", "1").0 - 50.0).abs() < 1e-9);
+        assert!(classes.notes[0].starts_with("4 cells each relative to the aligned class (≥ 256) of the same m, n, k"));
+    }
+
+    #[test]
+    fn where_the_stride_follows_the_size_equal_work_is_the_yardstick() {
+        // 1024 -> 1025 is 0.3 % more FLOP than 1024 cubed: comparable. 2049 has no aligned cell within 5 %.
+        let cells = [
+            fixture::cell(Problem::new(1024, 1024, 1024), 200.0),
+            fixture::cell(Problem::new(1025, 1025, 1025), 150.0),
+            fixture::cell(Problem::new(2049, 2049, 2049), 900.0),
+        ];
+        let classes = of(&cells).unwrap();
+        assert_eq!(at(&classes, "1", "1"), (75.0, 1));
+        assert!(classes.notes.iter().any(|n| n.starts_with("1 without an aligned cell")), "{:?}", classes.notes);
+    }
+
+    #[test]
+    fn the_aligned_class_is_the_highest_present_and_at_least_8() {
+        // ld 1032 = 8 x 129 is the best there is: it is the yardstick.
+        let classes = of(&[strided(1032, 1032, 100.0), strided(1033, 1032, 60.0)]).unwrap();
+        assert_eq!(at(&classes, "1", "8").0, 60.0);
+        assert_eq!(at(&classes, "8", "8").0, 100.0);
+        assert_eq!(of(&[strided(1028, 1028, 100.0), strided(1033, 1028, 60.0)]), None, "4 is not aligned");
+        assert_eq!(of(&[strided(1024, 1024, 100.0), strided(1280, 1024, 60.0)]), None, "a single class");
+    }
+
+    #[test]
+    fn columns_take_the_lower_class_of_b_and_c() {
+        let mut cell = strided(1024, 1024, 40.0);
+        cell.problem.ldc = 1026;
+        let classes = of(&[strided(1024, 1024, 50.0), cell]).unwrap();
+        assert_eq!(at(&classes, "≥256", "2").0, 80.0);
+    }
+
+    #[test]
+    fn cells_without_a_number_and_shifted_bases_are_kept_apart() {
+        let mut failed = strided(1026, 1024, 1.0);
+        fixture::fail(&mut failed);
+        let mut shifted = strided(1024, 1024, 5.0);
+        shifted.problem.offset_a = 3;
+        let classes = of(&[strided(1024, 1024, 50.0), strided(1025, 1024, 40.0), failed, shifted]).unwrap();
+        assert_eq!(at(&classes, "≥256", "≥256"), (100.0, 1));
+        let row = classes.y.names.iter().position(|n| n == "2").unwrap();
+        assert_eq!(classes.squares[row * classes.x.len()], Square::Failed);
+        assert!(classes.notes.iter().any(|n| n == "1 with base offsets left out"), "{:?}", classes.notes);
+    }
+}

@@ -1,0 +1,388 @@
+//! Tables and pictures from records alone: `summary.csv`, heatmaps as SVG and PNG, and the same heatmaps in a terminal.
+//!
+//! A [`Run`] is one folder's manifest and cells. Runs that are shards of one plan are merged; other devices, plans and
+//! versions of the program get pictures of their own. The same records always give the same bytes.
+
+mod alignment;
+mod axes;
+mod figure;
+#[cfg(test)]
+mod fixture;
+mod grid;
+mod merge;
+#[cfg(feature = "png")]
+mod png;
+mod scale;
+mod svg;
+mod table;
+mod terminal;
+
+pub use table::SUMMARY_FILE;
+pub use terminal::terminal;
+
+use crate::record::{CellRecord, JournalError, Manifest, ManifestError, read_manifest, read_summaries};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// One folder's records.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The folder. It is only used to name the run in errors.
+    pub dir: PathBuf,
+    /// What was run, on what.
+    pub manifest: Manifest,
+    /// The cells; their samples are not needed.
+    pub cells: Vec<CellRecord>,
+}
+
+/// What [`write_all`] wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The files, in the order in which they were written.
+    pub files: Vec<PathBuf>,
+    /// Rows of the table: one a cell, over all runs.
+    pub rows: usize,
+}
+
+/// Why there is no report.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    /// A manifest that cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A journal that cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Nothing to report on.
+    #[error("no run was given, and a report needs at least 1; name the folder of a sweep")]
+    NoRuns,
+    /// Two folders hold a measurement of the same cell.
+    #[error(
+        "cell {cell} of one plan was measured in both {first} and {second}, and a merged plan has each cell once; \
+         leave one of the two folders out, or compare them with `gemmscope compare`"
+    )]
+    Duplicate {
+        /// The cell's number in the plan.
+        cell: u64,
+        /// The folder named first.
+        first: PathBuf,
+        /// The folder named later.
+        second: PathBuf,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}; an older file of that name is still whole")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A picture cannot be drawn.
+    #[error("cannot draw {name}: {why}; the journal is unharmed, and summary.csv holds the same numbers")]
+    Draw {
+        /// The picture's file name, without its extension.
+        name: String,
+        /// What failed.
+        why: String,
+    },
+}
+
+/// Reads a run's folder, leaving the samples out.
+///
+/// # Errors
+/// The manifest or the journal is missing, foreign, newer than this program or damaged. A torn last line is no error: a
+/// killed run leaves one; it is logged and left out.
+pub fn load(dir: &Path) -> Result<Run, ReportError> {
+    let manifest = read_manifest(dir)?;
+    let journal = read_summaries(dir)?;
+    if let Some(torn) = journal.torn {
+        log::warn!("{}: line {} of the journal is torn and left out", dir.display(), torn.line);
+    }
+    Ok(Run { dir: dir.to_owned(), manifest, cells: journal.cells })
+}
+
+/// Writes `summary.csv` and every picture into `out`, which is made if it is missing.
+///
+/// Each file appears whole or not at all. Files of the same names are replaced.
+///
+/// # Errors
+/// No run was given, two folders measured the same cell of one plan, or a file cannot be drawn or written.
+pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
+    if runs.is_empty() {
+        return Err(ReportError::NoRuns);
+    }
+    let merged = merge::merge(runs)?;
+    std::fs::create_dir_all(out).map_err(|source| ReportError::Write { path: out.to_owned(), source })?;
+    let mut written = Written { files: Vec::new(), rows: merged.iter().map(|m| m.cells.len()).sum() };
+    let mut put = |name: String, bytes: &[u8]| -> Result<(), ReportError> {
+        let path = out.join(name);
+        replace(&path, bytes).map_err(|source| ReportError::Write { path: path.clone(), source })?;
+        written.files.push(path);
+        Ok(())
+    };
+    put(SUMMARY_FILE.to_owned(), &table::csv(&merged))?;
+    for figure in figure::figures(&merged) {
+        let drawn = svg::draw(&figure)?;
+        put(format!("{}.svg", figure.name), drawn.as_bytes())?;
+        #[cfg(feature = "png")]
+        put(format!("{}.png", figure.name), &png::render(&figure.name, &drawn)?)?;
+    }
+    Ok(written)
+}
+
+/// Writes a file beside its final place and moves it there in one step.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    // A temporary file is private by default, and a report is made to be shared: the umask decides.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Text from a record without characters that XML forbids or that a terminal would obey.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }).collect()
+}
+
+/// The median of some numbers; the mean of the middle two where their count is even.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[half]),
+        _ => Some((values[half - 1] + values[half]) / 2.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::{fail, shapes, skip, strides};
+    use super::*;
+    use crate::problem::Problem;
+    use crate::record::{DeviceKind, Sample, write_manifest};
+
+    /// Runs that between them hold everything that makes a picture hard to draw.
+    fn gallery() -> Vec<(&'static str, Vec<Run>)> {
+        let steps = |from: u64, step: u64, count: u64| (0..count).map(|i| from + i * step).collect::<Vec<_>>();
+        let mut gaps = shapes(&steps(128, 128, 16), &steps(256, 256, 24), 4096);
+        for (i, cell) in gaps.cells.iter_mut().enumerate() {
+            match i % 37 {
+                5 | 6 | 7 => skip(cell),
+                20 => fail(cell),
+                _ => {}
+            }
+        }
+        gaps.cells.retain(|c| c.problem.m + c.problem.n < 7800);
+        let mut large = shapes(&steps(1000, 1, 300), &steps(2000, 1, 300), 4096);
+        large.cells.iter_mut().filter(|c| c.cell % 1000 < 150).for_each(skip);
+        large.cells.iter_mut().filter(|c| c.cell % 977 < 3).for_each(fail);
+        let mut line = shapes(&steps(1, 1, 64), &[4096], 4096);
+        skip(&mut line.cells[60]);
+        skip(&mut line.cells[61]);
+        fail(&mut line.cells[40]);
+        let mut cpu = shapes(&steps(60, 1, 12), &steps(60, 1, 12), 256);
+        cpu.manifest.device.kind = DeviceKind::Cpu;
+        cpu.manifest.device.name = "AMD EPYC 9654 96-Core Processor".to_owned();
+        cpu.cells.iter_mut().for_each(|c| c.tflops = c.tflops.map(|t| t / 300.0));
+        let mut long = shapes(&[64, 128], &[64, 128], 64);
+        long.manifest.device.name =
+            format!("{} <script>alert('x')</script> \u{1}", "Very Long Device Name ".repeat(12));
+        let mut script = shapes(&[64, 128], &[64, 128, 192], 64);
+        script.manifest.device.name = "<script>".to_owned();
+        for cell in &mut script.cells {
+            (cell.part, cell.kernel, cell.variant) = ("a&b".to_owned(), "\"k\"".to_owned(), "]]><v>".to_owned());
+        }
+        let mut none = shapes(&[64, 128, 192], &[64, 128, 192, 256], 64);
+        none.cells.iter_mut().for_each(skip);
+        let powers: Vec<u64> = (0..12).map(|i| 1 << i).collect();
+        let many = shapes(&steps(8, 8, 3000), &[4096], 4096);
+        let batch: Vec<u64> = steps(1, 1, 16);
+        let mut mixed = shapes(&batch, &steps(4088, 1, 17), 4096);
+        mixed
+            .cells
+            .extend(strides(&[0, 1, 2, 4, 8, 16, 32, 64, 128, 256], &[0, 1, 2, 4, 8, 16, 32, 64, 128, 256]).cells);
+        mixed.cells.iter_mut().enumerate().for_each(|(i, c)| c.cell = i as u64);
+        let square = fixture::run(
+            steps(992, 1, 65)
+                .into_iter()
+                .map(|s| Problem::new(s, s, s))
+                .map(|p| fixture::cell(p, fixture::model(&p)))
+                .collect(),
+        );
+        vec![
+            ("tiny", vec![shapes(&[256, 512], &[256, 512], 4096)]),
+            ("typical", vec![gaps]),
+            ("large", vec![large]),
+            ("line", vec![line]),
+            ("powers", vec![shapes(&powers, &[8192], 8192)]),
+            ("many", vec![many]),
+            ("single", vec![shapes(&[64], &[64], 64)]),
+            ("cpu", vec![cpu]),
+            ("long", vec![long]),
+            ("devices", vec![script, none]),
+            ("mixed", vec![mixed]),
+            ("square", vec![square]),
+        ]
+    }
+
+    /// Where a text is drawn: left, top, right, bottom. Widths are estimated as generously as the layout's.
+    fn text_box(node: roxmltree::Node<'_, '_>) -> [f64; 4] {
+        let number = |name: &str| node.attribute(name).and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0);
+        let (x, y, size) = (number("x"), number("y"), number("font-size"));
+        let text = node.text().unwrap_or("").trim();
+        let bold = if node.attribute("font-weight").is_some() { 1.14 } else { 1.0 };
+        let width = text.chars().count() as f64 * size * 0.62 * bold;
+        let left = match node.attribute("text-anchor") {
+            Some("end") => -width,
+            Some("middle") => -width / 2.0,
+            _ => 0.0,
+        };
+        let top = match node.attribute("dy") {
+            Some("0.76em") => 0.0,
+            Some("0.5ex") => -size / 2.0,
+            _ => -size,
+        };
+        if node.attribute("transform").is_some_and(|t| t.contains("270")) {
+            [x + top, y - left - width, x + top + size, y - left]
+        } else {
+            [x + left, y + top, x + left + width, y + top + size]
+        }
+    }
+
+    #[test]
+    fn every_picture_is_valid_and_no_text_leaves_it_or_touches_another() {
+        // Set this to a folder to keep the pictures and look at them.
+        let keep = std::env::var_os("GEMMSCOPE_GALLERY").map(PathBuf::from);
+        let scratch = tempfile::tempdir().unwrap();
+        for (name, runs) in gallery() {
+            let out = keep.as_deref().unwrap_or(scratch.path()).join(name);
+            let written = write_all(&out, &runs).unwrap();
+            assert_eq!(written.files[0].file_name().unwrap(), SUMMARY_FILE);
+            assert!(written.files.len() > 1, "{name} has no picture");
+            if keep.is_some() {
+                std::fs::write(out.join("terminal.txt"), terminal(&runs[0], 80, false)).unwrap();
+            }
+            for path in written.files.iter().filter(|p| p.extension().is_some_and(|e| e == "svg")) {
+                let file = path.display();
+                let text = std::fs::read_to_string(path).unwrap();
+                let svg = roxmltree::Document::parse(&text).unwrap_or_else(|e| panic!("{file}: {e}"));
+                let root = svg.root_element();
+                let size = |name: &str| root.attribute(name).unwrap().parse::<f64>().unwrap();
+                let (width, height) = (size("width"), size("height"));
+                assert!(width <= 1250.0 && height <= 1100.0, "{file}: {width} x {height}");
+                let drawn = ["svg", "rect", "line", "polyline", "polygon", "circle", "text"];
+                for node in svg.descendants().filter(|n| n.is_element()) {
+                    assert!(drawn.contains(&node.tag_name().name()), "{file}: a {:?}", node.tag_name());
+                }
+                let texts: Vec<([f64; 4], &str)> = svg
+                    .descendants()
+                    .filter(|n| n.has_tag_name("text"))
+                    .map(|n| (text_box(n), n.text().unwrap_or("").trim()))
+                    .collect();
+                for (i, (a, text)) in texts.iter().enumerate() {
+                    assert!(
+                        a[0] >= -1.0 && a[1] >= -1.0 && a[2] <= width + 1.0 && a[3] <= height + 1.0,
+                        "{file}: {text:?} at {a:?} leaves {width} x {height}"
+                    );
+                    for (b, other) in &texts[..i] {
+                        let apart = a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
+                        assert!(apart, "{file}: {text:?} at {a:?} touches {other:?} at {b:?}");
+                    }
+                }
+                #[cfg(feature = "png")]
+                {
+                    let png = std::fs::read(path.with_extension("png")).unwrap();
+                    let pixels = resvg::tiny_skia::Pixmap::decode_png(&png).unwrap();
+                    let want = (width as u32 * png::SCALE, height as u32 * png::SCALE);
+                    assert_eq!((pixels.width(), pixels.height()), want, "{file}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_from_records_are_text_and_never_markup() {
+        let mut run = shapes(&[64, 128], &[64, 128], 1024);
+        run.manifest.device.name = "<script>alert(1)</script> & \u{0}\"co\u{1b}".to_owned();
+        let out = tempfile::tempdir().unwrap();
+        let written = write_all(out.path(), &[run]).unwrap();
+        let text = std::fs::read_to_string(&written.files[1]).unwrap();
+        assert!(!text.contains("<script"));
+        let svg = roxmltree::Document::parse(&text).unwrap();
+        let shown: String = svg.descendants().filter(|n| n.has_tag_name("text")).filter_map(|n| n.text()).collect();
+        assert!(shown.contains("<script>alert(1)</script> & \u{fffd}\"co"), "{shown}");
+    }
+
+    #[test]
+    fn the_same_records_give_the_same_bytes_in_any_order() {
+        let run = strides(&[0, 1, 2, 8], &[0, 1, 2, 8]);
+        let mut shuffled = run.clone();
+        shuffled.cells.reverse();
+        let read = |run: Run| {
+            let out = tempfile::tempdir().unwrap();
+            let files = write_all(out.path(), &[run]).unwrap().files;
+            files.iter().map(|f| (f.file_name().unwrap().to_owned(), std::fs::read(f).unwrap())).collect::<Vec<_>>()
+        };
+        let first = read(run);
+        assert!(first.len() >= 3);
+        assert!(first == read(shuffled));
+    }
+
+    #[test]
+    fn files_are_replaced_and_nothing_else_is_left() {
+        let out = tempfile::tempdir().unwrap();
+        let run = shapes(&[64, 128], &[64, 128], 1024);
+        std::fs::write(out.path().join(SUMMARY_FILE), "old").unwrap();
+        let written = write_all(out.path(), std::slice::from_ref(&run)).unwrap();
+        assert_eq!(written.rows, 4);
+        assert!(std::fs::read_to_string(&written.files[0]).unwrap().starts_with("run,cell,"));
+        assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), written.files.len());
+        assert!(matches!(write_all(out.path(), &[]), Err(ReportError::NoRuns)));
+        let blocked = out.path().join(SUMMARY_FILE).join("below-a-file");
+        let error = write_all(&blocked, &[run]).unwrap_err().to_string();
+        assert!(error.contains("below-a-file"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_100_000_cells_is_loaded_without_samples_and_in_reasonable_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let sizes: Vec<u64> = (1..=320).collect();
+        let mut run = shapes(&sizes, &sizes[..313], 512);
+        assert!(run.cells.len() >= 100_000);
+        let sample = |at_ns| Sample {
+            at_ns,
+            elapsed_ns: 1000,
+            launches: 10,
+            clock_mhz: None,
+            power_mw: Some(500_000),
+            temperature_c: None,
+            throttle_bits: Some(0),
+            throttled: false,
+        };
+        write_manifest(dir.path(), &run.manifest).unwrap();
+        let mut journal = std::io::BufWriter::new(std::fs::File::create(dir.path().join("samples.jsonl")).unwrap());
+        for cell in &mut run.cells {
+            cell.samples = (0..8).map(sample).collect();
+            serde_json::to_writer(&mut journal, cell).unwrap();
+            journal.write_all(b"\n").unwrap();
+            cell.samples = Vec::new();
+        }
+        journal.write_all(b"{\"cell\": 7, \"pa").unwrap();
+        drop(journal);
+
+        let clock = std::time::Instant::now();
+        let loaded = load(dir.path()).unwrap();
+        assert_eq!(loaded.cells.len(), run.cells.len(), "the torn line is left out");
+        assert!(loaded.cells.iter().all(|c| c.samples.capacity() == 0));
+        let written = write_all(dir.path(), &[loaded]).unwrap();
+        assert_eq!(written.rows, run.cells.len());
+        // An unoptimised build takes about ten seconds; anything quadratic would take hours.
+        assert!(clock.elapsed().as_secs() < 120, "{:?}", clock.elapsed());
+    }
+}
