@@ -28,8 +28,8 @@ public:
 
     __device__ __forceinline__ StagedOutput(unsigned char* shared, const GemmParams& p, unsigned row0, unsigned col0)
         : shared_(shared),
-          base_(reinterpret_cast<unsigned long long>(p.c + (row0 * p.ldc + col0))),
-          row_bytes_(p.ldc * 2),
+          first_(p.c + (row0 * p.ldc + col0)),
+          ld_(p.ldc),
           rows_(min(p.m - row0, kRows)),
           cols_(static_cast<int>(min(p.n - col0, kCols))) {}
 
@@ -73,7 +73,7 @@ private:
         unsigned index;
         unsigned residue;  // halves between the first granule's start and the segment's
         int first;
-        unsigned long long address;
+        __half* at;        // its address; only columns inside the segment may be touched
     };
 
     // A misaligned segment straddles one granule more than it has chunks.
@@ -81,17 +81,21 @@ private:
     static constexpr unsigned kGranules = Tile::kChunks + (kAligned ? 0 : 1);
 
     __device__ __forceinline__ bool rows_are_aligned() const {
-        return ((static_cast<unsigned>(base_) | static_cast<unsigned>(row_bytes_)) & 15) == 0;
+        return ((low_bits(first_) | static_cast<unsigned>(ld_ * 2)) & 15) == 0;
+    }
+
+    __device__ __forceinline__ static unsigned low_bits(const __half* pointer) {
+        return static_cast<unsigned>(reinterpret_cast<unsigned long long>(pointer));
     }
 
     template <bool kAligned>
     __device__ __forceinline__ Granule granule(unsigned piece) const {
         const unsigned row = piece / kGranules<kAligned>;
         const unsigned index = piece % kGranules<kAligned>;
-        const unsigned long long start = base_ + row * row_bytes_;
-        const unsigned residue = kAligned ? 0 : static_cast<unsigned>(start >> 1) & 7;
+        __half* const start = first_ + row * ld_;
+        const unsigned residue = kAligned ? 0 : low_bits(start) / 2 % 8;
         const int first = static_cast<int>(index * 8) - static_cast<int>(residue);
-        return {row, index, residue, first, start + first * 2ll};
+        return {row, index, residue, first, start + first};
     }
 
     template <bool kAligned>
@@ -101,7 +105,7 @@ private:
             const Granule g = granule<kAligned>(piece);
             const bool exists = g.row < rows_;
             if (exists && g.first >= 0 && g.first + 8 <= cols_) {
-                const uint4 old = *reinterpret_cast<const uint4*>(g.address);
+                const uint4 old = *reinterpret_cast<const uint4*>(g.at);
                 if (kAligned || g.residue == 0) {
                     chunk(g.row, g.index) = old;
                 } else {
@@ -117,8 +121,7 @@ private:
 #pragma unroll 1
                 for (int col = max(g.first, 0); col < end; ++col) {
                     const bool inside = exists && col < cols_;
-                    const auto* from = reinterpret_cast<const __half*>(g.address) + (col - g.first);
-                    element(g.row, col) = inside ? *from : __ushort_as_half(0);
+                    element(g.row, col) = inside ? g.at[col - g.first] : __ushort_as_half(0);
                 }
             }
         }
@@ -134,20 +137,20 @@ private:
                 if (!kAligned && g.residue != 0) {
                     out = realign(chunk(g.row, g.index - 1), out, 8 - g.residue);
                 }
-                *reinterpret_cast<uint4*>(g.address) = out;
+                *reinterpret_cast<uint4*>(g.at) = out;
             } else {
                 const int end = min(g.first + 8, cols_);
 #pragma unroll 1
                 for (int col = max(g.first, 0); col < end; ++col) {
-                    reinterpret_cast<__half*>(g.address)[col - g.first] = element(g.row, col);
+                    g.at[col - g.first] = element(g.row, col);
                 }
             }
         }
     }
 
     unsigned char* shared_;
-    unsigned long long base_;
-    long long row_bytes_;
+    __half* first_;
+    long long ld_;
     unsigned rows_;
     int cols_;
 };

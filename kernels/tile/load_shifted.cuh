@@ -29,25 +29,25 @@ public:
           col_(Cover::col(thread)),
           first_offset_(Cover::first_offset(thread)),
           row_step_bytes_(ld * (Cover::kRowStep * 2)),
-          begin_(reinterpret_cast<unsigned long long>(begin)),
-          end_(reinterpret_cast<unsigned long long>(end)) {
-        const auto address = reinterpret_cast<unsigned long long>(origin + row_ * ld + col_);
-        shift_ = static_cast<unsigned>(address >> 1) & 7;
-        granule_ = address & ~15ull;
+          begin_(reinterpret_cast<const char*>(begin)),
+          end_(reinterpret_cast<const char*>(end)) {
+        const __half* first = origin + row_ * ld + col_;
+        shift_ = static_cast<unsigned>(reinterpret_cast<unsigned long long>(first)) / 2 % 8;
+        granule_ = reinterpret_cast<const char*>(first - shift_);
     }
 
     __device__ __forceinline__ void advance(long long bytes) { granule_ += bytes; }
 
     // Issues the loads of a tile that lies wholly inside the matrix and away from its two ends.
     __device__ __forceinline__ void fetch_full() {
-        for_each_pass([this](unsigned pass, unsigned, unsigned, unsigned long long granule) {
-            low_[pass] = ld_global_nc_16(pointer(granule));
-            high_[pass] = ld_global_nc_16_if(pointer(granule + 16), shift_ != 0);
+        for_each_pass([this](unsigned pass, unsigned, unsigned, const char* granule) {
+            low_[pass] = ld_global_nc_16(granule);
+            high_[pass] = ld_global_nc_16_if(granule + 16, shift_ != 0);
         });
     }
 
     __device__ __forceinline__ void store_full(unsigned char* shared) const {
-        for_each_pass([&](unsigned pass, unsigned i, unsigned j, unsigned long long) {
+        for_each_pass([&](unsigned pass, unsigned i, unsigned j, const char*) {
             *chunk(shared, i, j) = realign(low_[pass], high_[pass], shift_);
         });
     }
@@ -55,15 +55,15 @@ public:
     // Issues the loads of a tile of which only the first `rows` rows and `cols` columns exist. Granules that hold no
     // wanted element, or stick out of the matrix's span, read as zeros.
     __device__ __forceinline__ void fetch_guarded(unsigned rows, unsigned cols) {
-        for_each_pass([&](unsigned pass, unsigned i, unsigned j, unsigned long long granule) {
+        for_each_pass([&](unsigned pass, unsigned i, unsigned j, const char* granule) {
             const unsigned wanted = wanted_halves(i, j, rows, cols);
-            low_[pass] = ld_global_nc_16_if(pointer(granule), wanted != 0 && in_span(granule));
-            high_[pass] = ld_global_nc_16_if(pointer(granule + 16), shift_ + wanted > 8 && in_span(granule + 16));
+            low_[pass] = ld_global_nc_16_if(granule, wanted != 0 && in_span(granule));
+            high_[pass] = ld_global_nc_16_if(granule + 16, shift_ + wanted > 8 && in_span(granule + 16));
         });
     }
 
     __device__ __forceinline__ void store_guarded(unsigned char* shared, unsigned rows, unsigned cols) const {
-        for_each_pass([&](unsigned pass, unsigned i, unsigned j, unsigned long long) {
+        for_each_pass([&](unsigned pass, unsigned i, unsigned j, const char*) {
             const uint4 shifted = realign(low_[pass], high_[pass], shift_);
             *chunk(shared, i, j) = keep_first(shifted, wanted_halves(i, j, rows, cols));
         });
@@ -77,11 +77,11 @@ public:
 #pragma unroll 1
             for (unsigned j = 0; j < Cover::kColPasses; ++j) {
                 const unsigned wanted = wanted_halves(i, j, rows, cols);
-                const unsigned long long granule = granule_ + i * row_step_bytes_ + j * Cover::kSpan;
+                const char* granule = granule_ + i * row_step_bytes_ + j * Cover::kSpan;
                 const bool low_sticks_out = wanted != 0 && !in_span(granule);
                 const bool high_sticks_out = shift_ + wanted > 8 && !in_span(granule + 16);
                 if (low_sticks_out || high_sticks_out) {
-                    const __half* from = static_cast<const __half*>(pointer(granule)) + shift_;
+                    const __half* from = reinterpret_cast<const __half*>(granule) + shift_;
                     __half* to = reinterpret_cast<__half*>(chunk(shared, i, j));
 #pragma unroll 1
                     for (unsigned h = 0; h < wanted; ++h) {
@@ -95,7 +95,7 @@ public:
 private:
     template <class Body>
     __device__ __forceinline__ void for_each_pass(Body body) const {
-        unsigned long long row_granule = granule_;
+        const char* row_granule = granule_;
 #pragma unroll
         for (unsigned i = 0; i < Cover::kRowPasses; ++i) {
 #pragma unroll
@@ -110,7 +110,7 @@ private:
         return row_ + i * Cover::kRowStep < rows ? count_below(cols, col_ + j * Cover::kColStep, 8) : 0;
     }
 
-    __device__ __forceinline__ bool in_span(unsigned long long granule) const {
+    __device__ __forceinline__ bool in_span(const char* granule) const {
         return granule >= begin_ && granule + 16 <= end_;
     }
 
@@ -118,18 +118,14 @@ private:
         return reinterpret_cast<uint4*>(shared + Cover::offset(first_offset_, i, j));
     }
 
-    __device__ __forceinline__ static const void* pointer(unsigned long long address) {
-        return reinterpret_cast<const void*>(address);
-    }
-
     unsigned row_;
     unsigned col_;
     unsigned first_offset_;
     unsigned shift_;
     long long row_step_bytes_;
-    unsigned long long granule_;
-    unsigned long long begin_;
-    unsigned long long end_;
+    const char* granule_;
+    const char* begin_;
+    const char* end_;
     uint4 low_[kPasses];
     uint4 high_[kPasses];
 };
