@@ -76,25 +76,29 @@ public:
         }
     }
 
-    // acc += A[:, k16] * B[k16, :] for the 16 columns of A that start at 16 * kStep in the stage at `shared`.
+    // Fragments of the 16 columns of A and rows of B that start at 16 * kStep in the stage at `shared`.
     template <unsigned kStep>
-    __device__ __forceinline__ void multiply(unsigned shared) {
-        unsigned a[kBlocksM][4];
-        unsigned b[kBlocksN / 2][4];
+    __device__ __forceinline__ void load(unsigned shared) {
         // Steps inside a swizzle period flip bits of the offset; rows and whole periods add to it.
 #pragma unroll
         for (unsigned i = 0; i < kBlocksM; ++i) {
-            ldmatrix_x4(a[i], shared + (a_offset_ ^ kStep * 32) + i * 16 * C::TileA::kPitch);
+            ldmatrix_x4(a_[kStep][i], shared + (a_offset_ ^ kStep * 32) + i * 16 * C::TileA::kPitch);
         }
 #pragma unroll
         for (unsigned j = 0; j < kBlocksN / 2; ++j) {
-            ldmatrix_x4_trans(b[j], shared + (b_offset_ ^ j * 32) + kStep * 16 * C::TileB::kPitch);
+            ldmatrix_x4_trans(b_[kStep][j], shared + (b_offset_ ^ j * 32) + kStep * 16 * C::TileB::kPitch);
         }
+    }
+
+    // acc += A * B for the fragments loaded last for kStep.
+    template <unsigned kStep>
+    __device__ __forceinline__ void multiply() {
 #pragma unroll
         for (unsigned i = 0; i < kBlocksM; ++i) {
 #pragma unroll
             for (unsigned j = 0; j < kBlocksN; ++j) {
-                mma_m16n8k16(acc_[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+                const unsigned* b = b_[kStep][j / 2] + j % 2 * 2;
+                mma_m16n8k16(acc_[i][j], a_[kStep][i], b[0], b[1]);
             }
         }
     }
@@ -125,6 +129,8 @@ public:
 
 private:
     float acc_[kBlocksM][kBlocksN][4];
+    unsigned a_[2][kBlocksM][4];
+    unsigned b_[2][kBlocksN / 2][4];
     unsigned lane_;
     unsigned row_;
     unsigned col_;
@@ -185,28 +191,36 @@ __device__ __forceinline__ void multiply_async(WarpTile<C>& warp_tile, const Gem
 
     // Fill the pipeline. Empty groups keep the count of groups in step with the count of k steps.
 #pragma unroll 1
-    for (unsigned stage = 0; stage < C::kStages - 1; ++stage) {
+    for (unsigned stage = 0; stage < C::kStages; ++stage) {
         if (k_left != 0) {
             load(shared + stage * C::kStageBytes);
         }
         cp_async_commit();
     }
+    cp_async_wait<C::kStages - 1>();
+    __syncthreads();
 
-    unsigned reading = 0;
-    unsigned writing = (C::kStages - 1) * C::kStageBytes;
+    // Fragments are loaded half a k step ahead of their use, so that the barrier and the latency of ldmatrix hide behind
+    // multiplications. The last step has nothing to load ahead: it reads its own stage again, since a branch would cost
+    // more than the load.
+    unsigned stage = 0;
+    if (in.k_steps != 0) {
+        warp_tile.template load<0>(shared);
+    }
 #pragma unroll 1
     for (unsigned step = 0; step < in.k_steps; ++step) {
-        // This k step has arrived, for all threads; and all have left the stage that is written next.
+        warp_tile.template load<1>(shared + stage);
+        warp_tile.template multiply<0>();
+        // The next k step has arrived, for all threads; and all have read this stage to its end: refill it.
         cp_async_wait<C::kStages - 2>();
         __syncthreads();
         if (k_left != 0) {
-            load(shared + writing);
+            load(shared + stage);
         }
         cp_async_commit();
-        warp_tile.template multiply<0>(shared + reading);
-        warp_tile.template multiply<1>(shared + reading);
-        reading = next_stage<C>(reading);
-        writing = next_stage<C>(writing);
+        stage = step + 1 < in.k_steps ? next_stage<C>(stage) : stage;
+        warp_tile.template load<0>(shared + stage);
+        warp_tile.template multiply<1>();
     }
     cp_async_wait<0>();
 }
@@ -285,6 +299,8 @@ __device__ __forceinline__ void multiply_shifted(WarpTile<C>& warp_tile, const G
         store_b(stage * C::kStageBytes);
     }
 
+
+    // No fragments are loaded ahead here: the staged operands need those registers.
     unsigned reading = 0;
     unsigned writing = (C::kStages - 1) * C::kStageBytes;
 #pragma unroll 1
@@ -295,12 +311,14 @@ __device__ __forceinline__ void multiply_shifted(WarpTile<C>& warp_tile, const G
         if (more) {
             fetch_a();
         }
-        warp_tile.template multiply<0>(shared + reading);
+        warp_tile.template load<0>(shared + reading);
+        warp_tile.template multiply<0>();
         if (more) {
             store_a(writing);
             fetch_b();
         }
-        warp_tile.template multiply<1>(shared + reading);
+        warp_tile.template load<1>(shared + reading);
+        warp_tile.template multiply<1>();
         if (more) {
             store_b(writing);
         }
@@ -363,15 +381,15 @@ extern "C" __global__ void __launch_bounds__(128) gemm_mma_128x128x32_a2(const _
     gemm_mma<Medium, 2>(p);
 }
 
-extern "C" __global__ void __launch_bounds__(128) gemm_mma_64x64x32_a16(const __grid_constant__ GemmParams p) {
+extern "C" __global__ void __launch_bounds__(128, 4) gemm_mma_64x64x32_a16(const __grid_constant__ GemmParams p) {
     gemm_mma<Small, 16>(p);
 }
-extern "C" __global__ void __launch_bounds__(128) gemm_mma_64x64x32_a8(const __grid_constant__ GemmParams p) {
+extern "C" __global__ void __launch_bounds__(128, 4) gemm_mma_64x64x32_a8(const __grid_constant__ GemmParams p) {
     gemm_mma<Small, 8>(p);
 }
-extern "C" __global__ void __launch_bounds__(128) gemm_mma_64x64x32_a4(const __grid_constant__ GemmParams p) {
+extern "C" __global__ void __launch_bounds__(128, 4) gemm_mma_64x64x32_a4(const __grid_constant__ GemmParams p) {
     gemm_mma<Small, 4>(p);
 }
-extern "C" __global__ void __launch_bounds__(128) gemm_mma_64x64x32_a2(const __grid_constant__ GemmParams p) {
+extern "C" __global__ void __launch_bounds__(128, 4) gemm_mma_64x64x32_a2(const __grid_constant__ GemmParams p) {
     gemm_mma<Small, 2>(p);
 }

@@ -37,7 +37,7 @@ public:
     // Only the first `rows` rows and `cols` columns of the tile exist; everything else becomes zero without being read.
     __device__ __forceinline__ void copy_guarded(unsigned shared, unsigned rows, unsigned cols) const {
         const char* row_source = source_;
-#pragma unroll
+#pragma unroll 4
         for (unsigned i = 0; i < Cover::kRowPasses; ++i) {
             const bool row_exists = row_ + i * Cover::kRowStep < rows;
 #pragma unroll
