@@ -42,10 +42,22 @@ extern "C" __global__ void __launch_bounds__(256) fill_from_table(const __grid_c
         const unsigned words[4] = {random.x, random.y, random.z, random.w};
         __half* to = p.dst + row * p.ld + group * 8ll;
         const unsigned left = p.cols - group * 8;
+        __half values[8];
 #pragma unroll
         for (unsigned e = 0; e < 8; ++e) {
-            if (e < left) {
-                to[e] = p.table[words[e / 2] >> (e % 2 * 16) & 0xffff];
+            values[e] = p.table[words[e / 2] >> (e % 2 * 16) & 0xffff];
+        }
+        if (left >= 8 && reinterpret_cast<unsigned long long>(to) % 16 == 0) {
+            const auto pack = [&values](unsigned e) {
+                return __half_as_ushort(values[e]) | static_cast<unsigned>(__half_as_ushort(values[e + 1])) << 16;
+            };
+            *reinterpret_cast<uint4*>(to) = {pack(0), pack(2), pack(4), pack(6)};
+        } else {
+#pragma unroll
+            for (unsigned e = 0; e < 8; ++e) {
+                if (e < left) {
+                    to[e] = values[e];
+                }
             }
         }
     }
