@@ -1,0 +1,156 @@
+// The way out: C = alpha * acc + beta * C through an FP16 tile staged in shared memory, stored by whole rows.
+//
+// Accumulators sit in registers in an order that suits the multiplier, not memory. Staging the finished FP16 tile lets
+// consecutive threads write consecutive 16-byte granules of a row, whatever C's alignment is: where a row starts inside a
+// granule, the granules are shifted together from two staged chunks, and only the halves in the first and last granule
+// of the row segment are stored singly. Nothing outside the segment is read or written.
+#pragma once
+
+#include "params.cuh"
+#include "tile/realign.cuh"
+#include "tile/swizzle.cuh"
+
+// FP32 all the way: the product is not rounded to FP16 before beta * C is added.
+__device__ __forceinline__ __half blend(float acc, float alpha, float beta, __half old) {
+    return __float2half_rn(__fmaf_rn(beta, __half2float(old), alpha * acc));
+}
+
+__device__ __forceinline__ __half scale(float acc, float alpha) {
+    return __float2half_rn(alpha * acc);
+}
+
+template <unsigned kRows, unsigned kCols, unsigned kThreads>
+class StagedOutput {
+    using Tile = SwizzledTile<kRows, kCols>;
+
+public:
+    static constexpr unsigned kBytes = Tile::kBytes;
+
+    __device__ __forceinline__ StagedOutput(unsigned char* shared, const GemmParams& p, unsigned row0, unsigned col0)
+        : shared_(shared),
+          first_(p.c + (row0 * p.ldc + col0)),
+          ld_(p.ldc),
+          rows_(min(p.m - row0, kRows)),
+          cols_(static_cast<int>(min(p.n - col0, kCols))) {}
+
+    // Two neighbouring elements; `col` is even.
+    __device__ __forceinline__ __half2& pair(unsigned row, unsigned col) const {
+        return *reinterpret_cast<__half2*>(shared_ + Tile::element_offset(row, col));
+    }
+
+    // Eight neighbouring elements.
+    __device__ __forceinline__ uint4& chunk(unsigned row, unsigned index) const {
+        return *reinterpret_cast<uint4*>(shared_ + Tile::offset(row, index));
+    }
+
+    __device__ __forceinline__ __half& element(unsigned row, unsigned col) const {
+        return *reinterpret_cast<__half*>(shared_ + Tile::element_offset(row, col));
+    }
+
+    // Reads the tile's part of C into the stage, zeros where C ends. Callers put a barrier on both sides.
+    __device__ __forceinline__ void load(unsigned thread) const {
+        if (rows_are_aligned()) {
+            load_granules<true>(thread);
+        } else {
+            load_granules<false>(thread);
+        }
+    }
+
+    // Writes the staged tile to C. Callers put a barrier in front.
+    __device__ __forceinline__ void store(unsigned thread) const {
+        if (rows_are_aligned()) {
+            store_granules<true>(thread);
+        } else {
+            store_granules<false>(thread);
+        }
+    }
+
+private:
+    // One aligned 16-byte granule of a row segment: it covers columns first .. first+7 of the tile, of which some may lie
+    // before the segment (first < 0, only where rows are not aligned) or after it.
+    struct Granule {
+        unsigned row;
+        unsigned index;
+        unsigned residue;  // halves between the first granule's start and the segment's
+        int first;
+        __half* at;        // its address; only columns inside the segment may be touched
+    };
+
+    // A misaligned segment straddles one granule more than it has chunks.
+    template <bool kAligned>
+    static constexpr unsigned kGranules = Tile::kChunks + (kAligned ? 0 : 1);
+
+    __device__ __forceinline__ bool rows_are_aligned() const {
+        return ((low_bits(first_) | static_cast<unsigned>(ld_ * 2)) & 15) == 0;
+    }
+
+    __device__ __forceinline__ static unsigned low_bits(const __half* pointer) {
+        return static_cast<unsigned>(reinterpret_cast<unsigned long long>(pointer));
+    }
+
+    template <bool kAligned>
+    __device__ __forceinline__ Granule granule(unsigned piece) const {
+        const unsigned row = piece / kGranules<kAligned>;
+        const unsigned index = piece % kGranules<kAligned>;
+        __half* const start = first_ + row * ld_;
+        const unsigned residue = kAligned ? 0 : low_bits(start) / 2 % 8;
+        const int first = static_cast<int>(index * 8) - static_cast<int>(residue);
+        return {row, index, residue, first, start + first};
+    }
+
+    template <bool kAligned>
+    __device__ __forceinline__ void load_granules(unsigned thread) const {
+#pragma unroll 1
+        for (unsigned piece = thread; piece < kRows * kGranules<kAligned>; piece += kThreads) {
+            const Granule g = granule<kAligned>(piece);
+            const bool exists = g.row < rows_;
+            if (exists && g.first >= 0 && g.first + 8 <= cols_) {
+                const uint4 old = *reinterpret_cast<const uint4*>(g.at);
+                if (kAligned || g.residue == 0) {
+                    chunk(g.row, g.index) = old;
+                } else {
+                    const unsigned words[4] = {old.x, old.y, old.z, old.w};
+#pragma unroll
+                    for (int h = 0; h < 8; ++h) {
+                        const auto bits = static_cast<unsigned short>(words[h / 2] >> (h % 2 * 16));
+                        element(g.row, g.first + h) = __ushort_as_half(bits);
+                    }
+                }
+            } else {
+                const int end = min(g.first + 8, static_cast<int>(kCols));
+#pragma unroll 1
+                for (int col = max(g.first, 0); col < end; ++col) {
+                    const bool inside = exists && col < cols_;
+                    element(g.row, col) = inside ? g.at[col - g.first] : __ushort_as_half(0);
+                }
+            }
+        }
+    }
+
+    template <bool kAligned>
+    __device__ __forceinline__ void store_granules(unsigned thread) const {
+#pragma unroll 1
+        for (unsigned piece = thread; piece < rows_ * kGranules<kAligned>; piece += kThreads) {
+            const Granule g = granule<kAligned>(piece);
+            if (g.first >= 0 && g.first + 8 <= cols_) {
+                uint4 out = chunk(g.row, g.index);
+                if (!kAligned && g.residue != 0) {
+                    out = realign(chunk(g.row, g.index - 1), out, 8 - g.residue);
+                }
+                *reinterpret_cast<uint4*>(g.at) = out;
+            } else {
+                const int end = min(g.first + 8, cols_);
+#pragma unroll 1
+                for (int col = max(g.first, 0); col < end; ++col) {
+                    g.at[col - g.first] = element(g.row, col);
+                }
+            }
+        }
+    }
+
+    unsigned char* shared_;
+    __half* first_;
+    long long ld_;
+    unsigned rows_;
+    int cols_;
+};

@@ -1,0 +1,56 @@
+// XOR-swizzled shared-memory tiles of 16-bit elements.
+#pragma once
+
+// kRows x kCols halves, rows packed without padding; the 16-byte chunks of a row are permuted by the row's number so that
+// the eight rows which one ldmatrix phase (or one column of accumulators) touches fall into eight different bank groups.
+template <unsigned kRows_, unsigned kCols_>
+struct SwizzledTile {
+    static constexpr unsigned kRows = kRows_;
+    static constexpr unsigned kCols = kCols_;
+    static constexpr unsigned kPitch = kCols * 2;
+    static constexpr unsigned kChunks = kCols / 8;
+    static constexpr unsigned kBytes = kRows * kPitch;
+    static_assert(kChunks == 4 || kChunks % 8 == 0, "rows are 64 bytes or a multiple of the 128 bytes of all banks");
+
+    // 64-byte rows: two rows fill the banks, so the permutation moves on every second row only.
+    __device__ __forceinline__ static unsigned swizzle(unsigned row) {
+        return kChunks == 4 ? (row >> 1) & 3 : row & 7;
+    }
+
+    __device__ __forceinline__ static unsigned offset(unsigned row, unsigned chunk) {
+        return row * kPitch + ((chunk ^ swizzle(row)) << 4);
+    }
+
+    __device__ __forceinline__ static unsigned element_offset(unsigned row, unsigned col) {
+        return offset(row, col / 8) + (col % 8) * 2;
+    }
+};
+
+// How kThreads threads cover such a tile with pieces of kPiece bytes: neighbouring threads take neighbouring pieces of a
+// span of up to 128 bytes, further passes step down the rows and then across the spans. Since the steps are multiples of
+// the swizzle's period, or flip whole bits of it, a thread needs one swizzled offset and compile-time distances from it.
+template <class Tile, unsigned kThreads, unsigned kPiece>
+struct TileCover {
+    static constexpr unsigned kSpan = Tile::kPitch < 128 ? Tile::kPitch : 128;
+    static constexpr unsigned kLanes = kSpan / kPiece;
+    static constexpr unsigned kRowStep = kThreads / kLanes;
+    static constexpr unsigned kRowPasses = Tile::kRows / kRowStep;
+    static constexpr unsigned kColPasses = Tile::kPitch / kSpan;
+    static constexpr unsigned kColStep = kSpan / 2;
+    static_assert(kThreads % kLanes == 0 && Tile::kRows % kRowStep == 0, "the passes cover the tile exactly");
+    static_assert((kRowStep & (kRowStep - 1)) == 0, "flipping swizzle bits needs a power of two");
+    static_assert(kSpan == 128 || kRowStep % 8 == 0, "64-byte rows: each pass starts at the same swizzle");
+
+    // Row and column (in elements) of a thread's first piece.
+    __device__ __forceinline__ static unsigned row(unsigned thread) { return thread / kLanes; }
+    __device__ __forceinline__ static unsigned col(unsigned thread) { return thread % kLanes * (kPiece / 2); }
+
+    __device__ __forceinline__ static unsigned first_offset(unsigned thread) {
+        return Tile::element_offset(row(thread), col(thread));
+    }
+
+    // From a thread's first offset to its piece in row pass i, column pass j.
+    __device__ __forceinline__ static unsigned offset(unsigned first, unsigned i, unsigned j) {
+        return (first ^ ((i * kRowStep & 7) << 4)) + i * kRowStep * Tile::kPitch + j * kSpan;
+    }
+};
