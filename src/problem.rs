@@ -135,7 +135,9 @@ pub enum ProblemError {
         cols: u64,
     },
     /// An operand whose size in bytes does not fit in 63 bits.
-    #[error("{operand} of {rows} rows with a leading dimension of {ld} takes more than 2^63 bytes; reduce the size or the leading dimension")]
+    #[error(
+        "{operand} of {rows} rows with a leading dimension of {ld} takes more than 2^63 bytes; reduce the size or the leading dimension"
+    )]
     Bytes {
         /// The operand's letter.
         operand: &'static str,
@@ -236,12 +238,7 @@ impl Problem {
         for (name, operand) in [("a", Operand::A), ("b", Operand::B), ("c", Operand::C)] {
             let p = self.placement(operand);
             if p.ld < p.cols.max(1) {
-                return Err(ProblemError::LeadingDimension {
-                    name,
-                    operand: operand.name(),
-                    ld: p.ld,
-                    cols: p.cols,
-                });
+                return Err(ProblemError::LeadingDimension { name, operand: operand.name(), ld: p.ld, cols: p.cols });
             }
             let bytes = u128::from(p.rows) * u128::from(p.ld) + u128::from(p.offset);
             if bytes * u128::from(self.dtype.bytes()) >= 1 << 63 {

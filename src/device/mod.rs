@@ -69,7 +69,9 @@ pub enum DeviceError {
     #[error(transparent)]
     Absent(#[from] GpuAbsent),
     /// The problem does not fit.
-    #[error("the problem needs {needed_bytes} bytes and {free_bytes} are free; reduce the sizes, or use the hot regime, which keeps one copy")]
+    #[error(
+        "the problem needs {needed_bytes} bytes and {free_bytes} are free; reduce the sizes, or use the hot regime, which keeps one copy"
+    )]
     OutOfMemory {
         /// Bytes that the operands take.
         needed_bytes: u64,

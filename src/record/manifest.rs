@@ -176,7 +176,9 @@ pub enum ManifestError {
         why: String,
     },
     /// A later program wrote it.
-    #[error("{path} has schema version {found}, and this program reads up to {SCHEMA_VERSION}; use gemmscope {version} or later")]
+    #[error(
+        "{path} has schema version {found}, and this program reads up to {SCHEMA_VERSION}; use gemmscope {version} or later"
+    )]
     Newer {
         /// Which file.
         path: PathBuf,

@@ -6,7 +6,7 @@ mod cell;
 mod journal;
 mod manifest;
 
-pub use cell::{CellRecord, Check, Role, Sample, Status, Stop};
+pub use cell::{CellRecord, Check, NOT_REACHED, Role, Sample, Status, Stop};
 pub use journal::{Journal, JournalError, TornLine, read_journal, read_summaries};
 pub use manifest::{
     DeviceKind, DeviceRecord, HostRecord, Manifest, ManifestError, Outcome, Progress, SCHEMA_VERSION, read_manifest,

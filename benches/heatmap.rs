@@ -1,0 +1,60 @@
+//! Runs the `alignment` preset with short cells and writes its heatmaps below `results/local/`.
+
+use gemmscope::cli::default_out;
+use gemmscope::device::{DeviceChoice, probe};
+use gemmscope::record::DeviceKind;
+use gemmscope::report;
+use gemmscope::sweep::{Conditions, Event, Isolation, Options, Preset, run, serve};
+use std::error::Error;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // On a GPU this program is also its own worker.
+    if std::env::args().nth(1).as_deref() == Some("worker") {
+        return Ok(serve()?);
+    }
+    // Cargo passes --bench when it benches; without it this is a test that the bench works at all.
+    let testing = !std::env::args().any(|a| a == "--bench");
+    let probe = probe();
+    let (choice, device) = match probe.cuda.ok().and_then(|devices| devices.into_iter().next()) {
+        Some(device) => (DeviceChoice::Cuda(0), device),
+        None => (DeviceChoice::Cpu, probe.cpu),
+    };
+    let isolation = match device.kind() {
+        DeviceKind::Cpu => Isolation::None,
+        DeviceKind::Cuda => Isolation::Process { program: std::env::current_exe()?, watchdog: Duration::from_secs(60) },
+    };
+    let scratch = tempfile::tempdir()?;
+    let out = if testing { scratch.path().join("run") } else { default_out(&device) };
+    let options = Options {
+        spec: Preset::Alignment.spec(device.kind()),
+        choice,
+        // The cells of `quick` are short, so that all of this preset takes minutes.
+        conditions: Conditions { seed: 1, distribution: Default::default(), stopping: Preset::Quick.stopping() },
+        out: out.clone(),
+        resume: false,
+        shard: (1, 1),
+        budget: testing.then_some(Duration::from_secs(1)),
+        isolation,
+        command: vec!["cargo".to_owned(), "bench".to_owned(), "--bench".to_owned(), "heatmap".to_owned()],
+        device,
+    };
+    let (mut done, mut cells) = (0, 0);
+    let manifest = run(&options, &AtomicBool::new(false), &mut |event| match event {
+        Event::Begin { cells: all, .. } => cells = all,
+        Event::Unit(_) => {}
+        Event::Done(records) => {
+            done += records.len() as u64;
+            if done % 100 < records.len() as u64 {
+                eprintln!("{done} of {cells} cells");
+            }
+        }
+    })?;
+    let loaded = report::load(&out)?;
+    let written = report::write_all(&out, std::slice::from_ref(&loaded))?;
+    print!("{}", report::terminal(&loaded, 100, false));
+    println!("{}: {} of {} cells measured", manifest.device.name, manifest.progress.ok, manifest.progress.planned);
+    written.files.iter().for_each(|file| println!("wrote {}", file.display()));
+    Ok(())
+}

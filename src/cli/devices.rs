@@ -1,0 +1,82 @@
+//! `gemmscope devices`: what is here, and what would be needed for the rest.
+
+use super::{Ending, bytes, table};
+use crate::catalog;
+use crate::device::{self, DeviceInfo, Probe};
+use crate::record::DeviceKind;
+use anyhow::Result;
+use serde_json::json;
+
+/// Show the devices that can be measured, and why others cannot
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  gemmscope devices --json")]
+pub struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<Ending> {
+    let probe = device::probe();
+    if args.json {
+        print_json(&probe)
+    } else {
+        print_text(&probe)
+    }
+    Ok(Ending::Done)
+}
+
+fn print_json(probe: &Probe) {
+    let cuda = match &probe.cuda {
+        Ok(devices) => json!({ "devices": devices.iter().map(|d| &d.record).collect::<Vec<_>>() }),
+        Err(absent) => json!({ "absent": { "kind": absent.kind(), "message": absent.to_string() } }),
+    };
+    let telemetry = match &probe.telemetry {
+        Ok(version) => json!({ "version": version }),
+        Err(why) => json!({ "absent": why }),
+    };
+    let value = json!({
+        "cuda": cuda,
+        "cpu": probe.cpu.record,
+        "telemetry": telemetry,
+        "kernels": { "source": catalog::kernel_source(), "files": catalog::images().len() },
+    });
+    println!("{value:#}");
+}
+
+fn print_text(probe: &Probe) {
+    let mut rows = table(&["device", "name", "units", "peak FLOP/cycle", "last-level cache", "memory", "driver"]);
+    if let Ok(devices) = &probe.cuda {
+        for (i, device) in devices.iter().enumerate() {
+            rows.add_row(row(&format!("cuda:{i}"), device));
+        }
+    }
+    rows.add_row(row("cpu", &probe.cpu));
+    println!("{rows}\n");
+    if let Err(absent) = &probe.cuda {
+        println!("CUDA       {absent}");
+    }
+    match &probe.telemetry {
+        Ok(version) => println!("telemetry  {version}"),
+        Err(why) => println!("telemetry  {why}"),
+    }
+    println!("kernels    {} files, {}", catalog::images().len(), catalog::kernel_source());
+    println!("clock      cpu: {}", probe.cpu.record.clock_source);
+}
+
+fn row(id: &str, device: &DeviceInfo) -> Vec<String> {
+    let r = &device.record;
+    let units = match device.kind() {
+        DeviceKind::Cuda => format!("{} SM, CC {}", r.units, r.compute_capability.as_deref().unwrap_or("?")),
+        DeviceKind::Cpu => format!("{} threads", r.units),
+    };
+    vec![
+        id.to_owned(),
+        r.name.clone(),
+        units,
+        format!("{:.0}", r.peak_flop_per_cycle),
+        bytes(r.l2_bytes),
+        bytes(r.memory_bytes),
+        r.driver.clone(),
+    ]
+}

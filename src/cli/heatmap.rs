@@ -1,0 +1,41 @@
+//! `gemmscope heatmap DIR..`: draws the pictures and the table of finished runs, merging the shards of one plan.
+
+use super::Ending;
+use crate::report;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+/// Draw heatmaps from the records of one run, or of several shards together
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  gemmscope heatmap results/shard-* --out results/merged")]
+pub struct Args {
+    /// Folders of runs
+    #[arg(required = true)]
+    dirs: Vec<PathBuf>,
+    /// Where to write the pictures and summary.csv [default: the folder, where there is only one]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<Ending> {
+    let out = match (&args.out, &args.dirs[..]) {
+        (Some(out), _) => out,
+        (None, [only]) => only,
+        _ => anyhow::bail!("{} folders are given; say with --out where the merged pictures go", args.dirs.len()),
+    };
+    let runs = args.dirs.iter().map(|dir| report::load(dir)).collect::<Result<Vec<_>, _>>()?;
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let written = report::write_all(out, &runs)?;
+    if args.json {
+        println!("{:#}", serde_json::json!({ "files": written.files }));
+    } else {
+        for run in &runs {
+            print!("{}", super::sweep::miniature(run));
+        }
+        written.files.iter().for_each(|file| println!("{}", file.display()));
+    }
+    Ok(Ending::Done)
+}

@@ -1,0 +1,426 @@
+//! `gemmscope sweep`: measures a plan and draws it.
+
+use super::{Ending, duration};
+use crate::data::Distribution;
+use crate::device::{self, DeviceChoice, DeviceInfo, Probe};
+use crate::dispatch::choose;
+use crate::measure::{Regime, Stopping};
+use crate::record::{CellRecord, DeviceKind, Manifest, Outcome, Status};
+use crate::report;
+use crate::sweep::{
+    Axis, AxisError, Cell, Conditions, Event, Isolation, Options, Part, Plan, Preset, Spec, resumable, run as run_sweep,
+};
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Measure a plan of problems and draw heatmaps of it
+///
+/// Without options this is `--preset quick` on the first GPU, or on the CPU where there is none. Sizes make a plan of their own,
+/// or replace those of a preset. An axis is 4096, 1000..1064, 64..1024+64, 64..8192*2, 4096~16, or several joined by commas;
+/// for a leading dimension, +1 is one element more than a row has, and `n`, `k` or `ldb` ties it to another axis.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  gemmscope sweep
+  gemmscope sweep --m 4096 --n m --k 4064..4128 --kernel 04_mma
+  gemmscope sweep --m 1024 --n 1024 --k 1024 --lda +0..8 --offset-a 0..7 --paired --list")]
+pub struct Args {
+    /// A plan by name [default: quick, where no size is given]
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Rows of A and C: the batch
+    #[arg(short, long, value_name = "AXIS")]
+    m: Option<String>,
+    /// Columns of B and C
+    #[arg(short, long, value_name = "AXIS")]
+    n: Option<String>,
+    /// Columns of A, rows of B
+    #[arg(short, long, value_name = "AXIS")]
+    k: Option<String>,
+    /// Leading dimension of A, in elements
+    #[arg(long, value_name = "AXIS")]
+    lda: Option<String>,
+    /// Leading dimension of B
+    #[arg(long, value_name = "AXIS")]
+    ldb: Option<String>,
+    /// Leading dimension of C
+    #[arg(long, value_name = "AXIS")]
+    ldc: Option<String>,
+    /// Elements from an aligned address to A
+    #[arg(long, value_name = "AXIS")]
+    offset_a: Option<String>,
+    /// Elements from an aligned address to B
+    #[arg(long, value_name = "AXIS")]
+    offset_b: Option<String>,
+    /// Elements from an aligned address to C
+    #[arg(long, value_name = "AXIS")]
+    offset_c: Option<String>,
+    /// Kernels: auto, all, NAME or NAME/VARIANT, several joined by commas
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    kernel: Vec<String>,
+    /// hot, cold or both [default: cold on a GPU, hot on a CPU]
+    #[arg(long, value_parser = regimes)]
+    regime: Option<Regimes>,
+    /// Factor of A·B
+    #[arg(long, allow_negative_numbers = true)]
+    alpha: Option<f32>,
+    /// Factor of C as it was; 0 does not read it
+    #[arg(long, allow_negative_numbers = true)]
+    beta: Option<f32>,
+    /// Measure each cell in turn with an aligned baseline of the same sizes, A B B A
+    #[arg(long)]
+    paired: bool,
+    /// Device: auto, cuda:N or cpu
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Seed of the order and of the data
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Data: uniform (-1 to 1), normal, integers (-2 to 2) or zeros
+    #[arg(long)]
+    distribution: Option<Distribution>,
+    /// Begin no further cell after this time, such as 2m
+    #[arg(long, value_parser = duration)]
+    budget: Option<Duration>,
+    /// Longest sampling of a cell, such as 500ms
+    #[arg(long, value_parser = duration)]
+    cell_time: Option<Duration>,
+    /// Stop sampling when the median's 95 % interval is narrower than this share of it
+    #[arg(long, value_name = "SHARE")]
+    precision: Option<f64>,
+    /// Folder for records and pictures [default: results/local/<UTC time>-<device>]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Go on with the run in --out, with its own plan, seed and device
+    #[arg(long, requires = "out", conflicts_with_all = [
+        "preset", "m", "n", "k", "lda", "ldb", "ldc", "offset_a", "offset_b", "offset_c", "kernel", "regime", "alpha", "beta",
+        "paired", "seed", "distribution", "shard", "list", "cell_time", "precision",
+    ])]
+    resume: bool,
+    /// Measure every COUNT-th cell, as INDEX/COUNT, such as 2/8
+    #[arg(long, value_parser = shard, value_name = "INDEX/COUNT")]
+    shard: Option<(u64, u64)>,
+    /// Print the plan in its order and stop
+    #[arg(long)]
+    list: bool,
+    /// End a worker that has not answered for this long
+    #[arg(long, value_parser = duration, default_value = "60s")]
+    watchdog: Duration,
+    /// Measure in a process of its own on a CPU too
+    #[arg(long)]
+    isolate: bool,
+    /// Print JSON: the plan with --list, else the manifest and the files written
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Regimes(Vec<Regime>);
+
+fn regimes(text: &str) -> Result<Regimes, String> {
+    if text == "both" {
+        return Ok(Regimes(vec![Regime::Hot, Regime::Cold]));
+    }
+    text.parse().map(|r| Regimes(vec![r]))
+}
+
+fn shard(text: &str) -> Result<(u64, u64), String> {
+    text.split_once('/')
+        .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)))
+        .filter(|&(index, count): &(u64, u64)| 1 <= index && index <= count)
+        .ok_or_else(|| format!("{text:?} is not a shard: write INDEX/COUNT with 1 <= INDEX <= COUNT, such as 2/8"))
+}
+
+pub fn run(args: Args) -> Result<Ending> {
+    let probe = device::probe();
+    let (options, seed) = if args.resume { resumed(&args, &probe)? } else { fresh(&args, &probe)? };
+    if args.list {
+        let plan = Plan::new(&options.spec, options.device.kind(), seed)?.shard(options.shard.0, options.shard.1)?;
+        list(&plan, &options.device, args.json)?;
+        return Ok(Ending::Done);
+    }
+    let stop = super::interrupt::flag();
+    let bar = progress_bar();
+    let manifest = run_sweep(&options, &stop, &mut |event| show(&bar, &event))?;
+    bar.finish_and_clear();
+    finish(&args, &options.out, &manifest)
+}
+
+/// The device that was asked for, as it was probed.
+fn find(choice: DeviceChoice, probe: &Probe) -> Result<(DeviceChoice, DeviceInfo)> {
+    match (choice, &probe.cuda) {
+        (DeviceChoice::Cpu, _) => Ok((DeviceChoice::Cpu, probe.cpu.clone())),
+        (DeviceChoice::Auto, Err(_)) => Ok((DeviceChoice::Cpu, probe.cpu.clone())),
+        (DeviceChoice::Auto, Ok(devices)) => match devices.first() {
+            Some(first) => Ok((DeviceChoice::Cuda(0), first.clone())),
+            None => Ok((DeviceChoice::Cpu, probe.cpu.clone())),
+        },
+        (DeviceChoice::Cuda(_), Err(absent)) => bail!("{absent}"),
+        (DeviceChoice::Cuda(n), Ok(devices)) => match devices.get(n as usize) {
+            Some(device) => Ok((choice, device.clone())),
+            None => bail!("there is no device cuda:{n}: this machine has {} CUDA devices", devices.len()),
+        },
+    }
+}
+
+fn fresh(args: &Args, probe: &Probe) -> Result<(Options, u64)> {
+    let (choice, device) = find(args.device, probe)?;
+    let spec = spec(args, device.kind())?;
+    let preset = args.preset.or(spec.preset.is_some().then_some(Preset::Quick));
+    let mut stopping = preset.map_or_else(Stopping::default, Preset::stopping);
+    if let Some(time) = args.cell_time {
+        stopping.cell_ns = time.as_nanos() as u64;
+    }
+    if let Some(width) = args.precision {
+        anyhow::ensure!(width > 0.0 && width < 1.0, "--precision {width}: a share is between 0 and 1, such as 0.005");
+        stopping.relative_width = width;
+    }
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let out = args.out.clone().unwrap_or_else(|| default_out(&device));
+    let conditions = Conditions { seed, distribution: args.distribution.unwrap_or_default(), stopping };
+    Ok((options(args, choice, device, spec, conditions, out, args.shard.unwrap_or((1, 1))), seed))
+}
+
+fn resumed(args: &Args, probe: &Probe) -> Result<(Options, u64)> {
+    let out = args.out.clone().expect("--resume requires --out");
+    let manifest = resumable(&out)?;
+    let foreign = || format!("the manifest in {} is damaged", out.display());
+    let spec: Spec = serde_json::from_value(manifest.plan.clone()).with_context(foreign)?;
+    let stopping: Stopping = serde_json::from_value(manifest.stopping.clone()).with_context(foreign)?;
+    let choice = match (args.device, manifest.device.kind) {
+        (DeviceChoice::Auto, DeviceKind::Cpu) => DeviceChoice::Cpu,
+        (DeviceChoice::Auto, DeviceKind::Cuda) => {
+            let same = |d: &&DeviceInfo| d.record.uuid == manifest.device.uuid && d.record.name == manifest.device.name;
+            let devices = probe.cuda.as_deref().map_err(|absent| {
+                anyhow::anyhow!("the run in {} was made on {}, and {absent}", out.display(), manifest.device.name)
+            })?;
+            let ordinal = devices.iter().position(|d| same(&d)).unwrap_or(0);
+            DeviceChoice::Cuda(ordinal as u32)
+        }
+        (asked, _) => asked,
+    };
+    let (choice, device) = find(choice, probe)?;
+    let distribution = manifest.distribution.parse().map_err(anyhow::Error::msg).with_context(foreign)?;
+    let conditions = Conditions { seed: manifest.seed, distribution, stopping };
+    let shard = (manifest.shard[0], manifest.shard[1]);
+    Ok((options(args, choice, device, spec, conditions, out, shard), manifest.seed))
+}
+
+fn options(
+    args: &Args,
+    choice: DeviceChoice,
+    device: DeviceInfo,
+    spec: Spec,
+    conditions: Conditions,
+    out: PathBuf,
+    shard: (u64, u64),
+) -> Options {
+    let isolation = match std::env::current_exe() {
+        Ok(program) if device.kind() == DeviceKind::Cuda || args.isolate => {
+            Isolation::Process { program, watchdog: args.watchdog }
+        }
+        _ => Isolation::None,
+    };
+    let command = std::iter::once("gemmscope".to_owned()).chain(std::env::args().skip(1)).collect();
+    let (resume, budget) = (args.resume, args.budget);
+    Options { spec, choice, device, conditions, out, resume, shard, budget, isolation, command }
+}
+
+/// The preset with what the flags replace, or a plan of one part from the flags.
+fn spec(args: &Args, kind: DeviceKind) -> Result<Spec> {
+    let sizes = [&args.m, &args.n, &args.k];
+    let preset = match args.preset {
+        None if sizes.iter().all(|s| s.is_none()) => Some(Preset::Quick),
+        preset => preset,
+    };
+    let mut spec = match preset {
+        Some(preset) => preset.spec(kind),
+        None => {
+            let regimes = vec![if kind == DeviceKind::Cuda { Regime::Cold } else { Regime::Hot }];
+            for (size, name) in sizes.iter().zip(["m", "n", "k"]) {
+                anyhow::ensure!(size.is_some(), "--{name} is missing: a plan needs --m, --n and --k, or a --preset");
+            }
+            Spec { preset: None, parts: vec![Part { regimes, ..Part::new("sweep") }] }
+        }
+    };
+    for part in &mut spec.parts {
+        let axes: [(&str, &Option<String>, &mut Axis); 9] = [
+            ("m", &args.m, &mut part.m),
+            ("n", &args.n, &mut part.n),
+            ("k", &args.k, &mut part.k),
+            ("lda", &args.lda, &mut part.lda),
+            ("ldb", &args.ldb, &mut part.ldb),
+            ("ldc", &args.ldc, &mut part.ldc),
+            ("offset-a", &args.offset_a, &mut part.offset_a),
+            ("offset-b", &args.offset_b, &mut part.offset_b),
+            ("offset-c", &args.offset_c, &mut part.offset_c),
+        ];
+        for (name, text, axis) in axes {
+            if let Some(text) = text {
+                *axis = text.parse().map_err(|e: AxisError| anyhow::anyhow!("--{name}: {e}"))?;
+            }
+        }
+        if !args.kernel.is_empty() {
+            part.kernels.clone_from(&args.kernel);
+        }
+        if let Some(regimes) = &args.regime {
+            part.regimes.clone_from(&regimes.0);
+        }
+        part.alpha = args.alpha.unwrap_or(part.alpha);
+        part.beta = args.beta.unwrap_or(part.beta);
+        part.paired |= args.paired;
+    }
+    Ok(spec)
+}
+
+/// `results/local/<UTC time>-<device>`, in characters that every file system takes.
+pub fn default_out(device: &DeviceInfo) -> PathBuf {
+    let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let mut slug = String::new();
+    for c in device.record.name.to_ascii_lowercase().chars() {
+        match c {
+            'a'..='z' | '0'..='9' => slug.push(c),
+            _ if !slug.ends_with('-') && !slug.is_empty() => slug.push('-'),
+            _ => {}
+        }
+    }
+    slug.truncate(40);
+    Path::new("results/local").join(format!("{time}-{}", slug.trim_end_matches('-')))
+}
+
+fn list(plan: &Plan, device: &DeviceInfo, as_json: bool) -> Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    if !as_json {
+        writeln!(out, "# {} cells in {} units on {}, in their order", plan.cells(), plan.units(), device.record.name)?;
+        writeln!(out, "# cell\tpart\tpair\tm\tn\tk\tlda\tldb\tldc\toffsets\tregime\tkernel")?;
+    }
+    for position in 0..plan.units() {
+        for cell in plan.unit(position) {
+            let kernel = resolved(&cell, device);
+            if as_json {
+                let mut value = serde_json::to_value(&cell)?;
+                value["runs"] = kernel.into();
+                serde_json::to_writer(&mut out, &value)?;
+                writeln!(out)?;
+                continue;
+            }
+            let p = &cell.problem;
+            let pair = cell.pair.map_or_else(|| "-".to_owned(), |pair| pair.to_string());
+            let offsets = format!("{},{},{}", p.offset_a, p.offset_b, p.offset_c);
+            let (sizes, lds) = (format!("{}\t{}\t{}", p.m, p.n, p.k), format!("{}\t{}\t{}", p.lda, p.ldb, p.ldc));
+            let (number, part, regime) = (cell.cell, &cell.part, cell.regime.name());
+            writeln!(out, "{number}\t{part}\t{pair}\t{sizes}\t{lds}\t{offsets}\t{regime}\t{kernel}")?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// What dispatch would run, or why nothing.
+fn resolved(cell: &Cell, device: &DeviceInfo) -> String {
+    if let Err(why) = cell.problem.validate() {
+        return format!("none: {why}");
+    }
+    let selectors = crate::dispatch::select(&cell.kernel, device.kind()).unwrap_or_default();
+    match selectors.first().map(|selector| choose(&cell.problem, selector, device)) {
+        Some(Ok(choice)) => format!("{}/{}", choice.kernel.name, choice.variant.name),
+        Some(Err(why)) => format!("none: {why}"),
+        None => "none".to_owned(),
+    }
+}
+
+fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("[{elapsed_precise}] {bar:36} {pos}/{len} cells, {eta} left  {msg}")
+        .expect("the template is constant");
+    ProgressBar::new(0).with_style(style.progress_chars("=> "))
+}
+
+fn show(bar: &ProgressBar, event: &Event<'_>) {
+    match event {
+        Event::Begin { cells, resumed } => {
+            bar.set_length(*cells);
+            bar.set_position(resumed.done.len() as u64);
+            bar.reset_eta();
+            let again = resumed.torn + resumed.halves + resumed.not_reached;
+            if !resumed.done.is_empty() || again > 0 {
+                eprintln!(
+                    "resuming: {} cells are done; {} lines were torn, {} cells had lost their pair, {} had not been reached",
+                    resumed.done.len(),
+                    resumed.torn,
+                    resumed.halves,
+                    resumed.not_reached
+                );
+            }
+        }
+        Event::Unit(cells) => {
+            if let Some(cell) = cells.last() {
+                let p = &cell.problem;
+                bar.set_message(format!("m {} n {} k {} lda {} ldb {}", p.m, p.n, p.k, p.lda, p.ldb));
+            }
+        }
+        Event::Done(records) => bar.inc(records.len() as u64),
+    }
+}
+
+fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
+    let loaded = report::load(out)?;
+    let written = report::write_all(out, std::slice::from_ref(&loaded))?;
+    let progress = &manifest.progress;
+    let wrong = |c: &CellRecord| {
+        c.status == Status::Failed && c.reason.as_deref().is_some_and(|r| r.starts_with("wrong result"))
+    };
+    let finding = loaded.cells.iter().any(wrong);
+    let resume = format!("gemmscope sweep --resume --out {}", out.display());
+    if args.json {
+        println!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }));
+    } else {
+        print!("{}", miniature(&loaded));
+        println!(
+            "{} cells: {} ok, {} skipped, {} failed; {:.1} s, {:.0} % of it inside kernels",
+            progress.planned,
+            progress.ok,
+            progress.skipped,
+            progress.failed,
+            progress.wall_ns as f64 * 1e-9,
+            100.0 * progress.kernel_time_share
+        );
+        for (reason, count) in reasons(&loaded.cells) {
+            println!("  {count} x {reason}");
+        }
+        println!("device: {}", manifest.device.name);
+        written.files.iter().for_each(|file| println!("wrote {}", file.display()));
+    }
+    match progress.outcome {
+        Outcome::Interrupted => {
+            eprintln!("interrupted after {} of {} cells; go on with: {resume}", progress.ok, progress.planned);
+            return Ok(Ending::Interrupted);
+        }
+        Outcome::Budget => eprintln!("the budget was spent before all cells were reached; go on with: {resume}"),
+        _ => {}
+    }
+    Ok(if finding { Ending::Finding } else { Ending::Done })
+}
+
+/// Reasons of skipped and failed cells, the most frequent first, numbers left as they are in the first of each kind.
+fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
+    let mut kinds: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for reason in cells.iter().filter_map(|c| c.reason.as_ref()) {
+        let kind: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+        kinds.entry(kind).or_insert_with(|| (reason.clone(), 0)).1 += 1;
+    }
+    let mut list: Vec<_> = kinds.into_values().collect();
+    list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    list.truncate(8);
+    list
+}
+
+/// The pictures of a run in the terminal's width.
+pub fn miniature(run: &report::Run) -> String {
+    let stdout = std::io::stdout();
+    let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100);
+    let ansi = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    report::terminal(run, width, ansi)
+}

@@ -1,0 +1,150 @@
+//! `gemmscope verify`: every kernel over the shapes at which kernels break.
+
+use super::{Ending, table};
+use crate::data::Distribution;
+use crate::device::{self, DeviceChoice, Job};
+use crate::dispatch;
+use crate::verify::{Case, HostReference, Wrong, cases, check, error_bound, judge, rows_to_check};
+use anyhow::Result;
+use clap::ValueEnum;
+use indicatif::ProgressBar;
+use serde_json::json;
+
+/// Check every kernel on the device against an FP64 reference
+///
+/// Each variant multiplies problems of size 1, around its tile, odd, prime and empty, with paddings and base offsets up to its
+/// alignment contract, alpha and beta. Padding is full of NaN and must stay as it is. Wrong results end with exit code 1.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  gemmscope verify --set full --kernel 04_mma")]
+pub struct Args {
+    /// Device: auto, cuda:N or cpu
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Kernels: all, NAME or NAME/VARIANT
+    #[arg(long, default_value = "all", value_delimiter = ',')]
+    kernel: Vec<String>,
+    /// How many cases a variant
+    #[arg(long, value_enum, default_value = "small")]
+    set: Set,
+    /// Seed of the cases and of the data
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Set {
+    /// 24 cases
+    Small,
+    /// 240 cases
+    Full,
+}
+
+/// The most wrong results of a variant that are printed.
+const SHOWN: usize = 3;
+
+pub fn run(args: &Args) -> Result<Ending> {
+    let device = device::open(args.device)?;
+    let info = device.info().clone();
+    let mut variants = Vec::new();
+    for name in &args.kernel {
+        for selector in dispatch::select(name, info.kind())? {
+            for kernel in dispatch::kernels(info.kind()) {
+                for variant in &kernel.variants {
+                    let wanted = match &selector {
+                        dispatch::Selector::Auto => true,
+                        dispatch::Selector::Kernel(name) => kernel.name == *name,
+                        dispatch::Selector::Variant(k, v) => kernel.name == *k && variant.name == *v,
+                    };
+                    if wanted && kernel.min_cc <= info.cc && !variants.contains(&(kernel, variant)) {
+                        variants.push((kernel, variant));
+                    }
+                }
+            }
+        }
+    }
+    anyhow::ensure!(!variants.is_empty(), "no kernel of {} runs on {}", args.kernel.join(","), info.record.name);
+    let count = match args.set {
+        Set::Small => 24,
+        Set::Full => 240,
+    };
+    let tables = [Distribution::Integers, Distribution::Normal].map(|d| (d, d.table()));
+    let progress = ProgressBar::new((variants.len() * count) as u64);
+    let mut rows = table(&["kernel", "variant", "cases", "wrong", "worst error / bound"]);
+    let (mut wrong, mut report) = (Vec::new(), Vec::new());
+    for (kernel, variant) in variants {
+        let (mut failures, mut worst) = (0, 0.0f64);
+        for case in cases(variant, count, args.seed) {
+            progress.inc(1);
+            let table = tables.iter().find(|(d, _)| *d == case.distribution).map_or(&tables[0].1, |(_, t)| t);
+            let job = Job { problem: &case.problem, kernel, variant, table, seed: args.seed, rotate_bytes: 0 };
+            match one(device.as_ref(), &job, &case) {
+                Ok(ratio) => worst = worst.max(ratio),
+                Err(why) => {
+                    failures += 1;
+                    if failures <= SHOWN {
+                        wrong.push(format!("{}/{}: {}\n  {why}", kernel.name, variant.name, describe(&case)));
+                    }
+                    if let Wrong::Device(error) = &why
+                        && error.is_fatal()
+                    {
+                        anyhow::bail!("{}", wrong.join("\n"));
+                    }
+                }
+            }
+        }
+        report.push(json!({
+            "kernel": kernel.name, "variant": variant.name, "cases": count, "wrong": failures, "worst": worst,
+        }));
+        let (failures, worst) = (failures.to_string(), format!("{worst:.3}"));
+        rows.add_row(vec![kernel.name.clone(), variant.name.clone(), count.to_string(), failures, worst]);
+    }
+    progress.finish_and_clear();
+    if args.json {
+        println!("{:#}", json!({ "device": info.record.name, "variants": report, "wrong": wrong }));
+    } else {
+        println!("{}\n{rows}", info.record.name);
+        wrong.iter().for_each(|line| println!("{line}"));
+    }
+    Ok(if wrong.is_empty() { Ending::Done } else { Ending::Finding })
+}
+
+/// Runs one case once and returns the worst error as a share of its bound.
+fn one(device: &dyn device::Device, job: &Job<'_>, case: &Case) -> Result<f64, Wrong> {
+    let mut prepared = device.prepare(job)?;
+    prepared.time(1)?;
+    let rows = rows_to_check(&case.problem, u64::MAX, job.seed);
+    let mut reference = HostReference::default();
+    let found = check(prepared.as_mut(), 0, &case.problem, &job.kernel.unit, &rows, job.seed, &mut reference)?;
+    if found.reference.starts_with("device") {
+        // These problems are small: let the host have its own opinion of them, and of the device's check.
+        let bound = error_bound(&case.problem, &job.kernel.unit);
+        let mut outcome = Ok(Default::default());
+        prepared.with_host_view(0, &mut |view| {
+            outcome = reference.check(&view, &case.problem, &rows.rows, &bound, job.seed);
+        })?;
+        judge(&outcome?, &case.problem)?;
+    }
+    Ok(found.worst)
+}
+
+fn describe(case: &Case) -> String {
+    let p = &case.problem;
+    format!(
+        "m {} n {} k {} lda {} ldb {} ldc {} offsets {} {} {} alpha {} beta {} {}",
+        p.m,
+        p.n,
+        p.k,
+        p.lda,
+        p.ldb,
+        p.ldc,
+        p.offset_a,
+        p.offset_b,
+        p.offset_c,
+        p.alpha,
+        p.beta,
+        case.distribution.name()
+    )
+}

@@ -1,0 +1,438 @@
+//! The CPU as a device: FP16 rows widened to FP32, a library's SGEMM, and the result narrowed to FP16.
+//!
+//! Widening and narrowing are inside the timed region: they are part of what an FP16 GEMM costs here. The FP32 copies keep the
+//! leading dimensions and the offsets of the FP16 matrices, so that what strides do to caches and pages shows.
+
+use super::{
+    CheckCounts, Device, DeviceError, DeviceInfo, ErrorBound, GUARD, HostMatrix, HostView, Job, POISON, Prepared,
+    Reading, Timing,
+};
+use crate::data;
+use crate::problem::{BASE_ALIGN_BYTES, Operand, Placement, Problem};
+use crate::record::{DeviceKind, DeviceRecord};
+use half::f16;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
+use std::sync::LazyLock;
+use std::time::Instant;
+
+/// What the CPU is, found once.
+pub fn info() -> DeviceInfo {
+    static INFO: LazyLock<DeviceInfo> = LazyLock::new(|| {
+        let threads = gemm_threads();
+        DeviceInfo {
+            record: DeviceRecord {
+                kind: DeviceKind::Cpu,
+                name: format!("CPU: {}", crate::host::cpu_name()),
+                uuid: None,
+                pci_bus_id: None,
+                compute_capability: None,
+                units: threads,
+                peak_flop_per_cycle: f64::from(threads) * flop_per_cycle_of_a_core(),
+                l2_bytes: crate::host::last_level_cache_bytes(),
+                memory_bytes: crate::host::memory_bytes(),
+                max_clock_mhz: None,
+                power_cap_mw: None,
+                driver: "none".to_owned(),
+                telemetry: "none for a CPU".to_owned(),
+                clock_source: if clock::mhz().is_some() {
+                    "a chain of dependent multiply-adds, timed just before each sample".to_owned()
+                } else {
+                    "none".to_owned()
+                },
+            },
+            cc: 0,
+            timer_resolution_ns: timer_resolution_ns(),
+        }
+    });
+    INFO.clone()
+}
+
+/// Threads that the library uses: all cores, at most four, or fewer if `MATMUL_NUM_THREADS` says so.
+fn gemm_threads() -> u32 {
+    let cores = crate::host::cores();
+    let asked = std::env::var("MATMUL_NUM_THREADS").ok().and_then(|v| v.parse().ok());
+    asked.unwrap_or(cores).clamp(1, 4)
+}
+
+/// An upper bound on FP32 FLOP a cycle of one core: two fused multiply-adds of the widest vector there is.
+fn flop_per_cycle_of_a_core() -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return 64.0;
+        }
+        if std::arch::is_x86_feature_detected!("fma") {
+            return 32.0;
+        }
+        16.0
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        // Four 128-bit pipes, the widest of today's other cores.
+        32.0
+    }
+}
+
+/// The smallest step that the clock makes.
+fn timer_resolution_ns() -> f64 {
+    (0..200)
+        .filter_map(|_| {
+            let start = Instant::now();
+            (0..1000).map(|_| start.elapsed().as_nanos()).find(|&ns| ns > 0)
+        })
+        .min()
+        .map_or(1000.0, |ns| ns as f64)
+}
+
+mod clock {
+    //! The core's clock, without privileges: a chain of dependent instructions of known latency.
+
+    /// Cycles of one link of the chain: an integer multiplication (3) and an addition (1).
+    #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
+    pub fn mhz() -> Option<f64> {
+        const LINKS: u32 = 4_000;
+        const CYCLES_PER_LINK: f64 = 4.0;
+        // An interrupt can only lengthen a pass, so the fastest of a few is the right one.
+        let fastest = (0..3)
+            .map(|pass| {
+                let start = std::time::Instant::now();
+                let mut x: u64 = std::hint::black_box(pass);
+                for _ in 0..LINKS {
+                    x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                }
+                std::hint::black_box(x);
+                start.elapsed().as_nanos()
+            })
+            .min()?;
+        Some(f64::from(LINKS) * CYCLES_PER_LINK * 1e3 / fastest as f64)
+    }
+
+    /// Latencies are known for optimised x86-64 code alone.
+    #[cfg(not(all(target_arch = "x86_64", not(debug_assertions))))]
+    pub fn mhz() -> Option<f64> {
+        None
+    }
+}
+
+/// The host's processor.
+#[derive(Debug)]
+pub struct CpuDevice {
+    info: DeviceInfo,
+}
+
+impl CpuDevice {
+    /// Opens it; this cannot fail.
+    pub fn new() -> Self {
+        CpuDevice { info: info() }
+    }
+}
+
+impl Default for CpuDevice {
+    fn default() -> Self {
+        CpuDevice::new()
+    }
+}
+
+impl Device for CpuDevice {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn free_bytes(&self) -> u64 {
+        crate::host::available_bytes()
+    }
+
+    fn prepare(&self, job: &Job<'_>) -> Result<Box<dyn Prepared>, DeviceError> {
+        let problem = *job.problem;
+        // One FP16 copy, and the FP32 working set of twice its size.
+        let one = problem.footprint_bytes();
+        let copies = if job.rotate_bytes == 0 { 1 } else { (job.rotate_bytes / one.max(1) + 1).clamp(2, 4096) };
+        let kept = if problem.beta == 0.0 { 0 } else { problem.placement(Operand::C).span() * 2 };
+        let needed_bytes = one.saturating_mul(copies).saturating_add(2 * one).saturating_add(kept);
+        // A quarter stays free for the reference and for everybody else.
+        let free_bytes = self.free_bytes() / 4 * 3;
+        if needed_bytes > free_bytes {
+            return Err(DeviceError::OutOfMemory { needed_bytes, free_bytes });
+        }
+        let mut a = Matrix::new(&problem, Operand::A);
+        let mut b = Matrix::new(&problem, Operand::B);
+        let mut c = Matrix::new(&problem, Operand::C);
+        a.fill(job.table, job.seed, 0);
+        b.fill(job.table, job.seed, 1);
+        if problem.beta != 0.0 {
+            c.fill(job.table, job.seed, 2);
+        }
+        let pristine_c = c.clone();
+        let wide = |o| Wide::new(problem.placement(o));
+        Ok(Box::new(CpuProblem {
+            wide: [wide(Operand::A), wide(Operand::B), wide(Operand::C)],
+            copies: (0..copies).map(|_| [a.clone(), b.clone(), c.clone()]).collect(),
+            pristine_c,
+            problem,
+            next: 0,
+        }))
+    }
+
+    fn reading(&self) -> Reading {
+        Reading::default()
+    }
+}
+
+/// Rows of FP16 in a buffer whose first element lies `offset` elements after an aligned address, between guard bands.
+#[derive(Debug)]
+struct Matrix {
+    buffer: Vec<u16>,
+    first: usize,
+    placement: Placement,
+}
+
+impl Matrix {
+    fn new(problem: &Problem, operand: Operand) -> Self {
+        Matrix::poisoned(problem.placement(operand))
+    }
+
+    fn poisoned(placement: Placement) -> Self {
+        let align = BASE_ALIGN_BYTES as usize / 2;
+        let (span, offset, guard) = (placement.span() as usize, placement.offset as usize, GUARD as usize);
+        let buffer = vec![POISON; guard + align + offset + span + guard];
+        let first = guard + buffer[guard..].as_ptr().align_offset(BASE_ALIGN_BYTES as usize) + offset;
+        Matrix { buffer, first, placement }
+    }
+
+    fn fill(&mut self, table: &[u16], seed: u64, operand: u32) {
+        let p = self.placement;
+        data::fill(
+            &mut self.buffer[self.first..],
+            p.rows as usize,
+            p.cols as usize,
+            p.ld as usize,
+            table,
+            seed,
+            operand,
+        );
+    }
+
+    fn row(&self, row: usize) -> &[u16] {
+        let start = self.first + row * self.placement.ld as usize;
+        &self.buffer[start..start + self.placement.cols as usize]
+    }
+
+    fn row_mut(&mut self, row: usize) -> &mut [u16] {
+        let start = self.first + row * self.placement.ld as usize;
+        &mut self.buffer[start..start + self.placement.cols as usize]
+    }
+
+    /// Everything that belongs to the matrix: its guard bands, its rows and their padding.
+    fn with_guards(&self) -> &[u16] {
+        let guard = GUARD as usize;
+        &self.buffer[self.first - guard..self.first + self.placement.span() as usize + guard]
+    }
+
+    fn copy_from(&mut self, other: &Matrix) {
+        let guard = GUARD as usize;
+        let range = self.first - guard..self.first + self.placement.span() as usize + guard;
+        self.buffer[range].copy_from_slice(other.with_guards());
+    }
+
+    fn host(&self) -> HostMatrix<'_> {
+        let end = self.first + self.placement.span() as usize;
+        HostMatrix { bits: &self.buffer[self.first..end], placement: self.placement }
+    }
+}
+
+impl Clone for Matrix {
+    /// A plain copy would lie at another distance from an aligned address.
+    fn clone(&self) -> Self {
+        let mut copy = Matrix::poisoned(self.placement);
+        copy.copy_from(self);
+        copy
+    }
+}
+
+/// The FP32 counterpart of a [`Matrix`].
+#[derive(Debug)]
+struct Wide {
+    buffer: Vec<f32>,
+    first: usize,
+    placement: Placement,
+}
+
+impl Wide {
+    fn new(placement: Placement) -> Self {
+        let align = BASE_ALIGN_BYTES as usize / 4;
+        let buffer = vec![0.0f32; align + (placement.offset + placement.span()) as usize];
+        let first = buffer.as_ptr().align_offset(BASE_ALIGN_BYTES as usize) + placement.offset as usize;
+        Wide { buffer, first, placement }
+    }
+
+    fn widen(&mut self, from: &Matrix) {
+        let (ld, cols) = (self.placement.ld as usize, self.placement.cols as usize);
+        for row in 0..self.placement.rows as usize {
+            let start = self.first + row * ld;
+            let source: &[f16] = from.row(row).reinterpret_cast();
+            source.convert_to_f32_slice(&mut self.buffer[start..start + cols]);
+        }
+    }
+
+    fn narrow(&self, to: &mut Matrix) {
+        let (ld, cols) = (self.placement.ld as usize, self.placement.cols as usize);
+        for row in 0..self.placement.rows as usize {
+            let start = self.first + row * ld;
+            let target: &mut [f16] = to.row_mut(row).reinterpret_cast_mut();
+            target.convert_from_f32_slice(&self.buffer[start..start + cols]);
+        }
+    }
+
+    fn shape(&self) -> ndarray::StrideShape<ndarray::Ix2> {
+        let p = self.placement;
+        (p.rows as usize, p.cols as usize).strides((p.ld as usize, 1))
+    }
+
+    fn view(&self) -> ArrayView2<'_, f32> {
+        ArrayView2::from_shape(self.shape(), &self.buffer[self.first..]).expect("the buffer holds the matrix")
+    }
+
+    fn view_mut(&mut self) -> ArrayViewMut2<'_, f32> {
+        let shape = self.shape();
+        ArrayViewMut2::from_shape(shape, &mut self.buffer[self.first..]).expect("the buffer holds the matrix")
+    }
+}
+
+struct CpuProblem {
+    problem: Problem,
+    copies: Vec<[Matrix; 3]>,
+    pristine_c: Matrix,
+    wide: [Wide; 3],
+    next: usize,
+}
+
+impl CpuProblem {
+    fn launch(&mut self) {
+        let index = self.next;
+        self.next = (self.next + 1) % self.copies.len();
+        let [a, b, c] = &mut self.copies[index];
+        let [wide_a, wide_b, wide_c] = &mut self.wide;
+        wide_a.widen(a);
+        wide_b.widen(b);
+        if self.problem.beta != 0.0 {
+            wide_c.widen(c);
+        }
+        general_mat_mul(self.problem.alpha, &wide_a.view(), &wide_b.view(), self.problem.beta, &mut wide_c.view_mut());
+        wide_c.narrow(c);
+    }
+}
+
+impl Prepared for CpuProblem {
+    fn time(&mut self, launches: u32) -> Result<Timing, DeviceError> {
+        let clock_mhz = clock::mhz();
+        let start = Instant::now();
+        for _ in 0..launches {
+            self.launch();
+        }
+        Ok(Timing { elapsed_ns: start.elapsed().as_nanos() as u64, clock_mhz })
+    }
+
+    fn reset_c(&mut self) -> Result<(), DeviceError> {
+        for [_, _, c] in &mut self.copies {
+            c.copy_from(&self.pristine_c);
+        }
+        self.next = 0;
+        Ok(())
+    }
+
+    fn copies(&self) -> usize {
+        self.copies.len()
+    }
+
+    fn check(&mut self, _: usize, _: &[u32], _: &ErrorBound) -> Result<Option<CheckCounts>, DeviceError> {
+        Ok(None)
+    }
+
+    fn with_host_view(&mut self, copy: usize, look: &mut dyn FnMut(HostView<'_>)) -> Result<(), DeviceError> {
+        let [a, b, c] = &self.copies[copy];
+        look(HostView {
+            a: a.host(),
+            b: b.host(),
+            c: c.host(),
+            c_before: (self.problem.beta != 0.0).then(|| self.pristine_c.host()),
+            c_buffer: c.with_guards(),
+            c_start: GUARD as usize,
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::cpu_kernel;
+    use crate::data::Distribution;
+    use crate::verify::{HostReference, check, rows_to_check};
+    use proptest::prelude::*;
+
+    fn run(problem: &Problem, distribution: Distribution, rotate_bytes: u64) -> Result<f64, String> {
+        let table = distribution.table();
+        let kernel = cpu_kernel();
+        let job = Job { problem, kernel, variant: &kernel.variants[0], table: &table, seed: 11, rotate_bytes };
+        let mut prepared = CpuDevice::new().prepare(&job).map_err(|e| e.to_string())?;
+        prepared.time(prepared.copies() as u32).map_err(|e| e.to_string())?;
+        let rows = rows_to_check(problem, u64::MAX, 0);
+        let mut worst = 0.0f64;
+        for copy in 0..prepared.copies() {
+            let mut reference = HostReference::default();
+            let found = check(prepared.as_mut(), copy, problem, "cpu", &rows, 11, &mut reference);
+            worst = worst.max(found.map_err(|e| e.to_string())?.worst);
+        }
+        Ok(worst)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        #[test]
+        fn any_shape_stride_and_offset_is_right(
+            m in 1u64..40, n in 1u64..40, k in 0u64..80,
+            pad in prop::array::uniform3(0u64..9), offset in prop::array::uniform3(0u64..9),
+            scale in prop::sample::select(vec![(1.0f32, 0.0f32), (1.0, 1.0), (0.5, -2.0)]),
+        ) {
+            let mut p = Problem::new(m, n, k);
+            (p.lda, p.ldb, p.ldc) = (p.lda + pad[0], p.ldb + pad[1], p.ldc + pad[2]);
+            (p.offset_a, p.offset_b, p.offset_c) = (offset[0], offset[1], offset[2]);
+            (p.alpha, p.beta) = scale;
+            for distribution in [Distribution::Integers, Distribution::Normal] {
+                let outcome = run(&p, distribution, 0);
+                prop_assert!(outcome.is_ok(), "{p:?}: {outcome:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn cold_launches_rotate_through_enough_copies() {
+        let problem = Problem::new(64, 64, 64);
+        let rotate_bytes = 10 * problem.footprint_bytes() + 1;
+        assert!(run(&problem, Distribution::Uniform, rotate_bytes).is_ok());
+        let kernel = cpu_kernel();
+        let table = Distribution::Uniform.table();
+        let job = Job { problem: &problem, kernel, variant: &kernel.variants[0], table: &table, seed: 1, rotate_bytes };
+        let prepared = CpuDevice::new().prepare(&job).unwrap();
+        assert!(prepared.copies() as u64 * problem.footprint_bytes() > rotate_bytes);
+    }
+
+    #[test]
+    fn a_problem_larger_than_memory_is_refused_with_numbers() {
+        let problem = Problem::new(1 << 24, 1 << 24, 1);
+        let message = run(&problem, Distribution::Uniform, 0).unwrap_err();
+        // Three times two vectors and a matrix of 2^48 FP16 elements.
+        let needed = 3 * (2 * (1u64 << 24) + (1 << 48)) * 2;
+        assert!(message.contains(&format!("needs {needed} bytes")) && message.contains("free"), "{message}");
+    }
+
+    #[test]
+    fn bases_lie_where_the_problem_says() {
+        let mut p = Problem::new(5, 6, 7);
+        p.offset_b = 3;
+        let b = Matrix::new(&p, Operand::B).clone();
+        assert_eq!(b.buffer[b.first..].as_ptr() as usize % BASE_ALIGN_BYTES as usize, 6);
+    }
+}

@@ -1,0 +1,235 @@
+//! Measures one unit on an open device: dispatch, prepare, time, check, record.
+
+use super::plan::Cell;
+use crate::data::Distribution;
+use crate::device::{Device, DeviceError, Job, Prepared};
+use crate::dispatch::{Choice, Selector, choose, select};
+use crate::measure::{Measured, Regime, RunClock, Stopping, measure, refuse_implausible};
+use crate::problem::Problem;
+use crate::record::{CellRecord, DeviceKind, Status};
+use crate::verify::{self, HostReference, rows_to_check};
+use serde::{Deserialize, Serialize};
+
+/// FLOP that the reference of a cell may cost on a GPU, where FP64 is slow, and on a CPU, where it is half as fast as FP32.
+const CHECK_FLOP: [u64; 2] = [1 << 34, 1 << 36];
+
+/// What a worker needs to know besides the cells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// Seed of the data.
+    pub seed: u64,
+    /// Distribution of the data.
+    pub distribution: Distribution,
+    /// When to stop sampling.
+    pub stopping: Stopping,
+}
+
+/// What came of a unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnitOutcome {
+    /// A record for each of its cells.
+    pub records: Vec<CellRecord>,
+    /// Time inside launches.
+    pub kernel_ns: u64,
+    /// The device cannot be used by this process any more.
+    pub fatal: bool,
+}
+
+/// Runs units on one device.
+pub struct Executor {
+    device: Box<dyn Device>,
+    conditions: Conditions,
+    table: Vec<u16>,
+    reference: HostReference,
+}
+
+/// Why a cell has no number.
+struct NoNumber {
+    status: Status,
+    reason: String,
+    fatal: bool,
+}
+
+impl NoNumber {
+    fn skipped(reason: impl ToString) -> Self {
+        NoNumber { status: Status::Skipped, reason: reason.to_string(), fatal: false }
+    }
+
+    fn failed(reason: impl ToString) -> Self {
+        NoNumber { status: Status::Failed, reason: reason.to_string(), fatal: false }
+    }
+}
+
+impl From<DeviceError> for NoNumber {
+    fn from(error: DeviceError) -> Self {
+        let fatal = error.is_fatal();
+        let reason = error.to_string();
+        // What does not fit was never tried.
+        let status = if matches!(error, DeviceError::OutOfMemory { .. }) { Status::Skipped } else { Status::Failed };
+        NoNumber { status, reason, fatal }
+    }
+}
+
+impl Executor {
+    /// An executor on an open device.
+    pub fn new(device: Box<dyn Device>, conditions: Conditions) -> Self {
+        let table = conditions.distribution.table();
+        Executor { device, conditions, table, reference: HostReference::default() }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &dyn Device {
+        self.device.as_ref()
+    }
+
+    /// Measures the cells of a unit, beginning `at_ns` after the start of the run.
+    pub fn run(&mut self, cells: &[Cell], at_ns: u64) -> UnitOutcome {
+        let mut clock = RunClock::starting_at(at_ns);
+        let mut records: Vec<CellRecord> =
+            cells.iter().map(|cell| blank(cell, &self.device.info().record.name)).collect();
+        let outcome = self.measured(cells, &mut records, &mut clock);
+        let mut fatal = false;
+        if let Err(none) = outcome {
+            fatal = none.fatal;
+            for record in &mut records {
+                // One side of a comparison alone says nothing, so both share the reason.
+                *record = CellRecord {
+                    status: none.status,
+                    reason: Some(none.reason.clone()),
+                    kernel: record.kernel.clone(),
+                    variant: record.variant.clone(),
+                    dispatch: record.dispatch.clone(),
+                    ..unmeasured(record)
+                };
+            }
+        }
+        UnitOutcome { records, kernel_ns: clock.kernel_ns, fatal }
+    }
+
+    fn measured(&mut self, cells: &[Cell], records: &mut [CellRecord], clock: &mut RunClock) -> Result<(), NoNumber> {
+        let info = self.device.info().clone();
+        let mut choices = Vec::new();
+        let mut problems = Vec::new();
+        for (cell, record) in cells.iter().zip(records.iter_mut()) {
+            cell.problem.validate().map_err(NoNumber::skipped)?;
+            let selector = selector(&cell.kernel, info.kind()).map_err(NoNumber::failed)?;
+            let choice = choose(&cell.problem, &selector, &info).map_err(NoNumber::skipped)?;
+            record.kernel.clone_from(&choice.kernel.name);
+            record.variant.clone_from(&choice.variant.name);
+            record.dispatch.clone_from(&choice.why);
+            choices.push(choice);
+        }
+        for (cell, choice) in cells.iter().zip(&choices) {
+            problems.push(self.prepare(cell, choice)?);
+        }
+        let measured = measure(self.device.as_ref(), &mut problems, &self.conditions.stopping, clock)?;
+        for (((cell, choice), (prepared, record)), measured) in
+            cells.iter().zip(&choices).zip(problems.iter_mut().zip(records.iter_mut())).zip(measured)
+        {
+            refuse_implausible(&measured, cell.problem.flop(), &info).map_err(NoNumber::failed)?;
+            if cell.problem.beta != 0.0 {
+                // Every launch has added to C: only a single one on fresh values can be checked.
+                prepared.reset_c()?;
+                prepared.time(1)?;
+            }
+            let budget = CHECK_FLOP[usize::from(info.kind() == DeviceKind::Cpu)];
+            let rows = rows_to_check(&cell.problem, budget, self.conditions.seed);
+            let check = verify::check(
+                prepared.as_mut(),
+                0,
+                &cell.problem,
+                &choice.kernel.unit,
+                &rows,
+                self.conditions.seed,
+                &mut self.reference,
+            );
+            record.check = Some(check.map_err(|wrong| match wrong {
+                verify::Wrong::Device(error) => error.into(),
+                other => NoNumber::failed(other),
+            })?);
+            fill_in(record, &cell.problem, measured);
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, cell: &Cell, choice: &Choice) -> Result<Box<dyn Prepared>, DeviceError> {
+        let rotate_bytes = match cell.regime {
+            Regime::Hot => 0,
+            Regime::Cold => self.device.info().cold_bytes(),
+        };
+        self.device.prepare(&Job {
+            problem: &cell.problem,
+            kernel: choice.kernel,
+            variant: choice.variant,
+            table: &self.table,
+            seed: self.conditions.seed,
+            rotate_bytes,
+        })
+    }
+}
+
+/// The plan has resolved `all` already, so a cell's kernel stands for one selector.
+fn selector(name: &str, kind: DeviceKind) -> Result<Selector, String> {
+    let selectors = select(name, kind).map_err(|e| e.to_string())?;
+    selectors.into_iter().next().ok_or_else(|| format!("{name:?} selects no kernel"))
+}
+
+/// A record of a cell that nothing is known of yet.
+pub fn blank(cell: &Cell, device: &str) -> CellRecord {
+    CellRecord {
+        cell: cell.cell,
+        part: cell.part.clone(),
+        pair: cell.pair,
+        role: cell.role,
+        problem: cell.problem,
+        device: device.to_owned(),
+        kernel: cell.kernel.clone(),
+        variant: String::new(),
+        dispatch: String::new(),
+        regime: cell.regime.name().to_owned(),
+        status: Status::Failed,
+        reason: None,
+        median_ns: None,
+        median_lo_ns: None,
+        median_hi_ns: None,
+        tflops: None,
+        flop_per_cycle: None,
+        stop: None,
+        throttled_samples: 0,
+        warm: None,
+        check: None,
+        samples: Vec::new(),
+    }
+}
+
+/// The same cell without anything that was measured.
+fn unmeasured(record: &CellRecord) -> CellRecord {
+    CellRecord {
+        median_ns: None,
+        median_lo_ns: None,
+        median_hi_ns: None,
+        tflops: None,
+        flop_per_cycle: None,
+        stop: None,
+        throttled_samples: 0,
+        warm: None,
+        check: None,
+        samples: Vec::new(),
+        ..record.clone()
+    }
+}
+
+fn fill_in(record: &mut CellRecord, problem: &Problem, measured: Measured) {
+    let flop = problem.flop() as f64;
+    let round = |ns: f64| Some(ns.round() as u64);
+    record.status = Status::Ok;
+    record.median_ns = round(measured.time_ns.median);
+    record.median_lo_ns = round(measured.time_ns.lo);
+    record.median_hi_ns = round(measured.time_ns.hi);
+    record.tflops = Some(flop / measured.time_ns.median * 1e-3);
+    record.flop_per_cycle = measured.cycles.map(|cycles| flop / cycles);
+    record.stop = Some(measured.stop);
+    record.warm = Some(measured.warm);
+    record.throttled_samples = measured.samples.iter().filter(|s| s.throttled).count() as u32;
+    record.samples = measured.samples;
+}

@@ -1,0 +1,260 @@
+//! The journal's writer: one writer a folder, a unit's lines in one write, and nothing lost but the unit in flight.
+
+use crate::record::{CellRecord, JournalError, SAMPLES_FILE, read_journal};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// The file whose lock makes this process a folder's one writer.
+pub const LOCK_FILE: &str = ".lock";
+
+/// A folder that cannot be written to.
+#[derive(Debug, Error)]
+pub enum FolderError {
+    /// It cannot be made or opened.
+    #[error("cannot write in {path}: {source}; choose another folder with --out")]
+    Unwritable {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another process writes there.
+    #[error("another gemmscope is writing in {path}; wait for it, or choose another folder with --out")]
+    Busy {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// A line could not be written.
+    #[error(
+        "cannot write to {path}: {source}; the {whole} cells before it are safe: make room, then go on with --resume"
+    )]
+    Append {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+        /// Cells that are in the journal.
+        whole: u64,
+    },
+    /// The journal that is there cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The right to write in a folder, kept until it is dropped or the process ends in whatever way.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+/// Makes the folder if need be and locks it.
+///
+/// # Errors
+/// It cannot be made or written to, or another process has it.
+pub fn lock_folder(dir: &Path) -> Result<FolderLock, FolderError> {
+    let unwritable = |source| FolderError::Unwritable { path: dir.to_owned(), source };
+    std::fs::create_dir_all(dir).map_err(unwritable)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK_FILE)).map_err(unwritable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(FolderLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(FolderError::Busy { path: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(unwritable(source)),
+    }
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct JournalWriter {
+    file: File,
+    path: PathBuf,
+    length: u64,
+    cells: u64,
+}
+
+/// What a journal held when it was opened to go on.
+#[derive(Debug, Default)]
+pub struct Resumed {
+    /// The cells that are done, without their samples.
+    pub done: Vec<CellRecord>,
+    /// Lines dropped because they were torn.
+    pub torn: u64,
+    /// Cells dropped because the other half of their comparison is missing.
+    pub halves: u64,
+    /// Cells dropped because they had not been reached.
+    pub not_reached: u64,
+}
+
+impl JournalWriter {
+    /// Begins a journal in an empty folder.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn create(dir: &Path) -> Result<Self, FolderError> {
+        let path = dir.join(SAMPLES_FILE);
+        let file = OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .open(&path)
+            .map_err(|source| FolderError::Unwritable { path: path.clone(), source })?;
+        Ok(JournalWriter { file, path, length: 0, cells: 0 })
+    }
+
+    /// Opens a journal to go on with it, leaving out what must be measured again: a torn last line, half a comparison, and
+    /// cells that an earlier run did not reach.
+    ///
+    /// # Errors
+    /// The journal cannot be read or written.
+    pub fn resume(dir: &Path) -> Result<(Self, Resumed), FolderError> {
+        let path = dir.join(SAMPLES_FILE);
+        if !path.exists() {
+            return Ok((JournalWriter::create(dir)?, Resumed::default()));
+        }
+        let journal = read_journal(dir)?;
+        let mut resumed = Resumed { torn: u64::from(journal.torn.is_some()), ..Resumed::default() };
+        let mut sides = std::collections::HashMap::new();
+        for record in &journal.cells {
+            if let Some(pair) = record.pair {
+                *sides.entry(pair).or_insert(0) += 1;
+            }
+        }
+        let mut kept = Vec::with_capacity(journal.cells.len());
+        for record in journal.cells {
+            if record.not_reached() {
+                resumed.not_reached += 1;
+            } else if record.pair.is_some_and(|pair| sides[&pair] != 2) {
+                resumed.halves += 1;
+            } else {
+                kept.push(record);
+            }
+        }
+        let unwritable = |source| FolderError::Unwritable { path: path.clone(), source };
+        if resumed.torn + resumed.halves + resumed.not_reached > 0 {
+            // A new file in one step: a crash here leaves the old journal.
+            let mut file = tempfile::NamedTempFile::new_in(dir).map_err(unwritable)?;
+            file.write_all(lines(&kept).as_bytes()).map_err(unwritable)?;
+            file.as_file().sync_all().map_err(unwritable)?;
+            file.persist(&path).map_err(|e| unwritable(e.error))?;
+        }
+        let mut file = OpenOptions::new().write(true).open(&path).map_err(unwritable)?;
+        let length = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
+        for record in &mut kept {
+            record.samples = Vec::new();
+        }
+        let cells = kept.len() as u64;
+        resumed.done = kept;
+        Ok((JournalWriter { file, path, length, cells }, resumed))
+    }
+
+    /// Appends the records of a unit in a single write.
+    ///
+    /// # Errors
+    /// The disk is full or gone. What was written of the unit is taken back if that is still possible; `resume` drops it if not.
+    pub fn append(&mut self, records: &[CellRecord]) -> Result<(), FolderError> {
+        let text = lines(records);
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.flush());
+        if let Err(source) = written {
+            let _ = self.file.set_len(self.length);
+            return Err(FolderError::Append { path: self.path.clone(), source, whole: self.cells });
+        }
+        self.length += text.len() as u64;
+        self.cells += records.len() as u64;
+        Ok(())
+    }
+}
+
+fn lines(records: &[CellRecord]) -> String {
+    let mut text = String::new();
+    for record in records {
+        text.push_str(&serde_json::to_string(record).expect("a record has no map with keys other than strings"));
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Problem;
+    use crate::record::{NOT_REACHED, Role, Status};
+    use crate::sweep::execute::blank;
+    use crate::sweep::plan::Cell;
+    use proptest::prelude::*;
+
+    fn record(cell: u64, pair: Option<u64>) -> CellRecord {
+        let role = pair.map(|_| if cell % 2 == 0 { Role::Baseline } else { Role::Variant });
+        let planned = Cell {
+            cell,
+            part: "test".to_owned(),
+            pair,
+            role,
+            problem: Problem::new(1 + cell, 2, 3),
+            kernel: "cpu_sgemm".to_owned(),
+            regime: crate::measure::Regime::Hot,
+        };
+        CellRecord { status: Status::Ok, ..blank(&planned, "CPU") }
+    }
+
+    fn journal(dir: &Path, units: &[Vec<CellRecord>]) {
+        let mut writer = JournalWriter::create(dir).unwrap();
+        units.iter().for_each(|unit| writer.append(unit).unwrap());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn whatever_byte_a_kill_falls_on_whole_units_survive(cut in 0usize..6000) {
+            let dir = tempfile::tempdir().unwrap();
+            let units: Vec<_> = (0..5).map(|u| vec![record(2 * u, Some(u)), record(2 * u + 1, Some(u))]).collect();
+            journal(dir.path(), &units);
+            let path = dir.path().join(SAMPLES_FILE);
+            let bytes = std::fs::read(&path).unwrap();
+            let cut = cut.min(bytes.len());
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let whole = units.iter().scan(0, |end, unit| { *end += lines(unit).len(); Some(*end) }).filter(|&e| e <= cut).count();
+            let (mut writer, resumed) = JournalWriter::resume(dir.path()).unwrap();
+            prop_assert_eq!(resumed.done.len(), 2 * whole);
+            writer.append(&units[4]).unwrap();
+            let cells: Vec<u64> = read_journal(dir.path()).unwrap().cells.iter().map(|c| c.cell).collect();
+            let expected: Vec<u64> = (0..2 * whole as u64).chain([8, 9]).collect();
+            prop_assert_eq!(cells, expected);
+        }
+    }
+
+    #[test]
+    fn cells_that_were_not_reached_are_measured_on_resume() {
+        let dir = tempfile::tempdir().unwrap();
+        let skipped = CellRecord {
+            status: Status::Skipped,
+            reason: Some(format!("{NOT_REACHED}: the budget of 1 s was spent")),
+            ..record(1, None)
+        };
+        journal(dir.path(), &[vec![record(0, None)], vec![skipped]]);
+        let (_, resumed) = JournalWriter::resume(dir.path()).unwrap();
+        assert_eq!((resumed.done.len(), resumed.not_reached), (1, 1));
+        assert_eq!(read_journal(dir.path()).unwrap().cells.len(), 1);
+    }
+
+    #[test]
+    fn nonsense_in_the_midst_is_an_error_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        journal(dir.path(), &[vec![record(0, None)]]);
+        let path = dir.path().join(SAMPLES_FILE);
+        let line = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{line}{{\"cell\": 1}}\n{line}")).unwrap();
+        let error = JournalWriter::resume(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3, "nothing may be lost");
+    }
+
+    #[test]
+    fn a_folder_has_one_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = lock_folder(dir.path()).unwrap();
+        assert!(matches!(lock_folder(dir.path()), Err(FolderError::Busy { .. })));
+        drop(first);
+        assert!(lock_folder(dir.path()).is_ok());
+    }
+}

@@ -1,0 +1,478 @@
+//! From axes to cells in a seeded random order, without ever holding the cells themselves.
+//!
+//! A plan is a list of parts; a part is a product of axes. A *unit* is what a worker measures in one go: one cell, or the two
+//! cells of a comparison. Cells are numbered part by part, so that a number names the same cell in every shard.
+
+use super::axes::{Axis, Tie, Value};
+use crate::dispatch::{SelectError, Selector, select};
+use crate::measure::Regime;
+use crate::problem::Problem;
+use crate::record::{DeviceKind, Role};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Most units of a plan.
+pub const MAX_UNITS: u64 = 1 << 28;
+
+/// Elements that the baseline of a comparison rounds every leading dimension up to.
+const BASELINE_LD: u64 = 128;
+
+/// A product of axes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name in records and in file names.
+    pub name: String,
+    /// Rows of C.
+    pub m: Axis,
+    /// Columns of C.
+    pub n: Axis,
+    /// Depth.
+    pub k: Axis,
+    /// Leading dimension of A.
+    pub lda: Axis,
+    /// Leading dimension of B.
+    pub ldb: Axis,
+    /// Leading dimension of C.
+    pub ldc: Axis,
+    /// Base offset of A.
+    pub offset_a: Axis,
+    /// Base offset of B.
+    pub offset_b: Axis,
+    /// Base offset of C.
+    pub offset_c: Axis,
+    /// Kernels, each by the name that the command line takes.
+    pub kernels: Vec<String>,
+    /// Regimes.
+    pub regimes: Vec<Regime>,
+    /// Factor of A·B.
+    pub alpha: f32,
+    /// Factor of C.
+    pub beta: f32,
+    /// Whether each cell is compared with an aligned baseline of the same sizes.
+    pub paired: bool,
+}
+
+impl Part {
+    /// A part with one cell: m = n = k = 1, no padding, no offset.
+    pub fn new(name: &str) -> Self {
+        let one = || Axis::single(1);
+        Part {
+            name: name.to_owned(),
+            m: one(),
+            n: one(),
+            k: one(),
+            lda: Axis::compact(),
+            ldb: Axis::compact(),
+            ldc: Axis::compact(),
+            offset_a: Axis::single(0),
+            offset_b: Axis::single(0),
+            offset_c: Axis::single(0),
+            kernels: vec!["auto".to_owned()],
+            regimes: vec![Regime::Hot],
+            alpha: 1.0,
+            beta: 0.0,
+            paired: false,
+        }
+    }
+
+    fn axes(&self) -> [(&'static str, &Axis); 9] {
+        [
+            ("m", &self.m),
+            ("n", &self.n),
+            ("k", &self.k),
+            ("lda", &self.lda),
+            ("ldb", &self.ldb),
+            ("ldc", &self.ldc),
+            ("offset-a", &self.offset_a),
+            ("offset-b", &self.offset_b),
+            ("offset-c", &self.offset_c),
+        ]
+    }
+}
+
+/// What to sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The preset that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Its parts.
+    pub parts: Vec<Part>,
+}
+
+/// A plan that cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// A kernel's name.
+    #[error(transparent)]
+    Kernel(#[from] SelectError),
+    /// Too many cells.
+    #[error(
+        "part {part:?} would bring the plan to {units} units, and {MAX_UNITS} is the most; use coarser steps or several runs"
+    )]
+    TooMany {
+        /// The part.
+        part: String,
+        /// Units up to and including it.
+        units: u128,
+    },
+    /// An axis that cannot be what it was said to be.
+    #[error("--{axis} {text}: {why}")]
+    Axis {
+        /// Its name.
+        axis: &'static str,
+        /// Its text.
+        text: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// Nothing to do.
+    #[error("the plan has no cells: name at least one kernel and one regime")]
+    Empty,
+    /// A shard that does not exist.
+    #[error("there is no shard {index} of {count}: shards are numbered from 1 to their count")]
+    Shard {
+        /// Which one.
+        index: u64,
+        /// Of how many.
+        count: u64,
+    },
+}
+
+/// One cell, ready to be dispatched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Its number.
+    pub cell: u64,
+    /// Name of its part.
+    pub part: String,
+    /// Number of its comparison.
+    pub pair: Option<u64>,
+    /// Its side of the comparison.
+    pub role: Option<Role>,
+    /// What to multiply.
+    pub problem: Problem,
+    /// Which kernel was asked for.
+    pub kernel: String,
+    /// In which regime.
+    pub regime: Regime,
+}
+
+struct Planned {
+    part: Part,
+    selectors: Vec<Selector>,
+    /// Number of the first unit and of the first cell.
+    first_unit: u64,
+    first_cell: u64,
+    units: u64,
+}
+
+/// A plan: its parts and the order in which a shard takes their units.
+pub struct Plan {
+    parts: Vec<Planned>,
+    order: Vec<u32>,
+    units: u64,
+    cells: u64,
+}
+
+impl Plan {
+    /// Plans every unit of `spec` in an order drawn by `seed`.
+    ///
+    /// # Errors
+    /// A kernel is unknown, an axis cannot be used where it stands, or there are too many cells or none.
+    pub fn new(spec: &Spec, kind: DeviceKind, seed: u64) -> Result<Self, PlanError> {
+        let (mut units, mut cells) = (0u64, 0u64);
+        let mut parts = Vec::new();
+        for part in &spec.parts {
+            check_axes(part)?;
+            let mut selectors = Vec::new();
+            for name in &part.kernels {
+                for selector in select(name, kind)? {
+                    if !selectors.contains(&selector) {
+                        selectors.push(selector);
+                    }
+                }
+            }
+            let count = part
+                .axes()
+                .iter()
+                .map(|(_, axis)| u128::from(axis.len()))
+                .try_fold(selectors.len() as u128 * part.regimes.len() as u128, u128::checked_mul)
+                .unwrap_or(u128::MAX);
+            let total = count.saturating_add(u128::from(units));
+            if total > u128::from(MAX_UNITS) {
+                return Err(PlanError::TooMany { part: part.name.clone(), units: total });
+            }
+            let count = count as u64;
+            parts.push(Planned { part: part.clone(), selectors, first_unit: units, first_cell: cells, units: count });
+            units += count;
+            cells += count * if part.paired { 2 } else { 1 };
+        }
+        if units == 0 {
+            return Err(PlanError::Empty);
+        }
+        let mut order: Vec<u32> = (0..units as u32).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        Ok(Plan { parts, order, units, cells })
+    }
+
+    /// Keeps every `count`-th unit of the order, beginning with number `index`, counted from 1.
+    ///
+    /// # Errors
+    /// There is no such shard.
+    pub fn shard(mut self, index: u64, count: u64) -> Result<Self, PlanError> {
+        if index == 0 || index > count {
+            return Err(PlanError::Shard { index, count });
+        }
+        self.order = self.order.into_iter().skip(index as usize - 1).step_by(count as usize).collect();
+        self.cells = self.order.iter().map(|&u| if self.part_of(u64::from(u)).part.paired { 2 } else { 1 }).sum();
+        self.units = self.order.len() as u64;
+        Ok(self)
+    }
+
+    /// Units of this shard.
+    pub fn units(&self) -> u64 {
+        self.units
+    }
+
+    /// Cells of this shard.
+    pub fn cells(&self) -> u64 {
+        self.cells
+    }
+
+    fn part_of(&self, unit: u64) -> &Planned {
+        let after = self.parts.partition_point(|p| p.first_unit <= unit);
+        &self.parts[after - 1]
+    }
+
+    /// The cells of the unit at this position of the order: one, or the baseline and the variant of a comparison.
+    ///
+    /// # Panics
+    /// If there is no such position.
+    pub fn unit(&self, position: u64) -> Vec<Cell> {
+        let unit = u64::from(self.order[position as usize]);
+        let planned = self.part_of(unit);
+        let part = &planned.part;
+        let within = unit - planned.first_unit;
+        debug_assert!(within < planned.units);
+        let mut rest = within;
+        let mut digit = |len: u64| {
+            let i = rest % len;
+            rest /= len;
+            i
+        };
+        let regime = part.regimes[digit(part.regimes.len() as u64) as usize];
+        let kernel = planned.selectors[digit(planned.selectors.len() as u64) as usize].to_string();
+        let [offset_c, offset_b, offset_a, ldc, ldb, lda, k, n, m] = [8, 7, 6, 5, 4, 3, 2, 1, 0].map(|i| {
+            let axis = part.axes()[i].1;
+            axis.value(digit(axis.len()))
+        });
+        let problem = place(part, [m, n, k], [lda, ldb, ldc], [offset_a, offset_b, offset_c]);
+        let cell = |cell, pair, role, problem| Cell {
+            cell,
+            part: part.name.clone(),
+            pair,
+            role,
+            problem,
+            kernel: kernel.clone(),
+            regime,
+        };
+        if !part.paired {
+            return vec![cell(planned.first_cell + within, None, None, problem)];
+        }
+        let first = planned.first_cell + 2 * within;
+        vec![
+            cell(first, Some(unit), Some(Role::Baseline), baseline(&problem)),
+            cell(first + 1, Some(unit), Some(Role::Variant), problem),
+        ]
+    }
+}
+
+/// Ties and paddings have their places.
+fn check_axes(part: &Part) -> Result<(), PlanError> {
+    for (i, (name, axis)) in part.axes().into_iter().enumerate() {
+        let error = |why| Err(PlanError::Axis { axis: name, text: axis.to_string(), why });
+        let is_ld = (3..6).contains(&i);
+        if axis.is_padding() && !is_ld {
+            return error("a leading + means padding and is for leading dimensions only");
+        }
+        let allowed = match (name, axis.tie()) {
+            (_, None) => true,
+            ("n", Some(Tie::M)) | ("k", Some(Tie::M | Tie::N)) | ("m", Some(Tie::N | Tie::K)) => true,
+            ("n", Some(Tie::K)) | ("lda" | "ldb" | "ldc", Some(Tie::M | Tie::N | Tie::K)) => true,
+            ("lda" | "ldc", Some(Tie::Ldb)) => true,
+            _ => false,
+        };
+        if !allowed {
+            return error("it cannot be tied to that axis");
+        }
+    }
+    let ties = [&part.m, &part.n, &part.k].map(Axis::tie);
+    let free = |tie: Option<Tie>| match tie {
+        None => true,
+        Some(Tie::M) => ties[0].is_none(),
+        Some(Tie::N) => ties[1].is_none(),
+        Some(Tie::K) => ties[2].is_none(),
+        Some(Tie::Ldb) => false,
+    };
+    for (i, (name, axis)) in part.axes().into_iter().take(3).enumerate() {
+        if !free(ties[i]) {
+            return Err(PlanError::Axis {
+                axis: name,
+                text: axis.to_string(),
+                why: "the axis that it is tied to is tied itself",
+            });
+        }
+    }
+    Ok(())
+}
+
+fn place(part: &Part, sizes: [Value; 3], lds: [Value; 3], offsets: [Value; 3]) -> Problem {
+    let absolute = |v: Value| match v {
+        Value::Absolute(x) | Value::Padding(x) => x,
+        Value::Tied(_) => 0,
+    };
+    let size = |v: Value| match v {
+        Value::Tied(Tie::M) => absolute(sizes[0]),
+        Value::Tied(Tie::N) => absolute(sizes[1]),
+        Value::Tied(Tie::K) => absolute(sizes[2]),
+        other => absolute(other),
+    };
+    let [m, n, k] = sizes.map(size);
+    let mut problem = Problem::new(m, n, k);
+    let cols = [k.max(1), n, n];
+    let ld = |value: Value, cols: u64, of_b: Value| match (value, of_b) {
+        (Value::Absolute(x), _) => x,
+        (Value::Padding(x), _) => cols.saturating_add(x),
+        (Value::Tied(Tie::Ldb), Value::Padding(x)) => cols.saturating_add(x),
+        (Value::Tied(Tie::Ldb), other) => size(other),
+        (tied, _) => size(tied),
+    };
+    [problem.lda, problem.ldb, problem.ldc] = [0, 1, 2].map(|i| ld(lds[i], cols[i], lds[1]));
+    [problem.offset_a, problem.offset_b, problem.offset_c] = offsets.map(absolute);
+    (problem.alpha, problem.beta) = (part.alpha, part.beta);
+    problem
+}
+
+/// The same sizes with aligned bases and every leading dimension rounded up, so that about as much memory is touched.
+fn baseline(problem: &Problem) -> Problem {
+    let up = |ld: u64| ld.checked_next_multiple_of(BASELINE_LD).unwrap_or(ld);
+    Problem {
+        lda: up(problem.lda),
+        ldb: up(problem.ldb),
+        ldc: up(problem.ldc),
+        offset_a: 0,
+        offset_b: 0,
+        offset_c: 0,
+        ..*problem
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn part(texts: [&str; 6]) -> Part {
+        let [m, n, k, lda, ldb, ldc] = texts.map(|t| t.parse().unwrap());
+        Part { m, n, k, lda, ldb, ldc, ..Part::new("test") }
+    }
+
+    fn plan(parts: Vec<Part>) -> Plan {
+        Plan::new(&Spec { preset: None, parts }, DeviceKind::Cpu, 1).unwrap()
+    }
+
+    #[test]
+    fn a_plan_is_the_product_of_its_axes_each_cell_once() {
+        let regimes = vec![Regime::Hot, Regime::Cold];
+        let plan = plan(vec![
+            Part { regimes, ..part(["1..3", "5,7", "8", "+0..1", "+0", "+0"]) },
+            Part { paired: true, ..part(["100", "100", "100..103", "+0", "+1", "+2"]) },
+        ]);
+        assert_eq!((plan.units(), plan.cells()), (24 + 4, 24 + 8));
+        let cells: Vec<Cell> = (0..plan.units()).flat_map(|i| plan.unit(i)).collect();
+        let numbers: HashSet<u64> = cells.iter().map(|c| c.cell).collect();
+        assert_eq!(numbers, (0..32).collect());
+        let distinct: HashSet<String> =
+            cells.iter().map(|c| format!("{:?} {:?} {:?}", c.problem, c.regime, c.pair)).collect();
+        assert_eq!(distinct.len(), 32);
+        assert!(cells.iter().all(|c| c.problem.validate().is_ok()));
+    }
+
+    #[test]
+    fn the_order_is_random_and_comes_from_the_seed() {
+        let spec = Spec { preset: None, parts: vec![part(["1..100", "1", "1", "+0", "+0", "+0"])] };
+        let order = |seed| -> Vec<u64> {
+            let plan = Plan::new(&spec, DeviceKind::Cpu, seed).unwrap();
+            (0..plan.units()).map(|i| plan.unit(i)[0].cell).collect()
+        };
+        assert_eq!(order(5), order(5));
+        assert_ne!(order(5), order(6));
+        assert!(!order(5).is_sorted());
+    }
+
+    #[test]
+    fn ties_and_paddings_follow_the_cell() {
+        let p = plan(vec![part(["512", "m", "m", "+1", "+3", "ldb"])]).unit(0)[0].problem;
+        assert_eq!((p.m, p.n, p.k), (512, 512, 512));
+        assert_eq!((p.lda, p.ldb, p.ldc), (513, 515, 515));
+        let p = plan(vec![part(["8", "16", "24", "k", "1000", "ldb"])]).unit(0)[0].problem;
+        assert_eq!((p.lda, p.ldb, p.ldc), (24, 1000, 1000));
+    }
+
+    #[test]
+    fn a_baseline_differs_in_placement_alone() {
+        let mut odd = part(["100", "100", "100", "+1", "+28", "+0"]);
+        odd.offset_a = Axis::single(3);
+        odd.paired = true;
+        let cells = plan(vec![odd]).unit(0);
+        let (a, b) = (cells[0].problem, cells[1].problem);
+        assert_eq!((cells[0].role, cells[1].role), (Some(Role::Baseline), Some(Role::Variant)));
+        assert_eq!(cells[0].pair, cells[1].pair);
+        assert_eq!((a.m, a.n, a.k), (b.m, b.n, b.k));
+        assert_eq!((a.lda, a.ldb, a.ldc, a.offset_a), (128, 128, 128, 0));
+        assert_eq!((b.lda, b.ldb, b.ldc, b.offset_a), (101, 128, 100, 3));
+    }
+
+    #[test]
+    fn shards_divide_the_plan_among_them() {
+        let spec = Spec {
+            preset: None,
+            parts: vec![
+                part(["1..37", "1", "1", "+0", "+0", "+0"]),
+                Part { paired: true, ..part(["1..10", "1", "1", "+0", "+0", "+0"]) },
+            ],
+        };
+        let whole = Plan::new(&spec, DeviceKind::Cpu, 9).unwrap();
+        let mut seen = HashSet::new();
+        let mut cells = 0;
+        for index in 1..=8 {
+            let shard = Plan::new(&spec, DeviceKind::Cpu, 9).unwrap().shard(index, 8).unwrap();
+            cells += shard.cells();
+            for i in 0..shard.units() {
+                assert!(shard.unit(i).iter().all(|c| seen.insert(c.cell)), "a cell is in two shards");
+            }
+        }
+        assert_eq!((cells, seen.len() as u64), (whole.cells(), whole.cells()));
+        for (index, count) in [(0, 8), (9, 8)] {
+            let error = Plan::new(&spec, DeviceKind::Cpu, 9).unwrap().shard(index, count).err().unwrap();
+            assert_eq!(error, PlanError::Shard { index, count });
+        }
+    }
+
+    #[test]
+    fn impossible_plans_say_why() {
+        let error =
+            |part: Part| Plan::new(&Spec { preset: None, parts: vec![part] }, DeviceKind::Cpu, 1).err().unwrap();
+        assert!(matches!(error(part(["1..4000000", "1..4000000", "1", "+0", "+0", "+0"])), PlanError::TooMany { .. }));
+        assert!(matches!(error(part(["n", "m", "1", "+0", "+0", "+0"])), PlanError::Axis { .. }));
+        assert!(matches!(error(part(["+3", "1", "1", "+0", "+0", "+0"])), PlanError::Axis { axis: "m", .. }));
+        let unknown = Part { kernels: vec!["cpu_sgem".to_owned()], ..part(["1"; 6]) };
+        assert!(error(unknown).to_string().contains("did you mean \"cpu_sgemm\""));
+        let none = Part { regimes: Vec::new(), ..part(["1", "1", "1", "+0", "+0", "+0"]) };
+        assert_eq!(error(none), PlanError::Empty);
+    }
+}

@@ -1,0 +1,94 @@
+use crate::command::{gemmscope, ok, refused, run, small};
+use serde_json::Value;
+use std::time::Instant;
+
+fn here() -> &'static std::path::Path {
+    std::path::Path::new(".")
+}
+
+#[test]
+fn devices_tell_what_is_here_and_what_is_not() {
+    let value: Value = serde_json::from_str(&ok(here(), &["devices", "--json"])).unwrap();
+    assert_eq!(value["cpu"]["kind"], "cpu");
+    assert!(value["cpu"]["name"].as_str().unwrap().starts_with("CPU"));
+    let cuda = &value["cuda"];
+    assert!(cuda["devices"].is_array() || cuda["absent"]["kind"].is_string(), "{cuda}");
+    assert!(ok(here(), &["devices"]).contains("telemetry"));
+}
+
+#[test]
+fn the_catalogue_lists_four_alignment_classes_of_mma() {
+    let value: Value = serde_json::from_str(&ok(here(), &["kernels", "--json"])).unwrap();
+    let kernels = value.as_array().unwrap();
+    let names: Vec<&str> = kernels.iter().map(|k| k["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["01_naive", "02_tiled", "03_wmma", "04_mma", "cpu_sgemm"]);
+    let classes: std::collections::BTreeSet<u64> =
+        kernels[3]["variants"].as_array().unwrap().iter().map(|v| v["align_bytes"].as_u64().unwrap()).collect();
+    assert_eq!(classes.into_iter().collect::<Vec<_>>(), [2, 4, 8, 16]);
+}
+
+#[test]
+fn usage_errors_name_the_value_and_the_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, words) in [
+        (vec!["sweep", "--m", "64..x", "--n", "1", "--k", "1"], vec!["--m", "64..x", "^"]),
+        (vec!["sweep", "--m", "64"], vec!["--n is missing", "--preset"]),
+        (vec!["sweep", "--device", "cpu", "--kernel", "cpu_sgem"], vec!["cpu_sgem", "did you mean \"cpu_sgemm\""]),
+        (vec!["sweep", "--device", "gpu7"], vec!["gpu7", "cuda:N"]),
+        (vec!["sweep", "--shard", "9/8"], vec!["9/8", "INDEX/COUNT"]),
+        (vec!["sweep", "--budget", "soon"], vec!["soon", "90s"]),
+        (vec!["sweep", "--precision", "7"], vec!["--precision 7", "0.005"]),
+        (vec!["sweep", "--resume"], vec!["--out"]),
+        (vec!["sweep", "--resume", "--out", "nowhere"], vec!["nowhere", "leave out --resume"]),
+        (vec!["sweep", "--m", "1..4000000", "--n", "1..4000000", "--k", "1"], vec!["16000000000000", "several runs"]),
+        (vec!["heatmap", "nowhere"], vec!["nowhere"]),
+        (vec!["verify", "--device", "cpu", "--kernel", "04_mma"], vec!["04_mma", "CPU device"]),
+    ] {
+        let said = refused(dir.path(), &args);
+        for word in words {
+            assert!(said.contains(word), "gemmscope {}: no {word:?} in\n{said}", args.join(" "));
+        }
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "an error left files behind");
+}
+
+#[test]
+fn a_gpu_that_was_asked_for_and_is_not_there_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = refused(dir.path(), &["sweep", "--device", "cuda:99", "--m", "1", "--n", "1", "--k", "1"]);
+    assert!(said.contains("CUDA") || said.contains("cuda:99"), "{said}");
+}
+
+#[test]
+fn a_list_shows_every_cell_and_measures_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = ok(dir.path(), &small(&["--m", "1..5", "--lda", "+0,1", "--list"]));
+    assert_eq!(list.lines().filter(|l| !l.starts_with('#')).count(), 10, "{list}");
+    let lines = ok(dir.path(), &small(&["--m", "1..5", "--paired", "--list", "--json"]));
+    let cells: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(cells.len(), 10);
+    assert!(cells.iter().all(|c| c["runs"] == "cpu_sgemm/matrixmultiply" && c["pair"].is_u64()));
+    assert!(!dir.path().join("run").exists());
+}
+
+#[test]
+fn a_million_cells_are_listed_for_a_reader_that_stops_early() {
+    // The time is a bound against accidents only: planning takes tens of milliseconds.
+    let start = Instant::now();
+    let args = ["sweep", "--device", "cpu", "--m", "1..100", "--n", "1..100", "--k", "1..100", "--list"];
+    let mut child = gemmscope(here(), &args).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut first).unwrap();
+    assert!(first.contains("1000000 cells"), "{first}");
+    assert_eq!(child.wait().unwrap().code(), Some(0), "a closed pipe is no error");
+    assert!(start.elapsed().as_secs() < 60);
+}
+
+#[test]
+fn the_cpu_passes_the_verification_suite() {
+    let said = run(here(), &["verify", "--device", "cpu", "--json"]);
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+    let value: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&value["variants"][0]["cases"], &value["variants"][0]["wrong"]), (&24.into(), &0.into()));
+    assert!(value["variants"][0]["worst"].as_f64().unwrap() <= 1.0);
+}

@@ -1,0 +1,10 @@
+//! The command as a user meets it. One binary; a module a subject.
+
+/// Running the command and reading what it wrote.
+mod command;
+/// Sub-commands that measure nothing: devices, kernels, errors of usage.
+mod inspect;
+/// What must not be lost: kills, full disks, second writers, foreign folders.
+mod reliability;
+/// Sweeps from the command line to the pictures.
+mod sweeping;
