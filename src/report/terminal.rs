@@ -371,6 +371,24 @@ mod tests {
     }
 
     #[test]
+    fn half_blocks_hold_two_rows_a_line() {
+        let sizes: Vec<u64> = (1..=15).map(|i| 64 * i).collect();
+        let mut run = fixture::shapes(&sizes, &[64, 128], 1024);
+        // The top row is m = 960, the row below it m = 896.
+        for cell in &mut run.cells {
+            cell.tflops = Some(match cell.problem.m {
+                960 => 100.0,
+                896 => 200.0,
+                _ => 150.0,
+            });
+        }
+        let text = terminal(&run, 40, true);
+        let top = text.lines().find(|l| l.contains('▀')).unwrap();
+        assert!(top.starts_with("896 \x1b[38;2;68;1;84m\x1b[48;2;254;232;37m▀"), "{top:?}");
+        assert_eq!(text.lines().filter(|l| l.contains('▀')).count(), 8, "15 rows are 8 lines");
+    }
+
+    #[test]
     fn classes_are_told_in_percent() {
         let text = terminal(&fixture::strides(&[0, 1], &[0, 1]), 80, false);
         assert!(text.contains("100%") && text.contains("% of aligned"), "{text}");
