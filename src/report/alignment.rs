@@ -57,8 +57,10 @@ fn number(cell: &CellRecord) -> Option<f64> {
     cell.tflops.filter(|&t| cell.status == Status::Ok && t > 0.0)
 }
 
-/// Row and column of a cell.
-fn classes_of(cell: &CellRecord) -> (u64, u64) {
+/// A row and a column of the picture: the class of lda and the lower one of ldb and ldc.
+type Class = (u64, u64);
+
+fn classes_of(cell: &CellRecord) -> Class {
     let p = &cell.problem;
     (class(p.lda), class(p.ldb).min(class(p.ldc)))
 }
@@ -102,9 +104,9 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
         })
     };
 
-    let mut places: BTreeMap<(u64, u64), Place> = BTreeMap::new();
+    let mut places: BTreeMap<Class, Place> = BTreeMap::new();
     // The cells of one pair and class are one comparison: their median counts once.
-    let mut pairs: BTreeMap<(u64, (u64, u64)), (f64, Vec<f64>)> = BTreeMap::new();
+    let mut pairs: BTreeMap<(u64, Class), (f64, Vec<f64>)> = BTreeMap::new();
     let (mut paired, mut sized, mut worked, mut lesser, mut alone) = (0, 0, 0, 0, 0);
     for cell in &aligned_bases {
         let place = places.entry(classes_of(cell)).or_default();
@@ -132,11 +134,11 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
         places.entry(class).or_default().add(Status::Ok, ratio);
     }
 
-    let squares: BTreeMap<(u64, u64), Square> = places.into_iter().map(|(at, place)| (at, place.square())).collect();
+    let squares: BTreeMap<Class, Square> = places.into_iter().map(|(at, place)| (at, place.square())).collect();
     if squares.values().filter(|s| matches!(s, Square::Value { .. })).count() < 2 {
         return None;
     }
-    let side = |label: &str, of: fn(&(u64, u64)) -> u64| {
+    let side = |label: &str, of: fn(&Class) -> u64| {
         let mut values: Vec<u64> = squares.keys().map(of).collect();
         values.sort_unstable();
         values.dedup();

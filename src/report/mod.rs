@@ -173,7 +173,7 @@ mod tests {
         let mut gaps = shapes(&steps(128, 128, 16), &steps(256, 256, 24), 4096);
         for (i, cell) in gaps.cells.iter_mut().enumerate() {
             match i % 37 {
-                5 | 6 | 7 => skip(cell),
+                5..=7 => skip(cell),
                 20 => fail(cell),
                 _ => {}
             }

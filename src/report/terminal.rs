@@ -132,8 +132,7 @@ fn blocks(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
     };
     for (upper, lower) in lines {
         let _ = write!(out, "{:>label_width$} ", heat.y.names[lower.unwrap_or(upper) * high]);
-        for column in 0..columns {
-            let top = squares[upper][column];
+        for (column, &top) in squares[upper].iter().enumerate() {
             let bottom = lower.map_or(Square::Unplanned, |row| squares[row][column]);
             for _ in 0..repeat {
                 if ansi {
