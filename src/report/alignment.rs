@@ -57,8 +57,10 @@ fn number(cell: &CellRecord) -> Option<f64> {
     cell.tflops.filter(|&t| cell.status == Status::Ok && t > 0.0)
 }
 
-/// Row and column of a cell.
-fn classes_of(cell: &CellRecord) -> (u64, u64) {
+/// A row and a column of the picture: the class of lda and the lower one of ldb and ldc.
+type Class = (u64, u64);
+
+fn classes_of(cell: &CellRecord) -> Class {
     let p = &cell.problem;
     (class(p.lda), class(p.ldb).min(class(p.ldc)))
 }
@@ -68,43 +70,44 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
     let shifted = |cell: &CellRecord| cell.problem.offset_a | cell.problem.offset_b | cell.problem.offset_c != 0;
     let aligned_bases: Vec<&CellRecord> = cells.iter().copied().filter(|c| !shifted(c)).collect();
 
-    let top = aligned_bases
-        .iter()
-        .filter(|c| number(c).is_some())
-        .map(|c| classes_of(c))
-        .map(|(row, column)| row.min(column))
-        .max()
-        .filter(|&top| top >= LEAST_ALIGNED);
-    let is_aligned = |cell: &CellRecord| {
-        let (row, column) = classes_of(cell);
-        top.is_some_and(|top| row.min(column) >= top)
-    };
+    // What may serve as a yardstick: its class, FLOP, size and throughput.
     let mut same_size: BTreeMap<[u64; 3], Vec<f64>> = BTreeMap::new();
-    let mut by_work: Vec<(u64, f64)> = Vec::new();
-    for cell in &aligned_bases {
-        if let Some(tflops) = number(cell).filter(|_| is_aligned(cell)) {
-            let p = &cell.problem;
+    let mut by_work: Vec<(u64, u64, f64)> = Vec::new();
+    let lower_class = |cell: &CellRecord| {
+        let (row, column) = classes_of(cell);
+        row.min(column)
+    };
+    let measured = aligned_bases.iter().filter_map(|c| Some((c, number(c)?)));
+    let top = measured.clone().map(|(c, _)| lower_class(c)).max().filter(|&top| top >= LEAST_ALIGNED);
+    for (cell, tflops) in measured {
+        let p = &cell.problem;
+        if lower_class(cell) >= LEAST_ALIGNED {
+            by_work.push((p.flop(), lower_class(cell), tflops));
+        }
+        if Some(lower_class(cell)) == top {
             same_size.entry([p.m, p.n, p.k]).or_default().push(tflops);
-            by_work.push((p.flop(), tflops));
         }
     }
     let same_size: BTreeMap<[u64; 3], f64> =
         same_size.into_iter().filter_map(|(size, values)| Some((size, median(values)?))).collect();
-    by_work.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    by_work.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
     let mut equal_work_of = BTreeMap::new();
-    let mut equal_work = |flop: u64| {
+    // The best class within reach, and its median.
+    let mut equal_work = |flop: u64| -> Option<(u64, f64)> {
         *equal_work_of.entry(flop).or_insert_with(|| {
             let slack = flop as f64 * EQUAL_WORK;
-            let from = by_work.partition_point(|&(f, _)| (f as f64) < flop as f64 - slack);
-            let to = by_work.partition_point(|&(f, _)| f as f64 <= flop as f64 + slack);
-            median(by_work[from..to].iter().map(|&(_, tflops)| tflops).collect())
+            let from = by_work.partition_point(|w| (w.0 as f64) < flop as f64 - slack);
+            let to = by_work.partition_point(|w| w.0 as f64 <= flop as f64 + slack);
+            let near = &by_work[from..to];
+            let best = near.iter().map(|w| w.1).max()?;
+            Some((best, median(near.iter().filter(|w| w.1 == best).map(|w| w.2).collect())?))
         })
     };
 
-    let mut places: BTreeMap<(u64, u64), Place> = BTreeMap::new();
+    let mut places: BTreeMap<Class, Place> = BTreeMap::new();
     // The cells of one pair and class are one comparison: their median counts once.
-    let mut pairs: BTreeMap<(u64, (u64, u64)), (f64, Vec<f64>)> = BTreeMap::new();
-    let (mut paired, mut sized, mut worked, mut alone) = (0, 0, 0, 0);
+    let mut pairs: BTreeMap<(u64, Class), (f64, Vec<f64>)> = BTreeMap::new();
+    let (mut paired, mut sized, mut worked, mut lesser, mut alone) = (0, 0, 0, 0, 0);
     for cell in &aligned_bases {
         let place = places.entry(classes_of(cell)).or_default();
         let Some(tflops) = number(cell) else {
@@ -118,8 +121,8 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
         } else if let Some(baseline) = same_size.get(&[p.m, p.n, p.k]) {
             sized += 1;
             place.add(Status::Ok, Some(100.0 * tflops / baseline));
-        } else if let Some(baseline) = equal_work(p.flop()) {
-            worked += 1;
+        } else if let Some((class, baseline)) = equal_work(p.flop()) {
+            *(if Some(class) == top { &mut worked } else { &mut lesser }) += 1;
             place.add(Status::Ok, Some(100.0 * tflops / baseline));
         } else {
             alone += 1;
@@ -131,19 +134,19 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
         places.entry(class).or_default().add(Status::Ok, ratio);
     }
 
-    let squares: BTreeMap<(u64, u64), Square> = places.into_iter().map(|(at, place)| (at, place.square())).collect();
+    let squares: BTreeMap<Class, Square> = places.into_iter().map(|(at, place)| (at, place.square())).collect();
     if squares.values().filter(|s| matches!(s, Square::Value { .. })).count() < 2 {
         return None;
     }
-    let side = |label: &str, of: fn(&(u64, u64)) -> u64| {
+    let side = |label: &str, of: fn(&Class) -> u64| {
         let mut values: Vec<u64> = squares.keys().map(of).collect();
         values.sort_unstable();
         values.dedup();
         let names = values.iter().map(|&v| class_name(v)).collect();
         Side { label: label.to_owned(), names, firsts: values, values_a_bin: 1 }
     };
-    let y = side("largest power of two dividing lda", |&(row, _)| row);
-    let x = side("largest power of two dividing ldb and ldc (elements)", |&(_, column)| column);
+    let y = side("alignment class of lda", |&(row, _)| row);
+    let x = side("lower alignment class of ldb and ldc (elements)", |&(_, column)| column);
     let at = |row: &u64, column: &u64| squares.get(&(*row, *column)).copied().unwrap_or(Square::Unplanned);
     let squares = y.firsts.iter().flat_map(|row| x.firsts.iter().map(move |column| (row, column)));
     let squares = squares.map(|(row, column)| at(row, column)).collect();
@@ -154,6 +157,7 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
         (paired, "its own paired baseline".to_owned()),
         (sized, format!("the aligned class ({}) of the same m, n, k", top.clone().unwrap_or_default())),
         (worked, format!("the aligned class ({}) within 5 % of its FLOP", top.unwrap_or_default())),
+        (lesser, format!("the best class within 5 % of its FLOP, which is lower but at least {LEAST_ALIGNED}")),
     ] {
         if count > 0 {
             notes.push(format!("{count} {} relative to {basis}", if count == 1 { "cell" } else { "cells each" }));
@@ -269,6 +273,20 @@ mod tests {
         let classes = of(&cells).unwrap();
         assert_eq!(at(&classes, "1", "1"), (75.0, 1));
         assert!(classes.notes.iter().any(|n| n.starts_with("1 without an aligned cell")), "{:?}", classes.notes);
+    }
+
+    #[test]
+    fn far_from_the_best_class_the_best_one_in_reach_is_the_yardstick() {
+        // 520 = 8 x 65 is the only aligned neighbour of 519: 60 of 80 are 75 %. 1024 is far away.
+        let cells = [
+            fixture::cell(Problem::new(1024, 1024, 1024), 200.0),
+            fixture::cell(Problem::new(520, 520, 520), 80.0),
+            fixture::cell(Problem::new(519, 519, 519), 60.0),
+        ];
+        let classes = of(&cells).unwrap();
+        assert_eq!(at(&classes, "1", "1"), (75.0, 1));
+        assert_eq!(at(&classes, "8", "8"), (100.0, 1));
+        assert!(classes.notes.iter().any(|n| n.starts_with("2 cells each relative to the best class")));
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Axis {
     }
 
     /// Whether each of this axis' values comes with only one of the other's.
-    fn determines(&self, other: &Axis) -> bool {
+    pub fn determines(&self, other: &Axis) -> bool {
         let mut seen = vec![None; self.values.len()];
         self.index.iter().zip(&other.index).all(|(&mine, &theirs)| *seen[mine].get_or_insert(theirs) == theirs)
     }

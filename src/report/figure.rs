@@ -166,7 +166,11 @@ fn of_group(cells: &[&CellRecord], baselines: &Baselines) -> Vec<(Vec<String>, F
     if let Some(classes) = classes(cells, baselines) {
         let scale = Scale::of(values(&classes.squares), "% of aligned", Some(100.0));
         let heat = Heat { x: classes.x, y: classes.y, squares: classes.squares, scale, percent: true };
-        let subtitle = vec![fixed(cells, &axes, &[]), format!("Median of {}", classes.notes.join("; "))];
+        let subtitle = vec![
+            fixed(cells, &axes, &[]),
+            "Class: the largest power of two, in elements, that divides a leading dimension".to_owned(),
+            format!("Medians of {}", classes.notes.join("; ")),
+        ];
         let title = "Throughput by alignment class, in % of fully aligned".to_owned();
         figures.push((vec!["alignment".to_owned()], figure(title, subtitle, Drawing::Heat(heat))));
     }
@@ -303,17 +307,18 @@ fn fixed(cells: &[&CellRecord], axes: &Axes, shown: &[&Axis]) -> String {
             said.push(format!("offset of {name} = {}", value(first)));
         }
     }
-    if cells.iter().all(|c| c.problem.beta == first.beta) && first.beta != 0.0 {
-        said.push(format!("beta = {}", first.beta));
+    match cells.iter().all(|c| c.problem.beta == first.beta) {
+        true if first.beta != 0.0 => said.push(format!("beta = {}", first.beta)),
+        true => {}
+        false => said.push("several beta".to_owned()),
     }
     said.push(format!("{} {}", first.dtype.name(), first.layout.name()));
     let hidden: Vec<String> = axes
         .varying
         .iter()
-        .filter(|axis| !axis.class && !shown.iter().any(|s| s.slug == axis.slug))
+        .filter(|axis| !axis.class && !shown.iter().any(|s| s.determines(axis)))
         .map(|axis| format!("{} ({} values)", axis.label, axis.values.len()))
         .collect();
-    // An axis that moves with a shown one is hidden too, and the median is then over a single cell.
     if !hidden.is_empty() {
         let over = if shown.is_empty() { "over" } else { "medians over" };
         said.push(format!("{over} {}", hidden.join(", ")));

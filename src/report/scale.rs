@@ -28,7 +28,7 @@ impl Scale {
         // A single value still needs a range; one tenth of it shows that nothing differs.
         let (lo, hi) =
             if hi - lo > 1e-9 * hi.abs() { (lo, hi) } else { (lo * 0.95, if hi > 0.0 { hi * 1.05 } else { 1.0 }) };
-        let step = round_step((hi - lo) / 5.0);
+        let step = round_step((hi - lo) / 8.0);
         // A tick that misses its end by rounding alone is still that end.
         let (lo, hi) = ((lo / step + 1e-9).floor() * step, (hi / step - 1e-9).ceil() * step);
         Some(Scale { lo, hi, step, unit, mark })
@@ -76,7 +76,7 @@ pub(super) fn viridis(position: f64) -> RGBColor {
 
 /// Whether black is easier to read on a colour than white.
 pub(super) fn is_light(colour: RGBColor) -> bool {
-    0.299 * f64::from(colour.0) + 0.587 * f64::from(colour.1) + 0.114 * f64::from(colour.2) > 140.0
+    0.299 * f64::from(colour.0) + 0.587 * f64::from(colour.1) + 0.114 * f64::from(colour.2) > 115.0
 }
 
 /// The unit for throughputs up to `max_tflops`, and what to multiply 10^12 FLOP per second with.
@@ -101,10 +101,10 @@ mod tests {
     #[test]
     fn scales_end_on_round_ticks() {
         let scale = Scale::of([312.0, 655.0, 401.0], "TFLOP/s", None).unwrap();
-        assert_eq!((scale.lo, scale.hi, scale.step), (300.0, 700.0, 100.0));
-        assert_eq!(scale.ticks().len(), 5);
+        assert_eq!((scale.lo, scale.hi, scale.step), (300.0, 700.0, 50.0));
+        assert_eq!(scale.ticks().len(), 9);
         assert_eq!(scale.tick_name(400.0), "400");
-        let fine = Scale::of([0.11, 0.19], "GFLOP/s", None).unwrap();
+        let fine = Scale::of([0.105, 0.19], "GFLOP/s", None).unwrap();
         assert_eq!(
             fine.ticks().iter().map(|&t| fine.tick_name(t)).collect::<Vec<_>>(),
             ["0.10", "0.12", "0.14", "0.16", "0.18", "0.20"]

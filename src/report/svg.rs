@@ -17,7 +17,7 @@ const TITLE_PX: i32 = 17;
 const TEXT_PX: i32 = 12;
 const LINE_PX: i32 = 17;
 const MARGIN: i32 = 18;
-const LEAST_WIDTH: i32 = 640;
+const LEAST_WIDTH: i32 = 720;
 const BAR_WIDTH: i32 = 18;
 
 const GREY: RGBColor = RGBColor(0x55, 0x55, 0x55);
@@ -67,34 +67,46 @@ impl Area {
     }
 }
 
+/// Estimated width of a letter of DejaVu Sans, in em, rounded up.
+fn letter_em(letter: char) -> f64 {
+    match letter {
+        ' ' | '.' | ',' | ':' | ';' | '·' | 'i' | 'j' | 'l' | '\'' | '|' | '!' | 'I' => 0.36,
+        '(' | ')' | '/' | '-' | 'f' | 'r' | 't' | '[' | ']' => 0.42,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' | '…' => 1.0,
+        'a'..='z' | '0'..='9' | '_' => 0.64,
+        '=' | '≥' | '<' | '>' | '+' => 0.84,
+        _ if letter.is_ascii() => 0.8,
+        _ => 1.05,
+    }
+}
+
 /// Estimated width of a text.
-fn text_width(text: &str, px: i32) -> i32 {
-    // DejaVu Sans' digits are 0.64 em wide, its lower case 0.6 on average.
-    (text.chars().count() as f64 * f64::from(px) * 0.62).ceil() as i32
+pub(super) fn text_width(text: &str, px: i32) -> i32 {
+    (text.chars().map(letter_em).sum::<f64>() * f64::from(px)).ceil() as i32
 }
 
 /// Breaks a text into lines of at most `width`, between words where possible.
 fn wrap(text: &str, px: i32, width: i32) -> Vec<String> {
-    let most = ((f64::from(width) / (f64::from(px) * 0.62)) as usize).max(8);
-    let mut lines = vec![String::new()];
-    let mut length = 0;
+    let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        for (i, piece) in word.chars().collect::<Vec<_>>().chunks(most).enumerate() {
-            let gap = usize::from(length > 0 && i == 0);
-            if length + gap + piece.len() > most || i > 0 {
-                lines.push(String::new());
-                length = 0;
-            }
-            let line = lines.last_mut().expect("there is always a line");
-            if length > 0 {
+        match lines.last_mut() {
+            Some(line) if text_width(&format!("{line} {word}"), px) <= width => {
                 line.push(' ');
-                length += 1;
+                line.push_str(word);
             }
-            line.extend(piece);
-            length += piece.len();
+            _ => lines.push(word.to_owned()),
+        }
+        // A word that is too long for a line of its own breaks where it must.
+        while let Some(line) = lines.last_mut().filter(|line| text_width(line, px) > width) {
+            let mut kept = line.chars().count();
+            while kept > 1 && text_width(&line.chars().take(kept).collect::<String>(), px) > width {
+                kept -= 1;
+            }
+            let rest: String = line.chars().skip(kept).collect();
+            *line = line.chars().take(kept).collect();
+            lines.push(rest);
         }
     }
-    lines.retain(|line| !line.is_empty());
     lines
 }
 
@@ -208,8 +220,9 @@ impl<'a> Canvas<'a> {
                 Mark::Small(colour) => self.rect(swatch, colour.filled())?,
                 Mark::Cross => self.cross(middle, 4)?,
                 Mark::Tick => self.path(vec![(x + 7, y), (x + 7, y + 14)], HATCH, 2)?,
-                Mark::Interval => {
-                    self.path(vec![(x + 7, y), (x + 7, y + 14)], line_colour(), 1)?;
+                Mark::Point { interval } => {
+                    let reach = if interval { 7 } else { 0 };
+                    self.path(vec![(x + 7, y + 7 - reach), (x + 7, y + 7 + reach)], line_colour(), 1)?;
                     self.dot(middle, 3, line_colour())?;
                 }
             }
@@ -226,7 +239,7 @@ enum Mark {
     Small(RGBColor),
     Cross,
     Tick,
-    Interval,
+    Point { interval: bool },
 }
 
 fn legend_width(text: &str) -> i32 {
@@ -286,12 +299,13 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
         heat.scale.iter().flat_map(|s| s.ticks().into_iter().map(|t| (t, s.tick_name(t)))).collect();
     let tick_width = ticks.iter().map(|(_, name)| text_width(name, TEXT_PX)).max().unwrap_or(0);
     let unit_width = heat.scale.as_ref().map_or(0, |s| text_width(s.unit, TEXT_PX));
-    let bar_room = if ticks.is_empty() { 0 } else { 30 + (BAR_WIDTH + 10 + tick_width).max(unit_width) };
+    let bar_room = if ticks.is_empty() { 0 } else { 30 + (BAR_WIDTH + 13 + tick_width).max(unit_width) };
 
     let mut legend = Vec::new();
     let small = place_w.min(place_h) - 1 < 9;
+    let skipped = if heat.percent { "no number, or none to compare with" } else { "not measured (skipped)" };
     if heat.squares.contains(&Square::Skipped) {
-        legend.push((if small { Mark::Small(SKIPPED) } else { Mark::Gap(Square::Skipped) }, "not measured (skipped)"));
+        legend.push((if small { Mark::Small(SKIPPED) } else { Mark::Gap(Square::Skipped) }, skipped));
     }
     if heat.squares.contains(&Square::Failed) {
         legend.push((if small { Mark::Small(CROSS) } else { Mark::Gap(Square::Failed) }, "failed"));
@@ -403,7 +417,7 @@ fn colour_bar(canvas: &Canvas<'_>, bar: Area, scale: &Scale, ticks: &[(f64, Stri
     for (tick, name) in ticks {
         let y = bar.y(scale, *tick);
         canvas.path(vec![(bar.right, y), (bar.right + 4, y)], FRAME, 1)?;
-        canvas.text(name, (bar.right + 8, y), TEXT_PX, (HPos::Left, VPos::Center), BLACK)?;
+        canvas.text(name, (bar.right + 11, y), TEXT_PX, (HPos::Left, VPos::Center), BLACK)?;
     }
     if let Some(mark) = scale.mark {
         let y = bar.y(scale, mark);
@@ -455,12 +469,9 @@ fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
             }
             canvas.dot((x, plot.y(scale, value)), dot, line_colour())?;
         }
-        let text = if line.points.iter().any(|p| p.interval.is_some()) {
-            "median of a cell with its 95 % interval"
-        } else {
-            "median"
-        };
-        legend.push((Mark::Interval, text));
+        let interval = line.points.iter().any(|p| p.interval.is_some());
+        let text = if interval { "median of a cell with its 95 % interval" } else { "median" };
+        legend.push((Mark::Point { interval }, text));
     }
     for point in &line.points {
         let x = across.px(point.x);

@@ -132,8 +132,7 @@ fn blocks(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
     };
     for (upper, lower) in lines {
         let _ = write!(out, "{:>label_width$} ", heat.y.names[lower.unwrap_or(upper) * high]);
-        for column in 0..columns {
-            let top = squares[upper][column];
+        for (column, &top) in squares[upper].iter().enumerate() {
             let bottom = lower.map_or(Square::Unplanned, |row| squares[row][column]);
             for _ in 0..repeat {
                 if ansi {
@@ -368,6 +367,24 @@ mod tests {
         run.manifest.device.name = "evil\x1b[2J\u{7}".to_owned();
         let text = terminal(&run, 80, false);
         assert!(text.contains("evil") && !text.contains('\x1b') && !text.contains('\u{7}'));
+    }
+
+    #[test]
+    fn half_blocks_hold_two_rows_a_line() {
+        let sizes: Vec<u64> = (1..=15).map(|i| 64 * i).collect();
+        let mut run = fixture::shapes(&sizes, &[64, 128], 1024);
+        // The top row is m = 960, the row below it m = 896.
+        for cell in &mut run.cells {
+            cell.tflops = Some(match cell.problem.m {
+                960 => 100.0,
+                896 => 200.0,
+                _ => 150.0,
+            });
+        }
+        let text = terminal(&run, 40, true);
+        let top = text.lines().find(|l| l.contains('▀')).unwrap();
+        assert!(top.starts_with("896 \x1b[38;2;68;1;84m\x1b[48;2;254;232;37m▀"), "{top:?}");
+        assert_eq!(text.lines().filter(|l| l.contains('▀')).count(), 8, "15 rows are 8 lines");
     }
 
     #[test]
