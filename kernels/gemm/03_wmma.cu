@@ -41,6 +41,18 @@ struct WmmaTile {
     static_assert(kSharedBytes <= 48 * 1024, "static shared memory");
 };
 
+// Eight results as one chunk; `finish` makes an element of C of an accumulator and of what C held.
+template <class Finish>
+__device__ __forceinline__ uint4 pack(float4 low, float4 high, uint4 old, Finish finish) {
+    const auto pair = [&finish](float first, float second, unsigned olds) {
+        const __half h0 = finish(first, __ushort_as_half(static_cast<unsigned short>(olds)));
+        const __half h1 = finish(second, __ushort_as_half(static_cast<unsigned short>(olds >> 16)));
+        return __half_as_ushort(h0) | static_cast<unsigned>(__half_as_ushort(h1)) << 16;
+    };
+    return {pair(low.x, low.y, old.x), pair(low.z, low.w, old.y), pair(high.x, high.y, old.z),
+            pair(high.z, high.w, old.w)};
+}
+
 template <unsigned kM, unsigned kN, unsigned kWarpM, unsigned kWarpN>
 __device__ __forceinline__ void gemm_wmma(const GemmParams& p) {
     using T = WmmaTile<kM, kN, kWarpM, kWarpN>;
@@ -151,27 +163,22 @@ __device__ __forceinline__ void gemm_wmma(const GemmParams& p) {
         output.load(thread);
         __syncthreads();
     }
-    const unsigned lane_row = thread % 32 / 2;
-    const unsigned lane_col = thread % 2 * 8;
+    // Half a row for each lane, in 16-byte pieces: eight lanes in turn read eight rows, which fall into different banks.
+    const unsigned lane_row = thread % 16;
+    const unsigned lane_col = thread % 32 / 16 * 8;
 #pragma unroll
     for (unsigned i = 0; i < kBlocksM; ++i) {
 #pragma unroll
         for (unsigned j = 0; j < kBlocksN; ++j) {
             wmma::store_matrix_sync(scratch, acc[i][j], T::kPitchScratch, wmma::mem_row_major);
             __syncwarp();
-            const float* from = scratch + lane_row * T::kPitchScratch + lane_col;
-            const unsigned row = warp_row + i * 16 + lane_row;
-            const unsigned col = warp_col + j * 16 + lane_col;
-#pragma unroll
-            for (unsigned e = 0; e < 8; e += 2) {
-                __half2& to = output.pair(row, col + e);
-                if (p.beta != 0.0f) {
-                    const __half2 old = to;
-                    to = __halves2half2(blend(from[e], p.alpha, p.beta, __low2half(old)),
-                                        blend(from[e + 1], p.alpha, p.beta, __high2half(old)));
-                } else {
-                    to = __halves2half2(scale(from[e], p.alpha), scale(from[e + 1], p.alpha));
-                }
+            const auto* from = reinterpret_cast<const float4*>(scratch + lane_row * T::kPitchScratch + lane_col);
+            uint4& to = output.chunk(warp_row + i * 16 + lane_row, (warp_col + j * 16 + lane_col) / 8);
+            if (p.beta != 0.0f) {
+                const uint4 old = to;
+                to = pack(from[0], from[1], old, [&](float x, __half c) { return blend(x, p.alpha, p.beta, c); });
+            } else {
+                to = pack(from[0], from[1], uint4{}, [&](float x, __half) { return scale(x, p.alpha); });
             }
             // All lanes have read the scratch before the next fragment lands in it.
             __syncwarp();

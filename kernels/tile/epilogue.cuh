@@ -50,9 +50,9 @@ public:
     // Reads the tile's part of C into the stage, zeros where C ends. Callers put a barrier on both sides.
     __device__ __forceinline__ void load(unsigned thread) const {
         if (rows_are_aligned()) {
-            load_granules<true>(thread);
+            load_chunks<true>(thread);
         } else {
-            load_granules<false>(thread);
+            load_chunks<false>(thread);
         }
     }
 
@@ -99,29 +99,26 @@ private:
     }
 
     template <bool kAligned>
-    __device__ __forceinline__ void load_granules(unsigned thread) const {
+    __device__ __forceinline__ void load_chunks(unsigned thread) const {
 #pragma unroll 1
-        for (unsigned piece = thread; piece < kRows * kGranules<kAligned>; piece += kThreads) {
-            const Granule g = granule<kAligned>(piece);
-            const bool exists = g.row < rows_;
-            if (exists && g.first >= 0 && g.first + 8 <= cols_) {
-                const uint4 old = *reinterpret_cast<const uint4*>(g.at);
-                if (kAligned || g.residue == 0) {
-                    chunk(g.row, g.index) = old;
-                } else {
-                    const unsigned words[4] = {old.x, old.y, old.z, old.w};
-#pragma unroll
-                    for (int h = 0; h < 8; ++h) {
-                        const auto bits = static_cast<unsigned short>(words[h / 2] >> (h % 2 * 16));
-                        element(g.row, g.first + h) = __ushort_as_half(bits);
-                    }
-                }
+        for (unsigned piece = thread; piece < kRows * Tile::kChunks; piece += kThreads) {
+            const unsigned row = piece / Tile::kChunks;
+            const unsigned index = piece % Tile::kChunks;
+            const __half* const from = first_ + row * ld_ + index * 8;
+            const unsigned residue = kAligned ? 0 : low_bits(from) / 2 % 8;
+            // The one or two granules that hold the chunk must lie inside the row segment: what is next to it belongs to
+            // other CTAs, which may be writing it.
+            const int begin = static_cast<int>(index * 8) - static_cast<int>(residue);
+            const int end = begin + (residue == 0 ? 8 : 16);
+            if (row < rows_ && begin >= 0 && end <= cols_) {
+                const auto* granules = reinterpret_cast<const uint4*>(from - residue);
+                const uint4 low = granules[0];
+                chunk(row, index) = residue == 0 ? low : realign(low, granules[1], residue);
             } else {
-                const int end = min(g.first + 8, static_cast<int>(kCols));
 #pragma unroll 1
-                for (int col = max(g.first, 0); col < end; ++col) {
-                    const bool inside = exists && col < cols_;
-                    element(g.row, col) = inside ? g.at[col - g.first] : __ushort_as_half(0);
+                for (unsigned h = 0; h < 8; ++h) {
+                    const bool inside = row < rows_ && static_cast<int>(index * 8 + h) < cols_;
+                    element(row, index * 8 + h) = inside ? from[h] : __ushort_as_half(0);
                 }
             }
         }

@@ -18,11 +18,11 @@ pub fn pinned(root: &Path) -> Result<Toolchain> {
     let folder = root.join(INSTALL_DIR);
     let nvcc = installed_nvcc(&folder);
     if nvcc.is_file() {
-        let toolchain = at(&folder)?;
-        if toolchain.is_pinned() {
-            return Ok(toolchain);
+        match at(&folder) {
+            Ok(toolchain) if toolchain.is_pinned() => return Ok(toolchain),
+            Ok(other) => eprintln!("target/cuda holds nvcc {}; replacing it by {PINNED_NVCC}", other.version),
+            Err(error) => eprintln!("{error}\nreplacing target/cuda"),
         }
-        eprintln!("target/cuda holds nvcc {}; replacing it by {PINNED_NVCC}", toolchain.version);
     }
 
     // Checked where nobody looks for it, and only then moved: an interrupted download leaves no half toolkit behind.
