@@ -104,7 +104,7 @@ impl Placement {
     /// With a single row the leading dimension is never used and does not count.
     pub fn align_bytes(&self, dtype: DType) -> u64 {
         let stride = if self.rows > 1 { self.ld } else { 0 };
-        let bits = (self.offset | stride) * dtype.bytes() | BASE_ALIGN_BYTES;
+        let bits = ((self.offset | stride) * dtype.bytes()) | BASE_ALIGN_BYTES;
         1 << bits.trailing_zeros()
     }
 }

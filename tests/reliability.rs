@@ -101,6 +101,9 @@ fn a_worker_that_dies_or_hangs_costs_one_cell() {
     let first = workers(child.id())[0];
     signal("KILL", first);
     wait_for("another worker", || workers(child.id()).first().is_some_and(|&pid| pid != first));
+    let lines = || fs::read_to_string(dir.path().join("run/samples.jsonl")).unwrap().lines().count();
+    let before = lines();
+    wait_for("the new worker's first cells", || lines() > before + 3);
     // A stopped process is one that never answers.
     signal("STOP", workers(child.id())[0]);
     let said = said(child.wait_with_output().unwrap());

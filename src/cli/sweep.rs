@@ -145,8 +145,16 @@ pub fn run(args: Args) -> Result<Ending> {
     }
     let stop = super::interrupt::flag();
     let bar = progress_bar();
-    let manifest = run_sweep(&options, &stop, &mut |event| show(&bar, &event))?;
+    let mut begun = false;
+    let manifest = run_sweep(&options, &stop, &mut |event| {
+        begun = true;
+        show(&bar, &event);
+    });
     bar.finish_and_clear();
+    let manifest = manifest.with_context(|| match begun {
+        true => format!("the run ended early; go on with {}", resume_command(&options.out)),
+        false => "the run did not begin".to_owned(),
+    })?;
     finish(&args, &options.out, &manifest)
 }
 
@@ -373,7 +381,7 @@ fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
         c.status == Status::Failed && c.reason.as_deref().is_some_and(|r| r.starts_with("wrong result"))
     };
     let finding = loaded.cells.iter().any(wrong);
-    let resume = format!("gemmscope sweep --resume --out {}", out.display());
+    let resume = resume_command(out);
     if args.json {
         println!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }));
     } else {
@@ -402,6 +410,10 @@ fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
         _ => {}
     }
     Ok(if finding { Ending::Finding } else { Ending::Done })
+}
+
+fn resume_command(out: &Path) -> String {
+    format!("gemmscope sweep --resume --out {}", out.display())
 }
 
 /// Reasons of skipped and failed cells, the most frequent first, numbers left as they are in the first of each kind.

@@ -269,6 +269,9 @@ impl Wide {
 
     fn widen(&mut self, from: &Matrix) {
         let (ld, cols) = (self.placement.ld as usize, self.placement.cols as usize);
+        if cols == 0 {
+            return;
+        }
         for row in 0..self.placement.rows as usize {
             let start = self.first + row * ld;
             let source: &[f16] = from.row(row).reinterpret_cast();
@@ -287,7 +290,9 @@ impl Wide {
 
     fn shape(&self) -> ndarray::StrideShape<ndarray::Ix2> {
         let p = self.placement;
-        (p.rows as usize, p.cols as usize).strides((p.ld as usize, 1))
+        // An empty matrix has no row to step to, and its leading dimension may lead out of the buffer.
+        let ld = if p.span() == 0 { 0 } else { p.ld as usize };
+        (p.rows as usize, p.cols as usize).strides((ld, 1))
     }
 
     fn view(&self) -> ArrayView2<'_, f32> {

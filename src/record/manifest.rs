@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-use super::MANIFEST_FILE;
+use super::{MANIFEST_FILE, replace_file};
 
 /// Version of the manifest and of the journal's lines.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -220,13 +219,7 @@ pub fn read_manifest(dir: &Path) -> Result<Manifest, ManifestError> {
 /// The folder cannot be written; the older manifest is then still whole.
 pub fn write_manifest(dir: &Path, manifest: &Manifest) -> Result<(), ManifestError> {
     let path = dir.join(MANIFEST_FILE);
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer_pretty(&mut file, manifest)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(&path)?;
-        Ok(())
-    };
-    write().map_err(|source| ManifestError::Write { path: path.clone(), source })
+    let mut text = serde_json::to_string_pretty(manifest).expect("a manifest has no map with keys other than strings");
+    text.push('\n');
+    replace_file(&path, text.as_bytes()).map_err(|source| ManifestError::Write { path: path.clone(), source })
 }

@@ -5,6 +5,7 @@
 mod cell;
 mod journal;
 mod manifest;
+mod replace;
 
 pub use cell::{CellRecord, Check, NOT_REACHED, Role, Sample, Status, Stop};
 pub use journal::{Journal, JournalError, TornLine, read_journal, read_summaries};
@@ -12,6 +13,7 @@ pub use manifest::{
     DeviceKind, DeviceRecord, HostRecord, Manifest, ManifestError, Outcome, Progress, SCHEMA_VERSION, read_manifest,
     write_manifest,
 };
+pub(crate) use replace::replace_file;
 
 /// Name of the manifest in a run's folder.
 pub const MANIFEST_FILE: &str = "manifest.json";

@@ -6,6 +6,7 @@
 use super::axes::{TOP_CLASS, class, class_name};
 use super::grid::{Place, Side, Square};
 use super::median;
+use crate::problem::Problem;
 use crate::record::{CellRecord, Role, Status};
 use std::collections::BTreeMap;
 
@@ -65,18 +66,25 @@ fn classes_of(cell: &CellRecord) -> Class {
     (class(p.lda), class(p.ldb).min(class(p.ldc)))
 }
 
-/// The alignment classes of one part, kernel and regime; `None` where fewer than two classes have a number.
+fn lower_class(cell: &CellRecord) -> u64 {
+    let (row, column) = classes_of(cell);
+    row.min(column)
+}
+
+/// The alignment classes of one part, kernel and regime; `None` where fewer than two classes have a number or all are fully
+/// aligned.
 pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Classes> {
     let shifted = |cell: &CellRecord| cell.problem.offset_a | cell.problem.offset_b | cell.problem.offset_c != 0;
     let aligned_bases: Vec<&CellRecord> = cells.iter().copied().filter(|c| !shifted(c)).collect();
+    // Where sizes keep every stride aligned there is nothing to compare, unless strides are what was swept.
+    let padded = |p: &Problem| p.lda != p.k || p.ldb != p.n || p.ldc != p.n;
+    if !aligned_bases.iter().any(|c| lower_class(c) < LEAST_ALIGNED || padded(&c.problem)) {
+        return None;
+    }
 
     // What may serve as a yardstick: its class, FLOP, size and throughput.
     let mut same_size: BTreeMap<[u64; 3], Vec<f64>> = BTreeMap::new();
     let mut by_work: Vec<(u64, u64, f64)> = Vec::new();
-    let lower_class = |cell: &CellRecord| {
-        let (row, column) = classes_of(cell);
-        row.min(column)
-    };
     let measured = aligned_bases.iter().filter_map(|c| Some((c, number(c)?)));
     let top = measured.clone().map(|(c, _)| lower_class(c)).max().filter(|&top| top >= LEAST_ALIGNED);
     for (cell, tflops) in measured {
@@ -108,7 +116,9 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
     // The cells of one pair and class are one comparison: their median counts once.
     let mut pairs: BTreeMap<(u64, Class), (f64, Vec<f64>)> = BTreeMap::new();
     let (mut paired, mut sized, mut worked, mut lesser, mut alone) = (0, 0, 0, 0, 0);
-    for cell in &aligned_bases {
+    // A baseline is the yardstick of its pair, and relative to itself it would always be 100 %.
+    let subjects = aligned_bases.iter().filter(|c| c.role != Some(Role::Baseline));
+    for cell in subjects {
         let place = places.entry(classes_of(cell)).or_default();
         let Some(tflops) = number(cell) else {
             place.add(cell.status, None);
@@ -177,7 +187,6 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
 mod tests {
     use super::super::fixture;
     use super::*;
-    use crate::problem::Problem;
 
     fn of(cells: &[CellRecord]) -> Option<Classes> {
         let cells: Vec<&CellRecord> = cells.iter().collect();
@@ -213,10 +222,13 @@ mod tests {
             cells.push(paired(strided(1024, 1024, baseline), pair as u64, Role::Baseline));
             cells.push(paired(strided(1025, 1024, variant), pair as u64, Role::Variant));
         }
+        // Like with like: the baselines themselves are no subjects, but a variant in their class is.
+        cells.push(paired(strided(1024, 1024, 100.0), 3, Role::Baseline));
+        cells.push(paired(strided(1280, 1024, 98.0), 3, Role::Variant));
         let classes = of(&cells).unwrap();
         assert_eq!(at(&classes, "1", "≥256"), (75.0, 3));
-        assert_eq!(at(&classes, "≥256", "≥256"), (100.0, 3));
-        assert!(classes.notes[0].contains("6 cells each relative to its own paired baseline"), "{:?}", classes.notes);
+        assert_eq!(at(&classes, "≥256", "≥256"), (98.0, 1));
+        assert!(classes.notes[0].contains("4 cells each relative to its own paired baseline"), "{:?}", classes.notes);
     }
 
     #[test]
@@ -227,6 +239,8 @@ mod tests {
             paired(strided(1025, 1024, 63.0), 7, Role::Variant),
             paired(strided(1025, 1024, 84.0), 7, Role::Variant),
             paired(strided(1024, 1024, 110.0), 7, Role::Baseline),
+            paired(strided(1024, 1024, 100.0), 8, Role::Baseline),
+            paired(strided(1026, 1024, 90.0), 8, Role::Variant),
         ];
         let (value, count) = at(&of(&cells).unwrap(), "1", "≥256");
         assert!((value - 70.0).abs() < 1e-9, "{value}");
@@ -245,6 +259,14 @@ mod tests {
         let classes = classes(&group, &Baselines::of(&all)).unwrap();
         assert_eq!(at(&classes, "1", "≥256").0, 50.0);
         assert_eq!(at(&classes, "2", "≥256").0, 25.0);
+    }
+
+    #[test]
+    fn sizes_whose_strides_are_all_aligned_have_no_picture() {
+        let cells: Vec<CellRecord> =
+            [64, 96, 128].map(|size| fixture::cell(Problem::new(size, size, size), 1.0)).into_iter().collect();
+        assert!(of(&cells).is_none());
+        assert!(of(&[strided(1032, 1024, 1.0), strided(1152, 1024, 1.0)]).is_some(), "here strides were swept");
     }
 
     #[test]

@@ -17,8 +17,6 @@ pub(super) struct Axis {
     pub slug: String,
     /// For people.
     pub label: String,
-    /// Whether the values are alignment classes.
-    pub class: bool,
     /// The values, ascending.
     pub values: Vec<u64>,
     /// For each cell, the position of its value.
@@ -28,10 +26,7 @@ pub(super) struct Axis {
 impl Axis {
     /// A value as text.
     pub fn name(&self, position: usize) -> String {
-        match self.values[position] {
-            TOP_CLASS if self.class => class_name(TOP_CLASS),
-            value => value.to_string(),
-        }
+        self.values[position].to_string()
     }
 
     /// Whether each of this axis' values comes with only one of the other's.
@@ -61,7 +56,7 @@ pub(super) fn class_name(class: u64) -> String {
 
 /// The axes of a set of cells.
 pub(super) struct Axes {
-    /// Those with at least two values, tied ones taken together, in the order m, n, k, ld, offsets, classes.
+    /// Those with at least two values, tied ones taken together, in the order m, n, k, ld, offsets.
     pub varying: Vec<Axis>,
 }
 
@@ -85,22 +80,13 @@ impl Axes {
             ("offset_b", "offset of B", |p| p.offset_b),
             ("offset_c", "offset of C", |p| p.offset_c),
         ];
-        let classes: [Parameter; 3] = [
-            ("class_a", "alignment class of lda", |p| class(p.lda)),
-            ("class_b", "alignment class of ldb", |p| class(p.ldb)),
-            ("class_c", "alignment class of ldc", |p| class(p.ldc)),
-        ];
         let mut varying: Vec<(Axis, Vec<Axis>)> = Vec::new();
-        for (i, (slug, label, value)) in
-            plain[..3].iter().chain(&ld).chain(&plain[3..]).chain(&classes).copied().enumerate()
-        {
-            let axis = axis(cells, slug, label, i >= 9, value);
+        for (slug, label, value) in plain[..3].iter().chain(&ld).chain(&plain[3..]).copied() {
+            let axis = axis(cells, slug, label, value);
             if axis.values.len() < 2 {
                 continue;
             }
             match varying.iter_mut().find(|(first, _)| first.determines(&axis) && axis.determines(first)) {
-                // The class of a stride that is itself an axis adds nothing.
-                Some((first, _)) if axis.class && !first.class => {}
                 Some((_, tied)) => tied.push(axis),
                 None => varying.push((axis, Vec::new())),
             }
@@ -110,7 +96,7 @@ impl Axes {
 
     /// The axis for a set in which nothing varies.
     pub fn fallback(cells: &[&CellRecord]) -> Axis {
-        axis(cells, "m", "m", false, |p| p.m)
+        axis(cells, "m", "m", |p| p.m)
     }
 
     /// The pairs worth a heatmap, as (earlier, later).
@@ -118,9 +104,7 @@ impl Axes {
         let mut pairs = Vec::new();
         for (i, y) in self.varying.iter().enumerate() {
             for x in &self.varying[i + 1..] {
-                // Class against class is the alignment heatmap, and classes beside strides or offsets repeat them.
-                let of_interest = !x.class || matches!(y.slug.as_bytes()[0], b'm' | b'n' | b'k');
-                if of_interest && !y.class && !x.determines(y) && !y.determines(x) {
+                if !x.determines(y) && !y.determines(x) {
                     pairs.push((y, x, x.combinations(y)));
                 }
             }
@@ -138,7 +122,7 @@ impl Axes {
     }
 }
 
-fn axis(cells: &[&CellRecord], slug: &str, label: &str, class: bool, value: impl Fn(&Problem) -> u64) -> Axis {
+fn axis(cells: &[&CellRecord], slug: &str, label: &str, value: impl Fn(&Problem) -> u64) -> Axis {
     let values: Vec<u64> = cells.iter().map(|c| value(&c.problem)).collect::<BTreeSet<_>>().into_iter().collect();
     let index = match values.len() {
         1 => vec![0; cells.len()],
@@ -147,7 +131,7 @@ fn axis(cells: &[&CellRecord], slug: &str, label: &str, class: bool, value: impl
             .map(|c| values.binary_search(&value(&c.problem)).expect("the values come from these cells"))
             .collect(),
     };
-    Axis { slug: slug.to_owned(), label: label.to_owned(), class, values, index }
+    Axis { slug: slug.to_owned(), label: label.to_owned(), values, index }
 }
 
 /// One axis for several that move together: `m = n` where their values agree, else `m (n with it)`.
@@ -158,7 +142,7 @@ fn join(mut first: Axis, tied: &[Axis]) -> Axis {
         first.slug = format!("{}_{}", first.slug, axis.slug);
     }
     for axis in same {
-        let label = axis.label.strip_prefix("alignment class of ").unwrap_or(&axis.label);
+        let label = &axis.label;
         first.label = format!("{} = {label}", first.label);
     }
     if !other.is_empty() {
@@ -218,19 +202,6 @@ mod tests {
         let fixed = of(&problems[..3]);
         assert_eq!(labels(&fixed), ["ldb = ldc"]);
         assert_eq!(fixed.varying[0].values, [512, 513, 520]);
-    }
-
-    #[test]
-    fn a_class_that_follows_a_size_pairs_with_the_other_sizes_only() {
-        let mut problems = Vec::new();
-        for m in [32, 64] {
-            for n in 1000..1009 {
-                problems.push(Problem::new(m, n, 512));
-            }
-        }
-        let axes = of(&problems);
-        assert_eq!(labels(&axes), ["m", "n", "alignment class of ldb = ldc"]);
-        assert_eq!(pairs(&axes), [("m", "n"), ("m", "class_b_class_c")]);
     }
 
     #[test]

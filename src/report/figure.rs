@@ -316,7 +316,7 @@ fn fixed(cells: &[&CellRecord], axes: &Axes, shown: &[&Axis]) -> String {
     let hidden: Vec<String> = axes
         .varying
         .iter()
-        .filter(|axis| !axis.class && !shown.iter().any(|s| s.determines(axis)))
+        .filter(|axis| !shown.iter().any(|s| s.determines(axis)))
         .map(|axis| format!("{} ({} values)", axis.label, axis.values.len()))
         .collect();
     if !hidden.is_empty() {

@@ -17,9 +17,10 @@ impl Merged<'_> {
     /// The device's name, with `CPU:` in front where it is no GPU.
     pub fn device(&self) -> String {
         let device = &self.manifests[0].device;
+        let name = super::clean(&device.name);
         match device.kind {
-            DeviceKind::Cpu => format!("CPU: {}", super::clean(&device.name)),
-            DeviceKind::Cuda => super::clean(&device.name),
+            DeviceKind::Cpu if !name.starts_with("CPU") => format!("CPU: {name}"),
+            _ => name,
         }
     }
 

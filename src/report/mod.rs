@@ -20,8 +20,9 @@ mod terminal;
 pub use table::SUMMARY_FILE;
 pub use terminal::terminal;
 
-use crate::record::{CellRecord, JournalError, Manifest, ManifestError, read_manifest, read_summaries};
-use std::io::Write;
+use crate::record::{
+    CellRecord, JournalError, Manifest, ManifestError, read_manifest, read_summaries, replace_file,
+};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -117,7 +118,7 @@ pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
     let mut written = Written { files: Vec::new(), rows: merged.iter().map(|m| m.cells.len()).sum() };
     let mut put = |name: String, bytes: &[u8]| -> Result<(), ReportError> {
         let path = out.join(name);
-        replace(&path, bytes).map_err(|source| ReportError::Write { path: path.clone(), source })?;
+        replace_file(&path, bytes).map_err(|source| ReportError::Write { path: path.clone(), source })?;
         written.files.push(path);
         Ok(())
     };
@@ -129,19 +130,6 @@ pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
         put(format!("{}.png", figure.name), &png::render(&figure.name, &drawn)?)?;
     }
     Ok(written)
-}
-
-/// Writes a file beside its final place and moves it there in one step.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is private by default, and a report is made to be shared: the umask decides.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 /// Text from a record without characters that XML forbids or that a terminal would obey.
@@ -366,6 +354,7 @@ mod tests {
             throttled: false,
         };
         write_manifest(dir.path(), &run.manifest).unwrap();
+        use std::io::Write;
         let mut journal = std::io::BufWriter::new(std::fs::File::create(dir.path().join("samples.jsonl")).unwrap());
         for cell in &mut run.cells {
             cell.samples = (0..8).map(sample).collect();

@@ -1,6 +1,6 @@
 //! The journal's writer: one writer a folder, a unit's lines in one write, and nothing lost but the unit in flight.
 
-use crate::record::{CellRecord, JournalError, SAMPLES_FILE, read_journal};
+use crate::record::{CellRecord, JournalError, SAMPLES_FILE, read_journal, replace_file};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -133,10 +133,7 @@ impl JournalWriter {
         let unwritable = |source| FolderError::Unwritable { path: path.clone(), source };
         if resumed.torn + resumed.halves + resumed.not_reached > 0 {
             // A new file in one step: a crash here leaves the old journal.
-            let mut file = tempfile::NamedTempFile::new_in(dir).map_err(unwritable)?;
-            file.write_all(lines(&kept).as_bytes()).map_err(unwritable)?;
-            file.as_file().sync_all().map_err(unwritable)?;
-            file.persist(&path).map_err(|e| unwritable(e.error))?;
+            replace_file(&path, lines(&kept).as_bytes()).map_err(unwritable)?;
         }
         let mut file = OpenOptions::new().write(true).open(&path).map_err(unwritable)?;
         let length = file.seek(SeekFrom::End(0)).map_err(unwritable)?;

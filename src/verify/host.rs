@@ -119,6 +119,9 @@ fn value(bits: u16) -> f64 {
 }
 
 fn row_bits<'a>(matrix: &HostMatrix<'a>, row: usize) -> &'a [u16] {
+    if matrix.placement.cols == 0 {
+        return &[];
+    }
     let start = row * matrix.placement.ld as usize;
     &matrix.bits[start..start + matrix.placement.cols as usize]
 }
