@@ -26,23 +26,29 @@ static_assert(sizeof(VerifyParams) == 136, "the host builds this struct byte by 
 // |x| from here on rounds to infinity in FP16: half a step above the largest finite value, 65504.
 constexpr double kHalfOverflow = 65520.0;
 
+// The host compiler's <cmath> would bring its own isnan and isinf into the PTX, and the PTX would differ with its version.
+__device__ __forceinline__ double infinity() { return __longlong_as_double(0x7ff0000000000000ll); }
+__device__ __forceinline__ bool is_nan(double x) { return x != x; }
+__device__ __forceinline__ bool is_infinite(double x) { return fabs(x) == infinity(); }
+__device__ __forceinline__ bool is_finite(double x) { return fabs(x) < infinity(); }
+
 // How far c is off, in units of the bound; at most 1 is right. NaN and infinities are right or infinitely wrong.
 __device__ __forceinline__ double error_in_bounds(double c, double ref, double bound) {
-    const double wrong = __longlong_as_double(0x7ff0000000000000ll);
-    if (isnan(ref)) {
-        return isnan(c) ? 0.0 : wrong;
+    const double wrong = infinity();
+    if (is_nan(ref)) {
+        return is_nan(c) ? 0.0 : wrong;
     }
-    if (isinf(c)) {
+    if (is_infinite(c)) {
         // Right where some value within the bound of the reference rounds to this infinity.
         const double reach = c > 0.0 ? ref : -ref;
-        return reach + (isinf(ref) ? 0.0 : bound) >= kHalfOverflow ? 0.0 : wrong;
+        return reach + (is_infinite(ref) ? 0.0 : bound) >= kHalfOverflow ? 0.0 : wrong;
     }
     const double off = fabs(c - ref);
     if (off == 0.0) {
         return 0.0;
     }
     // An infinite or NaN reference has an infinite bound, which a finite c must not pass.
-    return isfinite(off) && isfinite(bound) ? off / bound : wrong;
+    return is_finite(off) && is_finite(bound) ? off / bound : wrong;
 }
 
 extern "C" __global__ void __launch_bounds__(256) verify_rows(const __grid_constant__ VerifyParams p) {
