@@ -69,7 +69,9 @@ pub enum DeviceError {
     #[error(transparent)]
     Absent(#[from] GpuAbsent),
     /// The problem does not fit.
-    #[error("the problem needs {needed_bytes} bytes and {free_bytes} are free; reduce the sizes, or use the hot regime, which keeps one copy")]
+    #[error(
+        "the problem needs {needed_bytes} bytes and {free_bytes} are free; reduce the sizes, or use the hot regime, which keeps one copy"
+    )]
     OutOfMemory {
         /// Bytes that the operands take.
         needed_bytes: u64,
@@ -83,6 +85,16 @@ pub enum DeviceError {
         file: String,
         /// What the driver said.
         why: String,
+    },
+    /// The problem has more tiles than a launch can have CTAs.
+    #[error(
+        "variant {variant} needs {ctas} CTAs for this problem and a launch takes at most 2147483647; choose a larger tile, or reduce m or n"
+    )]
+    Grid {
+        /// Name of the variant.
+        variant: String,
+        /// CTAs that it needs.
+        ctas: u64,
     },
     /// A call of the driver failed.
     #[error("{call} failed with {name}{}", lost(*sticky))]
