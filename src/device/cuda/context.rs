@@ -5,7 +5,7 @@ use super::figures;
 use super::gate::Gate;
 use super::module::Module;
 use cudarc::driver::sys::{CUcontext, CUstream};
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::ptr;
@@ -29,8 +29,6 @@ pub(super) struct Context {
     /// Multiprocessors.
     pub units: u32,
     pub(super) modules: RefCell<HashMap<String, Module>>,
-    /// Whether a launch returns before the kernel ends; found out once.
-    pub(super) launches_are_asynchronous: OnceCell<bool>,
     device: c_int,
     raw: CUcontext,
 }
@@ -50,7 +48,6 @@ impl Context {
             cc,
             units,
             modules: RefCell::default(),
-            launches_are_asynchronous: OnceCell::new(),
             device,
             raw,
         };

@@ -23,6 +23,9 @@ pub(super) const UNSUPPORTED_PTX_VERSION: u32 = 222;
 /// `CUDA_ERROR_NOT_READY`.
 pub(super) const NOT_READY: u32 = 600;
 
+/// `CUDA_ERROR_NOT_SUPPORTED`.
+pub(super) const NOT_SUPPORTED: u32 = 801;
+
 /// A call that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failed {

@@ -10,11 +10,12 @@
 //! * The device takes only so many launches ahead (about a thousand); one more and the host waits, too. A batch is one graph, so it
 //!   counts as one.
 //! * Where launches do not return before they end (CUDA_LAUNCH_BLOCKING=1, some debuggers and profilers), nothing could ever be
-//!   queued behind the hold. A trial finds that out once, and the batch then goes without.
+//!   queued behind the hold. A trial finds that out once, and batches then go without. So they do where the device cannot see
+//!   the host's memory.
 //! * If all else fails the kernel gives up after [`TIMEOUT`]. The batch then ran without a hold and its time is not used.
 
 use super::context::Context;
-use super::driver::{Failed, NOT_READY};
+use super::driver::{Failed, NOT_READY, NOT_SUPPORTED};
 use super::launch::argument;
 use super::memory::Flag;
 use super::module::Function;
@@ -31,48 +32,55 @@ const TRIAL: Duration = Duration::from_millis(1);
 /// Trials before launches are taken to be synchronous: the host may lose its processor in the middle of one.
 const TRIALS: u32 = 3;
 
-/// What a hold needs.
-pub(super) struct Hold {
+/// What holding a stream needs, where it can be held.
+pub(super) struct Hold(Option<Spinner>);
+
+struct Spinner {
     context: Rc<Context>,
-    spin: Function,
+    kernel: Function,
     flag: Flag,
 }
 
 /// A stream that waits. Dropping it without [`Held::release`] lets it go on, too.
 pub(super) struct Held<'a> {
-    flag: &'a Flag,
-    since: Option<Instant>,
+    /// The flag that it waits for, and since when.
+    waiting: Option<(&'a Flag, Instant)>,
 }
 
 impl Hold {
     /// Loads the kernel, and tries it.
     pub(super) fn new(context: &Rc<Context>) -> Result<Hold, DeviceError> {
-        let hold = Hold { context: Rc::clone(context), spin: context.helper("spin_until")?, flag: Flag::new(context)? };
-        if context.launches_are_asynchronous.get().is_none() {
-            let asynchronous = hold.launches_are_asynchronous()?;
-            if !asynchronous {
-                log::info!("launches return only when they end here, so batches start without a hold");
+        let flag = match Flag::new(context) {
+            Ok(flag) => flag,
+            Err(failed) if failed.code == NOT_SUPPORTED => {
+                log::info!("the device cannot see the host's memory, so batches start without a hold");
+                return Ok(Hold(None));
             }
-            context.launches_are_asynchronous.get_or_init(|| asynchronous);
+            Err(failed) => return Err(failed.into()),
+        };
+        let spinner = Spinner { context: Rc::clone(context), kernel: context.helper("spin_until")?, flag };
+        if spinner.launches_are_asynchronous()? {
+            return Ok(Hold(Some(spinner)));
         }
-        Ok(hold)
+        log::info!("launches return only when they end here, so batches start without a hold");
+        Ok(Hold(None))
     }
 
     /// Makes the stream wait, where it can. The stream must be empty.
     pub(super) fn start(&self) -> Result<Held<'_>, Failed> {
-        let holds = self.context.launches_are_asynchronous.get() == Some(&true);
+        let Some(spinner) = &self.0 else { return Ok(Held { waiting: None }) };
         let since = Instant::now();
-        if holds {
-            self.spin(TIMEOUT)?;
-        }
-        Ok(Held { flag: &self.flag, since: holds.then_some(since) })
+        spinner.spin(TIMEOUT)?;
+        Ok(Held { waiting: Some((&spinner.flag, since)) })
     }
+}
 
+impl Spinner {
     fn spin(&self, timeout: Duration) -> Result<(), Failed> {
         self.flag.set(0);
         let (flag, timeout_ns) = (self.flag.address(), timeout.as_nanos() as u64);
         // SAFETY: spin_until(volatile unsigned* flag, unsigned long long timeout_ns); the flag waits for the stream before it is freed.
-        unsafe { self.context.launch(self.spin, 1, &mut [argument(&flag), argument(&timeout_ns)]) }
+        unsafe { self.context.launch(self.kernel, 1, &mut [argument(&flag), argument(&timeout_ns)]) }
     }
 
     fn launches_are_asynchronous(&self) -> Result<bool, Failed> {
@@ -96,11 +104,13 @@ impl Hold {
 }
 
 impl Held<'_> {
-    /// Lets the stream go on, and says whether it waited until now.
-    pub(super) fn release(self) -> Result<(), DeviceError> {
-        self.flag.set(1);
-        match self.since {
-            Some(since) if since.elapsed() >= TIMEOUT => Err(DeviceError::Driver {
+    /// Lets the stream go on.
+    ///
+    /// # Errors
+    /// The kernel had given up already, so that the batch did not wait for all of itself.
+    pub(super) fn release(mut self) -> Result<(), DeviceError> {
+        match self.let_go() {
+            Some(held) if held >= TIMEOUT => Err(DeviceError::Driver {
                 call: "cuGraphLaunch",
                 name: format!("queueing a batch took more than {TIMEOUT:?}, so that it did not run in one piece"),
                 sticky: false,
@@ -108,10 +118,17 @@ impl Held<'_> {
             _ => Ok(()),
         }
     }
+
+    /// Lets the stream go on, if it waits, and says how long it did.
+    fn let_go(&mut self) -> Option<Duration> {
+        let (flag, since) = self.waiting.take()?;
+        flag.set(1);
+        Some(since.elapsed())
+    }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.flag.set(1);
+        self.let_go();
     }
 }
