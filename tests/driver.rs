@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-/// What `devices --json` says on a machine whose only CUDA driver is made of this C text; none at all where it is empty.
+/// What `devices --json` says on a machine whose only CUDA driver is made of this C text; none at all where it is
+/// empty.
 fn devices(c: &str) -> serde_json::Value {
     let folder = tempfile::tempdir().expect("a temporary folder");
     if !c.is_empty() {

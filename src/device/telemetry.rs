@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 /// The least time between two queries. A query costs about a millisecond, and NVML renews power and clocks no faster.
 const PERIOD: Duration = Duration::from_millis(20);
 
-/// Reasons that cost speed under load. Idling, application clocks, sync boost and display clocks are settings, not losses.
+/// Reasons that cost speed under load. Idling, application clocks, sync boost and display clocks are settings, not
+/// losses.
 const LOSSES: ThrottleReasons = ThrottleReasons::SW_POWER_CAP
     .union(ThrottleReasons::HW_SLOWDOWN)
     .union(ThrottleReasons::SW_THERMAL_SLOWDOWN)
@@ -55,8 +56,8 @@ pub(super) struct Limits {
 impl Telemetry {
     /// The telemetry of the device at a PCI address such as `0000:3B:00.0`.
     ///
-    /// NVML numbers devices otherwise than CUDA does, so an ordinal would not do. Without an address, or without NVML, every
-    /// reading is empty.
+    /// NVML numbers devices otherwise than CUDA does, so an ordinal would not do. Without an address, or without NVML,
+    /// every reading is empty.
     pub fn new(pci_bus_id: Option<&str>) -> Self {
         Telemetry { pci_bus_id: pci_bus_id.map(str::to_owned), last: Cell::new(None) }
     }

@@ -62,8 +62,10 @@ impl Clock {
 
     fn queue(&self, stamps: &Buffer) -> Result<(), Failed> {
         let out = stamps.address();
-        // An idle device gives each multiprocessor one CTA. One that is missed does not count; the median has the others.
-        // SAFETY: clock_stamp(ClockStamp* out) writes one slot for each multiprocessor; freeing the buffer waits for the stream.
+        // An idle device gives each multiprocessor one CTA. One that is missed does not count; the median has the
+        // others.
+        // SAFETY: clock_stamp(ClockStamp* out) writes one slot for each multiprocessor; freeing the buffer waits for
+        // the stream.
         unsafe { self.context.launch(self.stamp, self.context.units, &mut [argument(&out)]) }
     }
 

@@ -19,8 +19,8 @@ const RESERVE_BYTES: u64 = 256 << 20;
 
 /// A share in a device's primary context, and a stream in it.
 ///
-/// Raw pointers keep it on the thread that made it. Several contexts may take turns there: every operation of the device starts
-/// with [`Context::bind`].
+/// Raw pointers keep it on the thread that made it. Several contexts may take turns there: every operation of the
+/// device starts with [`Context::bind`].
 pub(super) struct Context {
     pub driver: &'static Driver,
     pub stream: CUstream,
@@ -42,15 +42,8 @@ impl Context {
         // SAFETY: writes one handle.
         unsafe { driver.cuDevicePrimaryCtxRetain(&mut raw, device) }?;
         // From here on dropping gives the share back.
-        let mut context = Context {
-            driver,
-            stream: ptr::null_mut(),
-            cc,
-            units,
-            modules: RefCell::default(),
-            device,
-            raw,
-        };
+        let mut context =
+            Context { driver, stream: ptr::null_mut(), cc, units, modules: RefCell::default(), device, raw };
         context.bind()?;
         // SAFETY: the context is current; writes one handle.
         unsafe { driver.cuStreamCreate(&mut context.stream, NON_BLOCKING) }?;
@@ -77,8 +70,8 @@ impl Context {
         Ok((free as u64).saturating_sub(RESERVE_BYTES.min(total as u64 / 16)))
     }
 
-    /// Turns persisting lines that earlier work left in the L2 into ordinary ones. Devices without such lines refuse, which
-    /// is as good.
+    /// Turns persisting lines that earlier work left in the L2 into ordinary ones. Devices without such lines refuse,
+    /// which is as good.
     pub(super) fn reset_persisting_l2(&self) {
         // SAFETY: touches nothing but the cache's replacement state.
         if let Err(failed) = unsafe { self.driver.cuCtxResetPersistingL2Cache() } {
@@ -89,8 +82,8 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
-        // After a lost context each of these fails again, and there is nobody left to tell: whoever met the error first has
-        // returned it.
+        // After a lost context each of these fails again, and there is nobody left to tell: whoever met the error first
+        // has returned it.
         let _ = self.bind();
         self.modules.get_mut().clear();
         if !self.stream.is_null() {

@@ -1,8 +1,9 @@
 //! The driver's functions that this program calls, found by name, and what they return.
 //!
-//! cudarc finds and opens the library and describes its types. Its own functions are not used, for two reasons. They panic
-//! where the library lacks a symbol; here every symbol is looked up once, and a missing one is an answer. And they return
-//! a Rust enum, so that an error code newer than the bindings would be undefined behaviour; here a code is a number.
+//! cudarc finds and opens the library and describes its types. Its own functions are not used, for two reasons. They
+//! panic where the library lacks a symbol; here every symbol is looked up once, and a missing one is an answer. And
+//! they return a Rust enum, so that an error code newer than the bindings would be undefined behaviour; here a code is
+//! a number.
 
 use crate::device::{DeviceError, GpuAbsent};
 use cudarc::driver::sys::{
@@ -50,8 +51,8 @@ impl From<Failed> for DeviceError {
 /// Whether an error stays with the context, or with the device, so that every later call returns it too.
 fn is_sticky(code: u32) -> bool {
     // 4: deinitialised. 46: device unavailable. 214, 220: uncorrectable ECC and NVLink errors. 700: illegal address.
-    // 702: launch timeout. 709: context destroyed. 710: assert. 714 to 719: hardware stack, illegal instruction, misaligned
-    // address, address space, program counter, launch failure. 721: contained error. 999: unknown.
+    // 702: launch timeout. 709: context destroyed. 710: assert. 714 to 719: hardware stack, illegal instruction,
+    // misaligned address, address space, program counter, launch failure. 721: contained error. 999: unknown.
     matches!(code, 4 | 46 | 214 | 220 | 700 | 702 | 709 | 710 | 714..=719 | 721 | 999)
 }
 
@@ -75,7 +76,8 @@ macro_rules! functions {
                     // SAFETY: as below.
                     get_error_name: unsafe { find("cuGetErrorName")? },
                     $(
-                        // SAFETY: the caller vouches for the library, and the list below copies the signatures of cuda.h.
+                        // SAFETY: the caller vouches for the library, and the list below copies the signatures of
+                        // cuda.h.
                         $call: unsafe { find($symbol)? },
                     )*
                 })

@@ -76,8 +76,8 @@ pub(super) fn figures(gate: &Gate, ordinal: u32) -> Result<DeviceInfo, Failed> {
 
 /// Dense FP16 tensor FLOP that one multiprocessor can do in a cycle.
 ///
-/// Where products of one generation differ, this is the fastest of them: GeForce parts do half with FP32 accumulation. It is an
-/// upper bound for judging measurements, not a promise.
+/// Where products of one generation differ, this is the fastest of them: GeForce parts do half with FP32 accumulation.
+/// It is an upper bound for judging measurements, not a promise.
 fn flop_per_cycle_per_sm(cc: u32) -> u32 {
     match cc {
         70 | 72 | 75 => 1024,

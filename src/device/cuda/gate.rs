@@ -28,8 +28,8 @@ fn open() -> Result<Gate, GpuAbsent> {
     if !unsafe { sys::is_culib_present() } {
         return Err(GpuAbsent::DriverMissing);
     }
-    // SAFETY: the library is present, and the signatures are those of cuda.h with the result as a number. These three have
-    // been the same in every driver since CUDA 6.0.
+    // SAFETY: the library is present, and the signatures are those of cuda.h with the result as a number. These three
+    // have been the same in every driver since CUDA 6.0.
     let (init, get_version) = unsafe {
         (
             driver::find::<unsafe extern "C" fn(c_uint) -> c_uint>("cuInit")?,
@@ -64,8 +64,8 @@ fn open() -> Result<Gate, GpuAbsent> {
 
 /// Whether a driver of a version has the functions, and can take kernels of these PTX versions.
 ///
-/// Only the major version of CUDA counts for the PTX: a driver loads cubins of a later toolkit of its own major version. Where
-/// there is no cubin for the device and the PTX is too new as well, loading says so.
+/// Only the major version of CUDA counts for the PTX: a driver loads cubins of a later toolkit of its own major
+/// version. Where there is no cubin for the device and the PTX is too new as well, loading says so.
 fn check_version(found: u32, ptx_versions: impl Iterator<Item = (u32, u32)>) -> Result<(), GpuAbsent> {
     if found < FUNCTIONS_SINCE {
         let why = DriverFloor::Function("cuEventElapsedTime_v2");

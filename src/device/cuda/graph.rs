@@ -16,7 +16,8 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// Makes a graph of the launches that `queue` makes on the context's stream, and brings it to the device. Nothing runs yet.
+    /// Makes a graph of the launches that `queue` makes on the context's stream, and brings it to the device. Nothing
+    /// runs yet.
     ///
     /// All memory that the launches reach must stay allocated as long as the graph.
     pub(super) fn capture(context: &Rc<Context>, queue: impl FnOnce() -> Result<(), Failed>) -> Result<Graph, Failed> {

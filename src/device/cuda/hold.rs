@@ -1,18 +1,19 @@
 //! Holding the stream until a whole batch is queued.
 //!
 //! Without a hold the device starts on the first event at once and then waits for the host to queue the graph: some ten
-//! microseconds that would count as the batch's. So a kernel that spins on a word of pinned memory goes first, and the host writes
-//! the word when everything is queued.
+//! microseconds that would count as the batch's. So a kernel that spins on a word of pinned memory goes first, and the
+//! host writes the word when everything is queued.
 //!
 //! Sharp edges:
-//! * Whatever waits for the device between [`Hold::start`] and [`Held::release`] waits for the hold: allocations, loading a module,
-//!   a download. So all of that comes before.
-//! * The device takes only so many launches ahead (about a thousand); one more and the host waits, too. A batch is one graph, so it
-//!   counts as one.
-//! * Where launches do not return before they end (CUDA_LAUNCH_BLOCKING=1, some debuggers and profilers), nothing could ever be
-//!   queued behind the hold. A trial finds that out once, and batches then go without. So they do where the device cannot see
-//!   the host's memory.
-//! * If all else fails the kernel gives up after [`TIMEOUT`]. The batch then ran without a hold and its time is not used.
+//! * Whatever waits for the device between [`Hold::start`] and [`Held::release`] waits for the hold: allocations,
+//!   loading a module, a download. So all of that comes before.
+//! * The device takes only so many launches ahead (about a thousand); one more and the host waits, too. A batch is one
+//!   graph, so it counts as one.
+//! * Where launches do not return before they end (CUDA_LAUNCH_BLOCKING=1, some debuggers and profilers), nothing could
+//!   ever be queued behind the hold. A trial finds that out once, and batches then go without. So they do where the
+//!   device cannot see the host's memory.
+//! * If the host has to wait all the same, the kernel gives up after [`TIMEOUT`]. Batches of so many launches then go
+//!   without, too, and the one that jammed runs again.
 
 use super::context::Context;
 use super::driver::{Failed, NOT_READY, NOT_SUPPORTED};
@@ -20,6 +21,7 @@ use super::launch::argument;
 use super::memory::Flag;
 use super::module::Function;
 use crate::device::DeviceError;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -39,12 +41,14 @@ struct Spinner {
     context: Rc<Context>,
     kernel: Function,
     flag: Flag,
+    /// Batches with fewer launches than this are held.
+    jams_from: Cell<u32>,
 }
 
 /// A stream that waits. Dropping it without [`Held::release`] lets it go on, too.
 pub(super) struct Held<'a> {
-    /// The flag that it waits for, and since when.
-    waiting: Option<(&'a Flag, Instant)>,
+    /// Who holds it, for how many launches, and since when.
+    by: Option<(&'a Spinner, u32, Instant)>,
 }
 
 impl Hold {
@@ -58,7 +62,8 @@ impl Hold {
             }
             Err(failed) => return Err(failed.into()),
         };
-        let spinner = Spinner { context: Rc::clone(context), kernel: context.helper("spin_until")?, flag };
+        let kernel = context.helper("spin_until")?;
+        let spinner = Spinner { context: Rc::clone(context), kernel, flag, jams_from: Cell::new(u32::MAX) };
         if spinner.launches_are_asynchronous()? {
             return Ok(Hold(Some(spinner)));
         }
@@ -66,12 +71,16 @@ impl Hold {
         Ok(Hold(None))
     }
 
-    /// Makes the stream wait, where it can. The stream must be empty.
-    pub(super) fn start(&self) -> Result<Held<'_>, Failed> {
-        let Some(spinner) = &self.0 else { return Ok(Held { waiting: None }) };
-        let since = Instant::now();
-        spinner.spin(TIMEOUT)?;
-        Ok(Held { waiting: Some((&spinner.flag, since)) })
+    /// Makes the stream wait for a batch of so many launches, where it can. The stream must be empty.
+    pub(super) fn start(&self, launches: u32) -> Result<Held<'_>, Failed> {
+        match &self.0 {
+            Some(spinner) if launches < spinner.jams_from.get() => {
+                let since = Instant::now();
+                spinner.spin(TIMEOUT)?;
+                Ok(Held { by: Some((spinner, launches, since)) })
+            }
+            _ => Ok(Held { by: None }),
+        }
     }
 }
 
@@ -79,7 +88,8 @@ impl Spinner {
     fn spin(&self, timeout: Duration) -> Result<(), Failed> {
         self.flag.set(0);
         let (flag, timeout_ns) = (self.flag.address(), timeout.as_nanos() as u64);
-        // SAFETY: spin_until(volatile unsigned* flag, unsigned long long timeout_ns); the flag waits for the stream before it is freed.
+        // SAFETY: spin_until(volatile unsigned* flag, unsigned long long timeout_ns); the flag waits for the stream
+        // before it is freed.
         unsafe { self.context.launch(self.kernel, 1, &mut [argument(&flag), argument(&timeout_ns)]) }
     }
 
@@ -104,31 +114,27 @@ impl Spinner {
 }
 
 impl Held<'_> {
-    /// Lets the stream go on.
-    ///
-    /// # Errors
-    /// The kernel had given up already, so that the batch did not wait for all of itself.
-    pub(super) fn release(mut self) -> Result<(), DeviceError> {
-        match self.let_go() {
-            Some(held) if held >= TIMEOUT => Err(DeviceError::Driver {
-                call: "cuGraphLaunch",
-                name: format!("queueing a batch took more than {TIMEOUT:?}, so that it did not run in one piece"),
-                sticky: false,
-            }),
-            _ => Ok(()),
+    /// Lets the stream go on. Says whether it waited until now, or was not held at all; if not, the batch did not run
+    /// in one piece, and from now on none of its size is held.
+    pub(super) fn release(mut self) -> bool {
+        let Some((spinner, launches, since)) = self.by.take() else { return true };
+        spinner.flag.set(1);
+        let held = since.elapsed();
+        if held < TIMEOUT {
+            return true;
         }
-    }
-
-    /// Lets the stream go on, if it waits, and says how long it did.
-    fn let_go(&mut self) -> Option<Duration> {
-        let (flag, since) = self.waiting.take()?;
-        flag.set(1);
-        Some(since.elapsed())
+        log::warn!(
+            "queueing {launches} launches behind a hold took {held:?}; such batches start without one from now on"
+        );
+        spinner.jams_from.set(launches);
+        false
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.let_go();
+        if let Some((spinner, ..)) = self.by.take() {
+            spinner.flag.set(1);
+        }
     }
 }

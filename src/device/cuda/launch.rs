@@ -108,17 +108,16 @@ pub(super) fn argument<T: NoUninit>(value: &T) -> *mut c_void {
 impl Context {
     /// Queues a kernel on the stream.
     ///
-    /// # Safety
-    /// `arguments` are what the kernel's source declares, in order, made by [`argument`] from values that are still alive; and all
-    /// memory that the kernel reaches through them stays allocated until the stream has run it.
+    /// # Safety `arguments` are what the kernel's source declares, in order, made by [`argument`] from values that are
+    /// still alive; and all memory that the kernel reaches through them stays allocated until the stream has run it.
     pub(super) unsafe fn launch(
         &self,
         function: Function,
         ctas: u32,
         arguments: &mut [*mut c_void],
     ) -> Result<(), Failed> {
-        // SAFETY: the handles live as long as the context; the driver copies the arguments before it returns; the caller vouches for
-        // the rest.
+        // SAFETY: the handles live as long as the context; the driver copies the arguments before it returns; the
+        // caller vouches for the rest.
         unsafe {
             self.driver.cuLaunchKernel(
                 function.raw,

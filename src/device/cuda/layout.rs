@@ -1,12 +1,14 @@
 //! Where the copies of a problem's operands lie in device memory.
 //!
-//! There are two allocations. One holds A and B of every copy, the other holds C of every copy; a copy is as far from the next as
-//! from the one before, so that all copies are made from the first in a few large steps and all of C is reset in one.
+//! There are two allocations. One holds A and B of every copy, the other holds C of every copy; a copy is as far from
+//! the next as from the one before, so that all copies are made from the first in a few large steps and all of C is
+//! reset in one.
 
 use crate::device::GUARD;
 use crate::problem::{BASE_ALIGN_BYTES, Operand, Problem};
 
-/// Most copies. So many hold three times a 50 MB cache with 2.3 kB a copy; the time of smaller problems is launch latency.
+/// Most copies. So many hold three times a 50 MB cache with 2.3 kB a copy; the time of smaller problems is launch
+/// latency.
 const MAX_COPIES: u64 = 1 << 16;
 
 /// Distances are in bytes from the start of the allocation, which is a multiple of [`BASE_ALIGN_BYTES`].
@@ -33,8 +35,8 @@ pub(super) struct Layout {
 impl Layout {
     /// Lays out as many copies as it takes for their values to exceed `rotate_bytes`.
     ///
-    /// Only values count, not padding: a launch does not bring padding into the cache. `None` where a distance does not fit in
-    /// 64 bits, which no memory does.
+    /// Only values count, not padding: a launch does not bring padding into the cache. `None` where a distance does not
+    /// fit in 64 bits, which no memory does.
     pub(super) fn new(problem: &Problem, rotate_bytes: u64) -> Option<Layout> {
         let element = problem.dtype.bytes();
         let guard = GUARD * element;

@@ -63,7 +63,8 @@ impl Buffer {
         }
     }
 
-    /// Repeats the `stride` bytes at byte `at` until there are `copies` of them, one after the other, in about log2(copies) steps.
+    /// Repeats the `stride` bytes at byte `at` until there are `copies` of them, one after the other, in about
+    /// log2(copies) steps.
     pub(super) fn repeat(&self, at: u64, stride: u64, copies: u64) -> Result<(), Failed> {
         let mut done = 1;
         while done < copies {
@@ -105,7 +106,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // Freeing waits for the stream. It fails only where the context is lost, which whoever met it first has reported.
+        // Freeing waits for the stream. It fails only where the context is lost, which whoever met it first has
+        // reported.
         let _ = self.context.bind();
         // SAFETY: allocated by this context, and not used after.
         let _ = unsafe { self.context.driver.cuMemFree(self.address) };
@@ -144,7 +146,8 @@ impl Flag {
 
     /// Writes the word.
     pub(super) fn set(&self, value: u32) {
-        // SAFETY: allocated in `new`, page-aligned, freed in drop; the device only reads it, and an atomic store is one write.
+        // SAFETY: allocated in `new`, page-aligned, freed in drop; the device only reads it, and an atomic store is one
+        // write.
         unsafe { self.host.as_ref() }.store(value, Ordering::SeqCst);
     }
 }

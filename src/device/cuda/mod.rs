@@ -1,8 +1,8 @@
 //! NVIDIA GPUs, through the CUDA driver.
 //!
-//! The driver is opened at run time, so that one program runs with and without it, and only behind the gate: [`probe`] and
-//! [`CudaDevice::open`] answer with a [`GpuAbsent`] where there is nothing to use. Work is queued on one stream of the device's
-//! primary context, by the thread that opened it.
+//! The driver is opened at run time, so that one program runs with and without it, and only behind the gate: [`probe`]
+//! and [`CudaDevice::open`] answer with a [`GpuAbsent`] where there is nothing to use. Work is queued on one stream of
+//! the device's primary context, by the thread that opened it.
 
 mod check;
 mod clock;
@@ -24,6 +24,7 @@ use super::{Device, DeviceError, DeviceInfo, GpuAbsent, Job, Prepared, Reading, 
 use context::Context;
 use driver::Failed;
 use gate::Gate;
+use operands::{needed_bytes, out_of_memory};
 use problem::CudaProblem;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -112,7 +113,9 @@ impl Device for CudaDevice {
 
     fn prepare(&self, job: &Job<'_>) -> Result<Box<dyn Prepared>, DeviceError> {
         self.context.bind()?;
-        let problem = CudaProblem::new(&self.context, self.timer()?, job)?;
+        let prepare = || CudaProblem::new(&self.context, self.timer()?, job);
+        // Not only the operands take memory: kernels do when they are loaded, and so does the timer.
+        let problem = prepare().map_err(|error| out_of_memory(error, &self.context, needed_bytes(job)))?;
         Ok(Box::new(problem))
     }
 

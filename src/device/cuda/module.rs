@@ -133,8 +133,8 @@ fn load_data(driver: &Driver, image: &[u8]) -> Result<CUmodule, (Failed, String)
     // The size travels in the pointer's place, as the driver wants it. One byte is kept back for a NUL.
     let mut values = [log.as_mut_ptr().cast::<c_void>(), ptr::without_provenance_mut(LOG_BYTES - 1)];
     let mut module = ptr::null_mut();
-    // SAFETY: the image is whole and, where it is text, ends in NUL; a `Vec` or `CString` is aligned as malloc does, which an ELF
-    // header needs. Both option arrays have two entries, and the log outlives the call.
+    // SAFETY: the image is whole and, where it is text, ends in NUL; a `Vec` or `CString` is aligned as malloc does,
+    // which an ELF header needs. Both option arrays have two entries, and the log outlives the call.
     let loaded = unsafe {
         driver.cuModuleLoadDataEx(
             &mut module,
@@ -155,8 +155,8 @@ fn load_data(driver: &Driver, image: &[u8]) -> Result<CUmodule, (Failed, String)
 
 impl Drop for Module {
     fn drop(&mut self) {
-        // SAFETY: the context binds itself before it drops its modules, and no function of this one is launched after. A failure
-        // means that the context is lost, which whoever met it first has reported.
+        // SAFETY: the context binds itself before it drops its modules, and no function of this one is launched after.
+        // A failure means that the context is lost, which whoever met it first has reported.
         let _ = unsafe { self.driver.cuModuleUnload(self.raw) };
     }
 }

@@ -27,32 +27,24 @@ impl Operands {
     /// Allocates and fills. The device is idle afterwards.
     pub(super) fn new(context: &Rc<Context>, job: &Job<'_>) -> Result<Operands, DeviceError> {
         let free_bytes = context.free_bytes()?;
-        let too_large = |needed_bytes| DeviceError::OutOfMemory { needed_bytes, free_bytes };
-        let layout = Layout::new(job.problem, job.rotate_bytes).ok_or_else(|| too_large(u64::MAX))?;
-        let reads_c = job.problem.beta != 0.0;
-        let table_bytes = size_of_val(job.table) as u64;
-        let needed = || -> Option<u64> {
-            let pristine = if reads_c { layout.results_stride } else { 0 };
-            layout.inputs_bytes()?.checked_add(layout.results_bytes()?)?.checked_add(pristine)?.checked_add(table_bytes)
+        let needed_bytes = needed_bytes(job);
+        // Asked before allocating: a driver that is short of memory may move other processes' data out before it
+        // refuses.
+        let layout = match Layout::new(job.problem, job.rotate_bytes) {
+            Some(layout) if needed_bytes <= free_bytes => layout,
+            _ => return Err(DeviceError::OutOfMemory { needed_bytes, free_bytes }),
         };
-        let needed_bytes = needed().ok_or_else(|| too_large(u64::MAX))?;
-        // Asked before allocating: a driver that is short of memory may move other processes' data out before it refuses.
-        if needed_bytes > free_bytes {
-            return Err(too_large(needed_bytes));
-        }
-        let fill = || -> Result<Operands, DeviceError> {
-            let operands = Operands {
-                problem: *job.problem,
-                layout,
-                inputs: Buffer::new(context, layout.inputs_bytes().unwrap_or(u64::MAX))?,
-                results: Buffer::new(context, layout.results_bytes().unwrap_or(u64::MAX))?,
-                pristine: if reads_c { Some(Buffer::new(context, layout.results_stride)?) } else { None },
-                bytes: needed_bytes,
-            };
-            operands.fill(context, job)?;
-            Ok(operands)
+        let pristine_bytes = (job.problem.beta != 0.0).then_some(layout.results_stride);
+        let operands = Operands {
+            problem: *job.problem,
+            layout,
+            inputs: Buffer::new(context, layout.inputs_bytes().unwrap_or(u64::MAX))?,
+            results: Buffer::new(context, layout.results_bytes().unwrap_or(u64::MAX))?,
+            pristine: pristine_bytes.map(|bytes| Buffer::new(context, bytes)).transpose()?,
+            bytes: needed_bytes,
         };
-        fill().map_err(|error| out_of_memory(error, context, needed_bytes))
+        operands.fill(context, job)?;
+        Ok(operands)
     }
 
     fn fill(&self, context: &Context, job: &Job<'_>) -> Result<(), DeviceError> {
@@ -100,8 +92,8 @@ impl Operands {
         };
         let function = context.helper("fill_from_table")?;
         let ctas = context.ctas_for(p.rows * p.cols.div_ceil(8), function);
-        // SAFETY: fill_from_table(FillParams); the layout keeps the operand inside its allocation, the table has 65 536 entries, and
-        // the caller waits before the table goes.
+        // SAFETY: fill_from_table(FillParams); the layout keeps the operand inside its allocation, the table has 65 536
+        // entries, and the caller waits before the table goes.
         unsafe { context.launch(function, ctas, &mut [argument(&params)]) }?;
         Ok(())
     }
@@ -194,6 +186,17 @@ impl Operands {
         });
         Ok(())
     }
+}
+
+/// Bytes of device memory that a job takes; more than there can be where they do not fit in 64 bits.
+pub(super) fn needed_bytes(job: &Job<'_>) -> u64 {
+    let needed = || -> Option<u64> {
+        let layout = Layout::new(job.problem, job.rotate_bytes)?;
+        let pristine = if job.problem.beta == 0.0 { 0 } else { layout.results_stride };
+        let table = size_of_val(job.table) as u64;
+        layout.inputs_bytes()?.checked_add(layout.results_bytes()?)?.checked_add(pristine)?.checked_add(table)
+    };
+    needed().unwrap_or(u64::MAX)
 }
 
 /// Bytes from an allocation's start to the first aligned address in it.

@@ -11,7 +11,8 @@ use crate::device::{CheckCounts, DeviceError, ErrorBound, HostView, Job, Prepare
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Launches kept in graphs. Beyond this all graphs are dropped and made again: a node takes about a kilobyte on the device.
+/// Launches kept in graphs. Beyond this all graphs are dropped and made again: a node takes about a kilobyte on the
+/// device.
 const MAX_KEPT_LAUNCHES: usize = 1 << 16;
 
 /// A prepared problem.
@@ -64,8 +65,8 @@ impl CudaProblem {
         let graph = Graph::capture(&self.context, || {
             for launch in 0..batch.launches as usize {
                 let params = self.operands.params((batch.first + launch) % self.operands.copies());
-                // SAFETY: a GEMM entry takes GemmParams; the layout keeps all operands inside their allocations, which outlive the
-                // graph.
+                // SAFETY: a GEMM entry takes GemmParams; the layout keeps all operands inside their allocations, which
+                // outlive the graph.
                 unsafe { self.context.launch(self.kernel, self.ctas, &mut [argument(&params)]) }?;
             }
             Ok(())
@@ -74,10 +75,15 @@ impl CudaProblem {
         Ok(())
     }
 
+    /// Gives a want of memory its numbers.
+    fn sized<T>(&self, result: Result<T, DeviceError>) -> Result<T, DeviceError> {
+        result.map_err(|error| out_of_memory(error, &self.context, self.operands.bytes()))
+    }
+
     fn run(&mut self, launches: u32) -> Result<Timing, DeviceError> {
         let batch = Batch { launches, first: self.next };
         self.keep_graph(batch)?;
-        let timing = self.timer.time(&self.graphs[&batch])?;
+        let timing = self.timer.time(&self.graphs[&batch], launches)?;
         self.next = (self.next + launches as usize) % self.operands.copies();
         Ok(timing)
     }
@@ -86,7 +92,8 @@ impl CudaProblem {
 impl Prepared for CudaProblem {
     fn time(&mut self, launches: u32) -> Result<Timing, DeviceError> {
         self.context.bind()?;
-        self.run(launches).map_err(|error| out_of_memory(error, &self.context, self.operands.bytes()))
+        let timing = self.run(launches);
+        self.sized(timing)
     }
 
     fn reset_c(&mut self) -> Result<(), DeviceError> {
@@ -102,7 +109,8 @@ impl Prepared for CudaProblem {
 
     fn check(&mut self, copy: usize, rows: &[u32], bound: &ErrorBound) -> Result<Option<CheckCounts>, DeviceError> {
         self.context.bind()?;
-        check::check(&self.context, &self.operands, copy, rows, bound).map(Some)
+        let counts = check::check(&self.context, &self.operands, copy, rows, bound);
+        self.sized(counts.map(Some))
     }
 
     fn with_host_view(&mut self, copy: usize, look: &mut dyn FnMut(HostView<'_>)) -> Result<(), DeviceError> {
