@@ -40,20 +40,20 @@ pub(super) struct Failed {
 
 impl From<Failed> for DeviceError {
     fn from(failed: Failed) -> Self {
-        DeviceError::Driver {
-            call: failed.call,
-            name: format!("{} ({})", failed.name, failed.code),
-            sticky: is_sticky(failed.code),
-        }
+        let sticky = failed.is_sticky();
+        DeviceError::Driver { call: failed.call, name: format!("{} ({})", failed.name, failed.code), sticky }
     }
 }
 
-/// Whether an error stays with the context, or with the device, so that every later call returns it too.
-fn is_sticky(code: u32) -> bool {
-    // 4: deinitialised. 46: device unavailable. 214, 220: uncorrectable ECC and NVLink errors. 700: illegal address.
-    // 702: launch timeout. 709: context destroyed. 710: assert. 714 to 719: hardware stack, illegal instruction,
-    // misaligned address, address space, program counter, launch failure. 721: contained error. 999: unknown.
-    matches!(code, 4 | 46 | 214 | 220 | 700 | 702 | 709 | 710 | 714..=719 | 721 | 999)
+impl Failed {
+    /// Whether the error stays with the context, or with the device, so that every later call returns it too.
+    pub(super) fn is_sticky(&self) -> bool {
+        // 4: deinitialised. 46: device unavailable. 214, 220: uncorrectable ECC and NVLink errors. 700: illegal
+        // address. 702: launch timeout. 709: context destroyed. 710: assert. 714 to 719: hardware stack, illegal
+        // instruction, misaligned address, address space, program counter, launch failure. 721: contained error. 999:
+        // unknown.
+        matches!(self.code, 4 | 46 | 214 | 220 | 700 | 702 | 709 | 710 | 714..=719 | 721 | 999)
+    }
 }
 
 macro_rules! functions {

@@ -81,7 +81,7 @@ fn load(context: &Context, image: &Image) -> Result<Module, DeviceError> {
         let Some(cubin) = image.cubin(&architecture) else { continue };
         match load_data(context.driver, &cubin) {
             Ok(raw) => return Ok(Module { driver: context.driver, raw }),
-            Err((failed, _)) if DeviceError::from(failed.clone()).is_fatal() || failed.code == OUT_OF_MEMORY => {
+            Err((failed, _)) if failed.is_sticky() || failed.code == OUT_OF_MEMORY => {
                 return Err(failed.into());
             }
             // Not fatal: the PTX says the same, and a driver that compiles it takes longer once.
@@ -96,9 +96,7 @@ fn load(context: &Context, image: &Image) -> Result<Module, DeviceError> {
     })?;
     match load_data(context.driver, ptx.as_bytes_with_nul()) {
         Ok(raw) => Ok(Module { driver: context.driver, raw }),
-        Err((failed, _)) if DeviceError::from(failed.clone()).is_fatal() || failed.code == OUT_OF_MEMORY => {
-            Err(failed.into())
-        }
+        Err((failed, _)) if failed.is_sticky() || failed.code == OUT_OF_MEMORY => Err(failed.into()),
         Err((failed, log)) => {
             Err(DeviceError::Image { file: image.file.to_owned(), why: explain(&failed, &log, image) })
         }
