@@ -86,6 +86,16 @@ pub enum DeviceError {
         /// What the driver said.
         why: String,
     },
+    /// The problem has more tiles than a launch can have CTAs.
+    #[error(
+        "variant {variant} needs {ctas} CTAs for this problem and a launch takes at most 2147483647; choose a larger tile, or reduce m or n"
+    )]
+    Grid {
+        /// Name of the variant.
+        variant: String,
+        /// CTAs that it needs.
+        ctas: u64,
+    },
     /// A call of the driver failed.
     #[error("{call} failed with {name}{}", lost(*sticky))]
     Driver {
