@@ -2,6 +2,8 @@
 
 /// Running the command and reading what it wrote.
 mod command;
+/// What `devices` answers for drivers that are missing, old, broken or stubs.
+mod driver;
 /// Sub-commands that measure nothing: devices, kernels, errors of usage.
 mod inspect;
 /// What must not be lost: kills, full disks, second writers, foreign folders.

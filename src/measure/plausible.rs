@@ -42,6 +42,7 @@ pub enum Implausible {
 ///
 /// # Errors
 /// It is above the peak, or not a time at all.
+#[expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN must not pass")]
 pub fn refuse_implausible(measured: &Measured, flop: u64, device: &DeviceInfo) -> Result<(), Implausible> {
     let time = measured.time_ns.median;
     if !(time > 0.0 && time.is_finite()) {

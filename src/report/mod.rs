@@ -20,9 +20,7 @@ mod terminal;
 pub use table::SUMMARY_FILE;
 pub use terminal::terminal;
 
-use crate::record::{
-    CellRecord, JournalError, Manifest, ManifestError, read_manifest, read_summaries, replace_file,
-};
+use crate::record::{CellRecord, JournalError, Manifest, ManifestError, read_manifest, read_summaries, replace_file};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 

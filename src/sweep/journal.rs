@@ -181,7 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(cell: u64, pair: Option<u64>) -> CellRecord {
-        let role = pair.map(|_| if cell % 2 == 0 { Role::Baseline } else { Role::Variant });
+        let role = pair.map(|_| if cell.is_multiple_of(2) { Role::Baseline } else { Role::Variant });
         let planned = Cell {
             cell,
             part: "test".to_owned(),

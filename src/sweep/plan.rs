@@ -291,6 +291,15 @@ impl Plan {
     }
 }
 
+fn tie_name(tie: Tie) -> &'static str {
+    match tie {
+        Tie::M => "m",
+        Tie::N => "n",
+        Tie::K => "k",
+        Tie::Ldb => "ldb",
+    }
+}
+
 /// Ties and paddings have their places.
 fn check_axes(part: &Part) -> Result<(), PlanError> {
     for (i, (name, axis)) in part.axes().into_iter().enumerate() {
@@ -301,9 +310,8 @@ fn check_axes(part: &Part) -> Result<(), PlanError> {
         }
         let allowed = match (name, axis.tie()) {
             (_, None) => true,
-            ("n", Some(Tie::M)) | ("k", Some(Tie::M | Tie::N)) | ("m", Some(Tie::N | Tie::K)) => true,
-            ("n", Some(Tie::K)) | ("lda" | "ldb" | "ldc", Some(Tie::M | Tie::N | Tie::K)) => true,
             ("lda" | "ldc", Some(Tie::Ldb)) => true,
+            ("m" | "n" | "k" | "lda" | "ldb" | "ldc", Some(tie)) => tie != Tie::Ldb && tie_name(tie) != name,
             _ => false,
         };
         if !allowed {

@@ -51,13 +51,14 @@ impl HostReference {
         let (n, alpha, beta) = (problem.n as usize, f64::from(problem.alpha), f64::from(problem.beta));
         for (i, &row) in rows.iter().enumerate() {
             let c_row = row_bits(&view.c, row as usize);
-            for column in 0..n {
-                let before = view.c_before.as_ref().map_or(0.0, |c| value(row_bits(c, row as usize)[column]));
+            let before_row = view.c_before.as_ref().map(|c| row_bits(c, row as usize));
+            for (column, &bits) in c_row.iter().enumerate() {
+                let before = before_row.map_or(0.0, |c| value(c[column]));
                 let sum = alpha * self.product[i * n + column];
                 let exact = sum + beta * before;
                 let magnitude = alpha.abs() * self.norm_a[i] * self.norm_b[column] + (beta * before).abs();
                 let limit = bound.u_out * exact.abs() + bound.eps_sum * magnitude + bound.tiny;
-                let found = value(c_row[column]);
+                let found = value(bits);
                 let error = (found - exact).abs();
                 let overflow = found.is_infinite()
                     && found.signum() == exact.signum()
@@ -76,6 +77,7 @@ impl HostReference {
         Ok(counts)
     }
 
+    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "a NaN must not pass")]
     fn multiply(&mut self, view: &HostView<'_>, rows: &[u32], data_id: u64) -> Result<(), Wrong> {
         let (k, n) = (view.a.placement.cols as usize, view.b.placement.cols as usize);
         let mut a = Vec::with_capacity(rows.len() * k);
