@@ -63,7 +63,7 @@ impl Default for Stopping {
             cell_ns: 500_000_000,
             warmup_share: 0.3,
             resolution_factor: 1000.0,
-            min_sample_ns: 500_000,
+            min_sample_ns: 1_000_000,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Reading `samples.jsonl`. The writer is `sweep::journal`.
 
-use super::{CellRecord, SAMPLES_FILE};
+use super::{ARCHIVE_FILE, CellRecord, SAMPLES_FILE};
+use flate2::read::MultiGzDecoder;
 use serde::de::DeserializeOwned;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -48,7 +49,7 @@ pub struct Journal<T = CellRecord> {
     pub torn: Option<TornLine>,
 }
 
-/// Reads every line of `DIR/samples.jsonl`.
+/// Reads every line of `DIR/samples.jsonl`, or of `DIR/samples.jsonl.gz` where the run has been archived.
 ///
 /// A last line without an end is reported in [`Journal::torn`] and left out.
 ///
@@ -79,9 +80,16 @@ impl<'de> serde::Deserialize<'de> for Summary {
 }
 
 fn read_lines<T: DeserializeOwned>(dir: &Path) -> Result<Journal<T>, JournalError> {
-    let path = dir.join(SAMPLES_FILE);
+    let mut path = dir.join(SAMPLES_FILE);
+    let archive = dir.join(ARCHIVE_FILE);
+    let archived = !path.exists() && archive.exists();
+    if archived {
+        path = archive;
+    }
     let read = |source| JournalError::Read { path: path.clone(), source };
-    let mut reader = BufReader::new(File::open(&path).map_err(read)?);
+    let file = File::open(&path).map_err(read)?;
+    let bytes: Box<dyn Read> = if archived { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    let mut reader = BufReader::new(bytes);
     let mut journal = Journal { cells: Vec::new(), torn: None };
     let mut bytes = Vec::new();
     let (mut line, mut offset) = (0, 0);
@@ -108,5 +116,28 @@ fn read_lines<T: DeserializeOwned>(dir: &Path) -> Result<Journal<T>, JournalErro
             }
         }
         offset += length;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn an_archived_journal_reads_like_a_plain_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let plain = "[1]\n[2]\n[3";
+        std::fs::write(dir.path().join(SAMPLES_FILE), plain).unwrap();
+        let read = || read_lines::<Vec<u32>>(dir.path()).unwrap();
+        let before = read();
+        assert_eq!((before.cells.len(), before.torn), (2, Some(TornLine { line: 3, offset: 8 })));
+        let file = File::create(dir.path().join(ARCHIVE_FILE)).unwrap();
+        let mut gz = flate2::write::GzEncoder::new(file, flate2::Compression::best());
+        gz.write_all(plain.as_bytes()).unwrap();
+        gz.finish().unwrap();
+        std::fs::remove_file(dir.path().join(SAMPLES_FILE)).unwrap();
+        let after = read();
+        assert_eq!((after.cells, after.torn), (before.cells, before.torn));
     }
 }

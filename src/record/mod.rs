@@ -19,3 +19,5 @@ pub(crate) use replace::replace_file;
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// Name of the journal in a run's folder.
 pub const SAMPLES_FILE: &str = "samples.jsonl";
+/// Name of the journal of a finished run that was compressed with gzip.
+pub const ARCHIVE_FILE: &str = "samples.jsonl.gz";

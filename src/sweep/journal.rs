@@ -1,6 +1,6 @@
 //! The journal's writer: one writer a folder, a unit's lines in one write, and nothing lost but the unit in flight.
 
-use crate::record::{CellRecord, JournalError, SAMPLES_FILE, read_journal, replace_file};
+use crate::record::{ARCHIVE_FILE, CellRecord, JournalError, SAMPLES_FILE, read_journal, replace_file};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,12 @@ pub enum FolderError {
     #[error("another gemmscope is writing in {path}; wait for it, or choose another folder with --out")]
     Busy {
         /// Which one.
+        path: PathBuf,
+    },
+    /// The journal is compressed.
+    #[error("{path} is an archived journal; unpack it with gunzip to go on with its run")]
+    Archived {
+        /// Which file.
         path: PathBuf,
     },
     /// A line could not be written.
@@ -109,6 +115,10 @@ impl JournalWriter {
     /// The journal cannot be read or written.
     pub fn resume(dir: &Path) -> Result<(Self, Resumed), FolderError> {
         let path = dir.join(SAMPLES_FILE);
+        let archive = dir.join(ARCHIVE_FILE);
+        if archive.exists() {
+            return Err(FolderError::Archived { path: archive });
+        }
         if !path.exists() {
             return Ok((JournalWriter::create(dir)?, Resumed::default()));
         }
@@ -244,6 +254,15 @@ mod tests {
         let error = JournalWriter::resume(dir.path()).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 3, "nothing may be lost");
+    }
+
+    #[test]
+    fn an_archived_run_is_not_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(ARCHIVE_FILE), "").unwrap();
+        let error = JournalWriter::resume(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("gunzip"), "{error}");
+        assert!(!dir.path().join(SAMPLES_FILE).exists());
     }
 
     #[test]

@@ -72,7 +72,9 @@ impl Preset {
     pub fn stopping(self) -> Stopping {
         match self {
             // 674 cells of at most 150 ms each leave room for everything else within two minutes.
-            Preset::Quick => Stopping { cell_ns: 110_000_000, warmup_share: 0.25, ..Stopping::default() },
+            Preset::Quick => {
+                Stopping { cell_ns: 110_000_000, warmup_share: 0.25, min_sample_ns: 2_000_000, ..Stopping::default() }
+            }
             Preset::Alignment | Preset::Batch => Stopping::default(),
         }
     }
