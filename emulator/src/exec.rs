@@ -392,7 +392,7 @@ impl Warp {
                     Sreg::NWarpId => threads.div_ceil(32),
                     Sreg::SmId => (index % u64::from(l.opt.sms.max(1))) as u32,
                     Sreg::NSmId => l.opt.sms,
-                    Sreg::GridId | Sreg::ClusterRank | Sreg::ClusterCtaid(_) | Sreg::Zero => 0,
+                    Sreg::GridId | Sreg::ClusterRank | Sreg::ClusterCtaid(_) => 0,
                     Sreg::ClusterSize | Sreg::ClusterNctaid(_) => 1,
                     Sreg::LaneMask(0) => 1 << i,
                     Sreg::LaneMask(1) => u32::MAX >> (31 - i),

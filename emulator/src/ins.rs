@@ -162,7 +162,7 @@ pub(crate) struct Ins {
 
 /// A value that differs from thread to thread or from block to block and is put into a register before a warp starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Sreg { Tid(u8), Ntid(u8), Ctaid(u8), Nctaid(u8), LaneId, WarpId, NWarpId, SmId, NSmId, GridId, LaneMask(u8), DynSmem, TotalSmem, WarpSize, ClusterRank, ClusterSize, ClusterId(u8), NClusterId(u8), ClusterCtaid(u8), ClusterNctaid(u8), Zero }
+pub(crate) enum Sreg { Tid(u8), Ntid(u8), Ctaid(u8), Nctaid(u8), LaneId, WarpId, NWarpId, SmId, NSmId, GridId, LaneMask(u8), DynSmem, TotalSmem, WarpSize, ClusterRank, ClusterSize, ClusterId(u8), NClusterId(u8), ClusterCtaid(u8), ClusterNctaid(u8) }
 
 /// A constant whose value is known at load time or once the layout of shared memory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -36,6 +36,7 @@
 mod alu;
 mod cfg;
 mod decode;
+mod driver;
 mod error;
 mod exec;
 mod ins;
