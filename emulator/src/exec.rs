@@ -28,11 +28,13 @@ pub struct Options {
     pub max_findings: usize,
     /// Multiprocessors of the device that is emulated, for `%nsmid` and `%smid`.
     pub sms: u32,
+    /// Races that are meant: names of kernels, or parts of `file:line` source positions.
+    pub allow_race: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { check_init: true, check_race: true, max_instructions: 4_000_000_000, threads: 1, max_findings: 64, sms: 4 }
+        Self { check_init: true, check_race: true, max_instructions: 4_000_000_000, threads: 1, max_findings: 64, sms: 4, allow_race: Vec::new() }
     }
 }
 
@@ -186,6 +188,12 @@ impl Launch<'_> {
     }
     #[allow(clippy::too_many_arguments)]
     pub fn found(&self, kind: Kind, pc: u32, cta: [u32; 3], warp: u32, lane: Option<u32>, address: Option<u64>, message: String) {
+        if kind == Kind::Race && !self.opt.allow_race.is_empty() {
+            let at = self.source(pc);
+            if self.opt.allow_race.iter().any(|x| *x == self.k.name || (!x.is_empty() && at.contains(x.as_str()))) {
+                return;
+            }
+        }
         let Ok(mut f) = self.findings.lock() else { return };
         if kind.fatal() && f.fault.is_none() {
             f.fault = Some(kind);

@@ -36,13 +36,15 @@ pub struct Alloc {
     pub(crate) name: String,
     pub(crate) read_only: bool,
     data: Vec<AtomicU32>,
+    /// The word of `data` where the first byte lies.
+    skip: usize,
     valid: Vec<AtomicU32>,
 }
 
 impl Alloc {
     fn new(base: u64, size: u64, name: String) -> Self {
         let words = |n: u64| (0..n).map(|_| AtomicU32::new(0)).collect::<Vec<_>>();
-        let a = Self { base, size, name, read_only: false, data: words(size.div_ceil(16) * 4), valid: words(size.div_ceil(32)) };
+        let a = Self { base, size, name, read_only: false, data: words(size.div_ceil(16) * 4), skip: 0, valid: words(size.div_ceil(32)) };
         // Memory that nobody has written has no value to rely on.
         a.data.iter().for_each(|w| w.store(0xffff_ffff, Relaxed));
         a
@@ -53,7 +55,7 @@ impl Alloc {
     /// Up to 16 bytes at an offset that is a multiple of their number.
     #[inline]
     pub(crate) fn read(&self, off: u64, bytes: u32) -> [u32; 4] {
-        let i = (off / 4) as usize;
+        let i = self.skip + (off / 4) as usize;
         let w = |k: usize| self.data[i + k].load(Relaxed);
         match bytes {
             1 => [(w(0) >> (8 * (off & 3))) & 0xff, 0, 0, 0],
@@ -65,7 +67,7 @@ impl Alloc {
     }
     #[inline]
     pub(crate) fn write(&self, off: u64, bytes: u32, v: &[u32; 4]) {
-        let i = (off / 4) as usize;
+        let i = self.skip + (off / 4) as usize;
         if bytes < 4 {
             let sh = 8 * (off as u32 & 3);
             let m = if bytes == 1 { 0xff } else { 0xffff };
@@ -98,7 +100,7 @@ impl Alloc {
     pub(crate) fn read_bytes(&self, off: u64, out: &mut [u8]) {
         for (k, b) in out.iter_mut().enumerate() {
             let o = off + k as u64;
-            *b = (self.data[(o / 4) as usize].load(Relaxed) >> (8 * (o & 3))) as u8;
+            *b = (self.data[self.skip + (o / 4) as usize].load(Relaxed) >> (8 * (o & 3))) as u8;
         }
     }
     pub(crate) fn write_bytes(&self, off: u64, src: &[u8]) {
@@ -106,11 +108,11 @@ impl Alloc {
         while k < src.len() {
             let o = off + k as u64;
             if o % 4 == 0 && src.len() - k >= 4 {
-                self.data[(o / 4) as usize].store(u32::from_le_bytes([src[k], src[k + 1], src[k + 2], src[k + 3]]), Relaxed);
+                self.data[self.skip + (o / 4) as usize].store(u32::from_le_bytes([src[k], src[k + 1], src[k + 2], src[k + 3]]), Relaxed);
                 k += 4;
             } else {
                 let sh = 8 * (o & 3);
-                let w = &self.data[(o / 4) as usize];
+                let w = &self.data[self.skip + (o / 4) as usize];
                 w.store((w.load(Relaxed) & !(0xff << sh)) | (u32::from(src[k]) << sh), Relaxed);
                 k += 1;
             }
@@ -164,6 +166,9 @@ impl Memory {
     }
     fn insert(&mut self, a: Alloc) {
         self.used += a.size;
+        self.insert_only(a);
+    }
+    fn insert_only(&mut self, a: Alloc) {
         let i = self.allocs.partition_point(|x| x.base < a.base);
         self.allocs.insert(i, Arc::new(a));
     }
@@ -190,8 +195,30 @@ impl Memory {
         a.write_bytes(0, init);
         self.insert(a);
     }
+    /// Memory that the host shares: its address is the same on both sides. It counts as written from the start.
+    pub(crate) fn alloc_host(&mut self, size: u64) -> u64 {
+        const PAGE: usize = 4096;
+        self.count += 1;
+        let mut a = Alloc::new(0, size + PAGE as u64, format!("host allocation {}", self.count));
+        a.data.iter().for_each(|w| w.store(0, Relaxed));
+        let at = a.data.as_ptr() as usize;
+        let base = at.next_multiple_of(PAGE);
+        a.skip = (base - at) / 4;
+        a.base = base as u64;
+        a.size = size;
+        a.set_valid(0, size);
+        self.insert_only(a);
+        base as u64
+    }
+    pub(crate) fn free_host(&mut self, base: u64) -> Result<(), MemError> {
+        let i = self.allocs.binary_search_by_key(&base, |a| a.base).map_err(|_| MemError::BadAddress)?;
+        self.allocs.remove(i);
+        Ok(())
+    }
     pub(crate) fn remove_range(&mut self, from: u64, to: u64) {
+        let gone: u64 = self.allocs.iter().filter(|a| a.base >= from && a.base < to).map(|a| a.size).sum();
         self.allocs.retain(|a| !(a.base >= from && a.base < to));
+        self.used -= gone;
     }
     /// Frees an allocation by its first address.
     pub fn free(&mut self, base: u64) -> Result<(), MemError> {

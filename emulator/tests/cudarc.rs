@@ -184,6 +184,28 @@ fn graph_by_capture() {
 
 #[test]
 #[ignore = "runs in a child"]
+fn mapped_host_memory() {
+    let s = setup().unwrap();
+    let mut host = std::ptr::null_mut();
+    let mut dev = 0;
+    // SAFETY: the results are written to variables of the right types; the memory is used before it is freed.
+    unsafe {
+        assert_eq!(sys::cuMemHostAlloc(&mut host, 4096, 3), CUresult::CUDA_SUCCESS);
+        assert_eq!(sys::cuMemHostGetDevicePointer_v2(&mut dev, host, 0), CUresult::CUDA_SUCCESS);
+        let words = std::slice::from_raw_parts_mut(host.cast::<f32>(), 1024);
+        words[..32].fill(1.5);
+        let cfg = LaunchConfig { grid_dim: (1, 1, 1), block_dim: (32, 1, 1), shared_mem_bytes: 0 };
+        let out = dev + 2048;
+        s.stream.launch_builder(&s.add).arg(&dev).arg(&dev).arg(&out).arg(&32u32).launch(cfg).unwrap();
+        s.stream.synchronize().unwrap();
+        assert_eq!(words[512 + 31], 3.0);
+        assert_eq!(sys::cuMemFreeHost(host), CUresult::CUDA_SUCCESS);
+        assert_eq!(sys::cuCtxResetPersistingL2Cache(), CUresult::CUDA_SUCCESS);
+    }
+}
+
+#[test]
+#[ignore = "runs in a child"]
 fn binaries_are_refused() {
     let s = setup().unwrap();
     for head in [*b"\x7fELF", [0x50, 0xed, 0x55, 0xba]] {
@@ -326,6 +348,7 @@ fn cudarc_end_to_end() {
     passes("end_to_end", &[("GPU_EMULATOR_CC", "8.0")]);
     passes("shared_memory_limit", &[]);
     passes("graph_by_capture", &[]);
+    passes("mapped_host_memory", &[]);
     passes("binaries_are_refused", &[]);
     passes("counters_are_exported", &[]);
 }

@@ -211,17 +211,12 @@ fn null_ok(ptr: *const c_void, len: usize) -> Res {
 fn host_alloc(pp: *mut *mut c_void, len: usize) -> Res {
     let mut s = state();
     s.context()?;
-    if pp.is_null() || len == 0 || len > isize::MAX as usize - 4096 {
+    if pp.is_null() || len == 0 || len > 1 << 40 {
         return Err(code::INVALID_VALUE);
     }
-    let layout = std::alloc::Layout::from_size_align(len, 4096).map_err(|_| code::INVALID_VALUE)?;
-    // SAFETY: the layout has a size other than zero.
-    let a = unsafe { std::alloc::alloc_zeroed(layout) };
-    if a.is_null() {
-        return Err(code::OUT_OF_MEMORY);
-    }
-    s.host.insert(a as usize, len);
-    out(pp, a.cast())
+    let a = s.dev.memory.alloc_host(len as u64);
+    s.host.insert(a as usize);
+    out(pp, a as *mut c_void)
 }
 fn blocks_per_sm(f: Handle, threads: c_int, dynamic: usize) -> Res<c_int> {
     let s = state();
@@ -349,7 +344,7 @@ fn attribute(s: &super::State, a: c_int) -> Option<c_int> {
         15 => 1,
         16 => s.cfg.sms as c_int,
         17 | 18 => 0,
-        19 => 0,
+        19 => 1,
         20 => 0,
         30 => 512,
         31 => 1,
@@ -513,14 +508,14 @@ api! {
             let id = s.primary;
             s.objects.retain(|k, o| matches!(o, Object::Context | Object::Pool) && *k != id);
             s.captures.clear();
-            s.dev.memory = crate::Memory::new(s.cfg.memory);
+            s.clear_memory();
         }
         Ok(())
     }
     fn cuDevicePrimaryCtxReset_v2(d: c_int) {
         device(d)?;
         let mut s = state();
-        s.dev.memory = crate::Memory::new(s.cfg.memory);
+        s.clear_memory();
         s.objects.retain(|_, o| matches!(o, Object::Context | Object::Pool));
         Ok(())
     }
@@ -695,13 +690,21 @@ api! {
     fn cuMemFreeHost(ptr: *mut c_void) {
         let mut s = state();
         s.usable()?;
-        let len = s.host.remove(&(ptr as usize)).ok_or(code::INVALID_VALUE)?;
-        let layout = std::alloc::Layout::from_size_align(len, 4096).map_err(|_| code::INVALID_VALUE)?;
-        // SAFETY: the address is in the table, so it came from `host_alloc` with this layout and is freed once.
-        unsafe { std::alloc::dealloc(ptr.cast(), layout) };
-        Ok(())
+        if !s.host.remove(&(ptr as usize)) {
+            return Err(code::INVALID_VALUE);
+        }
+        s.dev.memory.free_host(ptr as u64).map_err(|_| code::INVALID_VALUE)
     }
-    fn cuMemHostGetDevicePointer_v2(_ptr: *mut DevPtr, _host: *mut c_void, _flags: c_uint) { Err(code::NOT_SUPPORTED) }
+    fn cuMemHostGetDevicePointer_v2(ptr: *mut DevPtr, host: *mut c_void, _flags: c_uint) {
+        let s = state();
+        s.context()?;
+        // Host and device share addresses, as under unified addressing.
+        match s.dev.memory.allocation(host as u64) {
+            Some(_) => out(ptr, host as u64),
+            None => Err(code::INVALID_VALUE),
+        }
+    }
+    fn cuCtxResetPersistingL2Cache() { state().context() }
     fn cuMemHostRegister_v2(ptr: *mut c_void, len: usize, _flags: c_uint) {
         state().context()?;
         null_ok(ptr, len)

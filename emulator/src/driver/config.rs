@@ -97,6 +97,9 @@ impl Config {
         if let Some(m) = self.max_instructions {
             o.max_instructions = m;
         }
+        if let Ok(a) = std::env::var("GPU_EMULATOR_ALLOW_RACE") {
+            o.allow_race = a.split(',').map(|x| x.trim().to_owned()).filter(|x| !x.is_empty()).collect();
+        }
         if let Some(c) = &self.checks {
             let has = |x: &str| c.split(',').any(|y| y.trim() == x || y.trim() == "all");
             (o.check_init, o.check_race) = (has("init"), has("race"));

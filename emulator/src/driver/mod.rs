@@ -8,7 +8,7 @@ mod code;
 mod config;
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
@@ -89,7 +89,7 @@ struct State {
     jitter: u64,
     counters: Counters,
     findings: Vec<String>,
-    host: HashMap<usize, usize>,
+    host: HashSet<usize>,
     cache_config: u32,
 }
 
@@ -113,8 +113,13 @@ impl State {
             jitter: cfg.jitter.unwrap_or(0).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             cfg, ready: false, dev, objects: HashMap::new(), next: 0x1000, primary: 0, primary_refs: 0, pool: 0,
             captures: HashMap::new(), next_capture: 1, sticky: None, hung: None, lost: false, launches: 0, allocs: 0, clock: 1_000_000,
-            counters: Counters::default(), findings: Vec::new(), host: HashMap::new(), cache_config: 0,
+            counters: Counters::default(), findings: Vec::new(), host: HashSet::new(), cache_config: 0,
         }
+    }
+    /// Frees all device memory; what the host shares goes with it, as with its context.
+    fn clear_memory(&mut self) {
+        self.dev.memory = crate::Memory::new(self.cfg.memory);
+        self.host.clear();
     }
     fn add(&mut self, o: Object) -> usize {
         self.next += 0x10;
