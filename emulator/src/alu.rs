@@ -55,16 +55,56 @@ macro_rules! lanes3 {
         lanes as $ty
     }};
 }
-macro_rules! w1 { (|$a:ident| $e:expr) => { lanes1!(FnW1, V, V, |$a| $e) }; }
-macro_rules! w2 { (|$a:ident, $b:ident| $e:expr) => { lanes2!(FnW2, V, V, V, |$a, $b| $e) }; }
-macro_rules! w3 { (|$a:ident, $b:ident, $c:ident| $e:expr) => { lanes3!(FnW3, V, V, V, V, |$a, $b, $c| $e) }; }
-macro_rules! d1 { (|$a:ident| $e:expr) => { lanes1!(FnD1, D, D, |$a| $e) }; }
-macro_rules! d2 { (|$a:ident, $b:ident| $e:expr) => { lanes2!(FnD2, D, D, D, |$a, $b| $e) }; }
-macro_rules! d3 { (|$a:ident, $b:ident, $c:ident| $e:expr) => { lanes3!(FnD3, D, D, D, D, |$a, $b, $c| $e) }; }
-macro_rules! dw { (|$a:ident, $b:ident| $e:expr) => { lanes2!(FnDW, D, V, D, |$a, $b| $e) }; }
-macro_rules! dww { (|$a:ident, $b:ident, $c:ident| $e:expr) => { lanes3!(FnDWW, D, V, V, D, |$a, $b, $c| $e) }; }
-macro_rules! wd1 { (|$a:ident| $e:expr) => { lanes1!(FnWD1, D, V, |$a| $e) }; }
-macro_rules! dw1 { (|$a:ident| $e:expr) => { lanes1!(FnDW1, V, D, |$a| $e) }; }
+macro_rules! w1 {
+    (|$a:ident| $e:expr) => {
+        lanes1!(FnW1, V, V, |$a| $e)
+    };
+}
+macro_rules! w2 {
+    (|$a:ident, $b:ident| $e:expr) => {
+        lanes2!(FnW2, V, V, V, |$a, $b| $e)
+    };
+}
+macro_rules! w3 {
+    (|$a:ident, $b:ident, $c:ident| $e:expr) => {
+        lanes3!(FnW3, V, V, V, V, |$a, $b, $c| $e)
+    };
+}
+macro_rules! d1 {
+    (|$a:ident| $e:expr) => {
+        lanes1!(FnD1, D, D, |$a| $e)
+    };
+}
+macro_rules! d2 {
+    (|$a:ident, $b:ident| $e:expr) => {
+        lanes2!(FnD2, D, D, D, |$a, $b| $e)
+    };
+}
+macro_rules! d3 {
+    (|$a:ident, $b:ident, $c:ident| $e:expr) => {
+        lanes3!(FnD3, D, D, D, D, |$a, $b, $c| $e)
+    };
+}
+macro_rules! dw {
+    (|$a:ident, $b:ident| $e:expr) => {
+        lanes2!(FnDW, D, V, D, |$a, $b| $e)
+    };
+}
+macro_rules! dww {
+    (|$a:ident, $b:ident, $c:ident| $e:expr) => {
+        lanes3!(FnDWW, D, V, V, D, |$a, $b, $c| $e)
+    };
+}
+macro_rules! wd1 {
+    (|$a:ident| $e:expr) => {
+        lanes1!(FnWD1, D, V, |$a| $e)
+    };
+}
+macro_rules! dw1 {
+    (|$a:ident| $e:expr) => {
+        lanes1!(FnDW1, V, D, |$a| $e)
+    };
+}
 macro_rules! cmpw {
     (|$a:ident, $b:ident| $e:expr) => {{
         fn lanes(a: &V, b: &V) -> u32 {
@@ -96,18 +136,49 @@ pub(crate) use {d1, lanes1, lanes3, w1, w3};
 /// A scalar type of PTX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ty {
-    U8, S8, B8, U16, S16, B16, U32, S32, B32, U64, S64, B64, F16, F16x2, BF16, BF16x2, F32, F64, Pred,
+    U8,
+    S8,
+    B8,
+    U16,
+    S16,
+    B16,
+    U32,
+    S32,
+    B32,
+    U64,
+    S64,
+    B64,
+    F16,
+    F16x2,
+    BF16,
+    BF16x2,
+    F32,
+    F64,
+    Pred,
 }
 
 impl Ty {
     pub fn parse(s: &str) -> Option<Self> {
         Some(match s {
-            "u8" => Self::U8, "s8" => Self::S8, "b8" => Self::B8,
-            "u16" => Self::U16, "s16" => Self::S16, "b16" => Self::B16,
-            "u32" => Self::U32, "s32" => Self::S32, "b32" => Self::B32,
-            "u64" => Self::U64, "s64" => Self::S64, "b64" => Self::B64,
-            "f16" => Self::F16, "f16x2" => Self::F16x2, "bf16" => Self::BF16, "bf16x2" => Self::BF16x2,
-            "f32" => Self::F32, "f64" => Self::F64, "pred" => Self::Pred,
+            "u8" => Self::U8,
+            "s8" => Self::S8,
+            "b8" => Self::B8,
+            "u16" => Self::U16,
+            "s16" => Self::S16,
+            "b16" => Self::B16,
+            "u32" => Self::U32,
+            "s32" => Self::S32,
+            "b32" => Self::B32,
+            "u64" => Self::U64,
+            "s64" => Self::S64,
+            "b64" => Self::B64,
+            "f16" => Self::F16,
+            "f16x2" => Self::F16x2,
+            "bf16" => Self::BF16,
+            "bf16x2" => Self::BF16x2,
+            "f32" => Self::F32,
+            "f64" => Self::F64,
+            "pred" => Self::Pred,
             _ => return None,
         })
     }
@@ -132,16 +203,54 @@ impl Ty {
 
 /// Rounding of a conversion or of arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rnd { Near, Zero, Down, Up, Away }
+pub(crate) enum Rnd {
+    Near,
+    Zero,
+    Down,
+    Up,
+    Away,
+}
 
-fn div0_u32(a: u32, b: u32) -> u32 { a.checked_div(b).unwrap_or(u32::MAX) }
-fn div0_s32(a: u32, b: u32) -> u32 { if b == 0 { u32::MAX } else { (a as i32).wrapping_div(b as i32) as u32 } }
-fn rem0_u32(a: u32, b: u32) -> u32 { a.checked_rem(b).unwrap_or(a) }
-fn rem0_s32(a: u32, b: u32) -> u32 { if b == 0 { a } else { (a as i32).wrapping_rem(b as i32) as u32 } }
-fn div0_s64(a: u64, b: u64) -> u64 { if b == 0 { u64::MAX } else { (a as i64).wrapping_div(b as i64) as u64 } }
-fn rem0_s64(a: u64, b: u64) -> u64 { if b == 0 { a } else { (a as i64).wrapping_rem(b as i64) as u64 } }
-fn sx16(a: u32) -> i32 { a as u16 as i16 as i32 }
-fn zx16(a: u32) -> u32 { a & 0xffff }
+fn div0_u32(a: u32, b: u32) -> u32 {
+    a.checked_div(b).unwrap_or(u32::MAX)
+}
+fn div0_s32(a: u32, b: u32) -> u32 {
+    if b == 0 {
+        u32::MAX
+    } else {
+        (a as i32).wrapping_div(b as i32) as u32
+    }
+}
+fn rem0_u32(a: u32, b: u32) -> u32 {
+    a.checked_rem(b).unwrap_or(a)
+}
+fn rem0_s32(a: u32, b: u32) -> u32 {
+    if b == 0 {
+        a
+    } else {
+        (a as i32).wrapping_rem(b as i32) as u32
+    }
+}
+fn div0_s64(a: u64, b: u64) -> u64 {
+    if b == 0 {
+        u64::MAX
+    } else {
+        (a as i64).wrapping_div(b as i64) as u64
+    }
+}
+fn rem0_s64(a: u64, b: u64) -> u64 {
+    if b == 0 {
+        a
+    } else {
+        (a as i64).wrapping_rem(b as i64) as u64
+    }
+}
+fn sx16(a: u32) -> i32 {
+    a as u16 as i16 as i32
+}
+fn zx16(a: u32) -> u32 {
+    a & 0xffff
+}
 
 /// Two-operand integer and bit arithmetic on registers of at most 32 bits.
 pub(crate) fn int_w2(op: &str, ty: Ty) -> Option<FnW2> {
@@ -157,7 +266,9 @@ pub(crate) fn int_w2(op: &str, ty: Ty) -> Option<FnW2> {
         ("mul.wide", U16) => w2!(|a, b| zx16(a) * zx16(b)),
         ("mul.wide", S16) => w2!(|a, b| (sx16(a) * sx16(b)) as u32),
         ("mul24.lo", U32) => w2!(|a, b| (a & 0xff_ffff).wrapping_mul(b & 0xff_ffff)),
-        ("mul24.lo", S32) => w2!(|a, b| (((a << 8) as i32 >> 8).wrapping_mul((b << 8) as i32 >> 8)) as u32),
+        ("mul24.lo", S32) => {
+            w2!(|a, b| (((a << 8) as i32 >> 8).wrapping_mul((b << 8) as i32 >> 8)) as u32)
+        }
         ("div", U32) => w2!(|a, b| div0_u32(a, b)),
         ("div", S32) => w2!(|a, b| div0_s32(a, b)),
         ("div", U16) => w2!(|a, b| div0_u32(zx16(a), zx16(b))),
@@ -239,11 +350,17 @@ pub(crate) fn int_w1(op: &str, ty: Ty) -> Option<FnW1> {
         ("bfind", U32) => w1!(|a| 31u32.wrapping_sub(a.leading_zeros())),
         ("bfind.shiftamt", U32) => w1!(|a| if a == 0 { u32::MAX } else { a.leading_zeros() }),
         ("bfind", S32) => w1!(|a| 31u32.wrapping_sub(fold_sign(a).leading_zeros())),
-        ("bfind.shiftamt", S32) => w1!(|a| if fold_sign(a) == 0 { u32::MAX } else { fold_sign(a).leading_zeros() }),
+        ("bfind.shiftamt", S32) => w1!(|a| if fold_sign(a) == 0 {
+            u32::MAX
+        } else {
+            fold_sign(a).leading_zeros()
+        }),
         _ => return None,
     })
 }
-fn fold_sign(a: u32) -> u32 { if (a as i32) < 0 { !a } else { a } }
+fn fold_sign(a: u32) -> u32 {
+    if (a as i32) < 0 { !a } else { a }
+}
 
 pub(crate) fn int_d1(op: &str, ty: Ty) -> Option<FnD1> {
     use Ty::*;
@@ -271,26 +388,54 @@ pub(crate) fn int_w3(op: &str, ty: Ty) -> Option<FnW3> {
     use Ty::*;
     Some(match (op, ty) {
         ("mad.lo", U32 | S32 | U16 | S16) => w3!(|a, b, c| a.wrapping_mul(b).wrapping_add(c)),
-        ("mad.hi", U32) => w3!(|a, b, c| (((u64::from(a) * u64::from(b)) >> 32) as u32).wrapping_add(c)),
-        ("mad.hi", S32) => w3!(|a, b, c| (((i64::from(a as i32) * i64::from(b as i32)) >> 32) as u32).wrapping_add(c)),
+        ("mad.hi", U32) => {
+            w3!(|a, b, c| (((u64::from(a) * u64::from(b)) >> 32) as u32).wrapping_add(c))
+        }
+        ("mad.hi", S32) => w3!(
+            |a, b, c| (((i64::from(a as i32) * i64::from(b as i32)) >> 32) as u32).wrapping_add(c)
+        ),
         ("mad.wide", U16) => w3!(|a, b, c| (zx16(a) * zx16(b)).wrapping_add(c)),
         ("mad.wide", S16) => w3!(|a, b, c| ((sx16(a) * sx16(b)) as u32).wrapping_add(c)),
-        ("mad24.lo", U32) => w3!(|a, b, c| (a & 0xff_ffff).wrapping_mul(b & 0xff_ffff).wrapping_add(c)),
+        ("mad24.lo", U32) => {
+            w3!(|a, b, c| (a & 0xff_ffff).wrapping_mul(b & 0xff_ffff).wrapping_add(c))
+        }
         ("sad", U32) => w3!(|a, b, c| a.abs_diff(b).wrapping_add(c)),
         ("sad", S32) => w3!(|a, b, c| (a as i32).abs_diff(b as i32).wrapping_add(c)),
         ("bfe", U32) => w3!(|a, b, c| bfe_u(a, b, c)),
         ("bfe", S32) => w3!(|a, b, c| bfe_s(a, b, c)),
-        ("shf.l.clamp", B32) => w3!(|a, b, c| if c > 31 { a } else { (((u64::from(b) << 32 | u64::from(a)) << c) >> 32) as u32 }),
-        ("shf.l.wrap", B32) => w3!(|a, b, c| (((u64::from(b) << 32 | u64::from(a)) << (c & 31)) >> 32) as u32),
-        ("shf.r.clamp", B32) => w3!(|a, b, c| ((u64::from(b) << 32 | u64::from(a)) >> c.min(32)) as u32),
-        ("shf.r.wrap", B32) => w3!(|a, b, c| ((u64::from(b) << 32 | u64::from(a)) >> (c & 31)) as u32),
+        ("shf.l.clamp", B32) => w3!(|a, b, c| if c > 31 {
+            a
+        } else {
+            (((u64::from(b) << 32 | u64::from(a)) << c) >> 32) as u32
+        }),
+        ("shf.l.wrap", B32) => {
+            w3!(|a, b, c| (((u64::from(b) << 32 | u64::from(a)) << (c & 31)) >> 32) as u32)
+        }
+        ("shf.r.clamp", B32) => {
+            w3!(|a, b, c| ((u64::from(b) << 32 | u64::from(a)) >> c.min(32)) as u32)
+        }
+        ("shf.r.wrap", B32) => {
+            w3!(|a, b, c| ((u64::from(b) << 32 | u64::from(a)) >> (c & 31)) as u32)
+        }
         ("prmt", B32) => w3!(|a, b, c| prmt(a, b, c)),
-        ("prmt.f4e", B32) => w3!(|a, b, c| prmt(a, b, [0x3210, 0x4321, 0x5432, 0x6543][c as usize & 3])),
-        ("prmt.b4e", B32) => w3!(|a, b, c| prmt(a, b, [0x5670, 0x6701, 0x7012, 0x0123][c as usize & 3])),
-        ("prmt.rc8", B32) => w3!(|a, b, c| prmt(a, b, [0x0000, 0x1111, 0x2222, 0x3333][c as usize & 3])),
-        ("prmt.ecl", B32) => w3!(|a, b, c| prmt(a, b, [0x3210, 0x3211, 0x3222, 0x3333][c as usize & 3])),
-        ("prmt.ecr", B32) => w3!(|a, b, c| prmt(a, b, [0x0000, 0x1110, 0x2210, 0x3210][c as usize & 3])),
-        ("prmt.rc16", B32) => w3!(|a, b, c| prmt(a, b, [0x1010, 0x3232, 0x1010, 0x3232][c as usize & 3])),
+        ("prmt.f4e", B32) => {
+            w3!(|a, b, c| prmt(a, b, [0x3210, 0x4321, 0x5432, 0x6543][c as usize & 3]))
+        }
+        ("prmt.b4e", B32) => {
+            w3!(|a, b, c| prmt(a, b, [0x5670, 0x6701, 0x7012, 0x0123][c as usize & 3]))
+        }
+        ("prmt.rc8", B32) => {
+            w3!(|a, b, c| prmt(a, b, [0x0000, 0x1111, 0x2222, 0x3333][c as usize & 3]))
+        }
+        ("prmt.ecl", B32) => {
+            w3!(|a, b, c| prmt(a, b, [0x3210, 0x3211, 0x3222, 0x3333][c as usize & 3]))
+        }
+        ("prmt.ecr", B32) => {
+            w3!(|a, b, c| prmt(a, b, [0x0000, 0x1110, 0x2210, 0x3210][c as usize & 3]))
+        }
+        ("prmt.rc16", B32) => {
+            w3!(|a, b, c| prmt(a, b, [0x1010, 0x3232, 0x1010, 0x3232][c as usize & 3]))
+        }
         ("dp4a.s32", S32) => w3!(|a, b, c| dp4a(a, b, c, true, true)),
         ("dp4a.s32", U32) => w3!(|a, b, c| dp4a(a, b, c, true, false)),
         ("dp4a.u32", S32) => w3!(|a, b, c| dp4a(a, b, c, false, true)),
@@ -302,8 +447,13 @@ pub(crate) fn int_d3(op: &str, ty: Ty) -> Option<FnD3> {
     use Ty::*;
     Some(match (op, ty) {
         ("mad.lo", U64 | S64) => d3!(|a, b, c| a.wrapping_mul(b).wrapping_add(c)),
-        ("mad.hi", U64) => d3!(|a, b, c| (((u128::from(a) * u128::from(b)) >> 64) as u64).wrapping_add(c)),
-        ("mad.hi", S64) => d3!(|a, b, c| (((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64).wrapping_add(c)),
+        ("mad.hi", U64) => {
+            d3!(|a, b, c| (((u128::from(a) * u128::from(b)) >> 64) as u64).wrapping_add(c))
+        }
+        ("mad.hi", S64) => d3!(
+            |a, b, c| (((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64)
+                .wrapping_add(c)
+        ),
         _ => return None,
     })
 }
@@ -318,15 +468,25 @@ pub(crate) fn bfe_d(ty: Ty) -> Option<FnDWW> {
 pub(crate) fn wide2(ty: Ty) -> Option<FnWide2> {
     Some(match ty {
         Ty::U32 => lanes2!(FnWide2, V, V, D, |a, b| u64::from(a) * u64::from(b)),
-        Ty::S32 => lanes2!(FnWide2, V, V, D, |a, b| (i64::from(a as i32) * i64::from(b as i32)) as u64),
+        Ty::S32 => lanes2!(
+            FnWide2,
+            V,
+            V,
+            D,
+            |a, b| (i64::from(a as i32) * i64::from(b as i32)) as u64
+        ),
         _ => return None,
     })
 }
 /// 32 x 32 + 64 to 64 bits.
 pub(crate) fn wide3(ty: Ty) -> Option<FnWide3> {
     Some(match ty {
-        Ty::U32 => lanes3!(FnWide3, V, V, D, D, |a, b, c| (u64::from(a) * u64::from(b)).wrapping_add(c)),
-        Ty::S32 => lanes3!(FnWide3, V, V, D, D, |a, b, c| ((i64::from(a as i32) * i64::from(b as i32)) as u64).wrapping_add(c)),
+        Ty::U32 => lanes3!(FnWide3, V, V, D, D, |a, b, c| (u64::from(a) * u64::from(b))
+            .wrapping_add(c)),
+        Ty::S32 => lanes3!(FnWide3, V, V, D, D, |a, b, c| ((i64::from(a as i32)
+            * i64::from(b as i32))
+            as u64)
+            .wrapping_add(c)),
         _ => return None,
     })
 }
@@ -354,7 +514,11 @@ fn bfe64(a: u64, b: u32, c: u32, signed: bool) -> u64 {
         return if len > 63 { x } else { x & ((1 << len) - 1) };
     }
     let x = (a as i64) >> pos.min(63);
-    if len > 63 { x as u64 } else { ((x << (64 - len)) >> (64 - len)) as u64 }
+    if len > 63 {
+        x as u64
+    } else {
+        ((x << (64 - len)) >> (64 - len)) as u64
+    }
 }
 /// Puts the low `len` bits of `a` into `b` at `pos`.
 pub(crate) fn bfi32(a: u32, b: u32, pos: u32, len: u32) -> u32 {
@@ -375,7 +539,11 @@ pub(crate) fn prmt(a: u32, b: u32, sel: u32) -> u32 {
     for i in 0..4 {
         let s = (sel >> (4 * i)) & 15;
         let byte = (x >> (8 * (s & 7))) as u8;
-        let byte = if s & 8 != 0 { ((byte as i8) >> 7) as u8 } else { byte };
+        let byte = if s & 8 != 0 {
+            ((byte as i8) >> 7) as u8
+        } else {
+            byte
+        };
         r |= u32::from(byte) << (8 * i);
     }
     r
@@ -383,7 +551,13 @@ pub(crate) fn prmt(a: u32, b: u32, sel: u32) -> u32 {
 fn dp4a(a: u32, b: u32, c: u32, sa: bool, sb: bool) -> u32 {
     let mut s = c;
     for i in 0..4 {
-        let f = |v: u32, sg: bool| if sg { (v >> (8 * i)) as i8 as i32 } else { i32::from((v >> (8 * i)) as u8) };
+        let f = |v: u32, sg: bool| {
+            if sg {
+                (v >> (8 * i)) as i8 as i32
+            } else {
+                i32::from((v >> (8 * i)) as u8)
+            }
+        };
         s = s.wrapping_add((f(a, sa) * f(b, sb)) as u32);
     }
     s
@@ -400,31 +574,93 @@ pub(crate) fn lop3(a: u32, b: u32, c: u32, lut: u8) -> u32 {
     r
 }
 
-fn f(a: u32) -> f32 { f32::from_bits(a) }
-fn g(a: u64) -> f64 { f64::from_bits(a) }
-fn h(a: u32) -> f32 { half_to_f32(a as u16) }
-fn hr(x: f32) -> u32 { u32::from(f32_to_half(x)) }
-fn bf(a: u32) -> f32 { f32::from_bits(a << 16) }
-fn bfr(x: f32) -> u32 { u32::from(f32_to_bf16(x)) }
-fn x2(a: u32, b: u32, o: fn(f32, f32) -> f32) -> u32 { hr(o(h(a), h(b))) | hr(o(h(a >> 16), h(b >> 16))) << 16 }
-fn bx2(a: u32, b: u32, o: fn(f32, f32) -> f32) -> u32 { bfr(o(bf(a), bf(b))) | bfr(o(bf(a >> 16), bf(b >> 16))) << 16 }
-fn hfma(a: u32, b: u32, c: u32) -> u32 {
-    u32::from(f64_to_half(f64::from(h(a)) * f64::from(h(b)) + f64::from(h(c))))
+fn f(a: u32) -> f32 {
+    f32::from_bits(a)
 }
-fn bfma(a: u32, b: u32, c: u32) -> u32 { bfr(f64_to_f32_odd(f64::from(bf(a)) * f64::from(bf(b)) + f64::from(bf(c)))) }
+fn g(a: u64) -> f64 {
+    f64::from_bits(a)
+}
+fn h(a: u32) -> f32 {
+    half_to_f32(a as u16)
+}
+fn hr(x: f32) -> u32 {
+    u32::from(f32_to_half(x))
+}
+fn bf(a: u32) -> f32 {
+    f32::from_bits(a << 16)
+}
+fn bfr(x: f32) -> u32 {
+    u32::from(f32_to_bf16(x))
+}
+fn x2(a: u32, b: u32, o: fn(f32, f32) -> f32) -> u32 {
+    hr(o(h(a), h(b))) | hr(o(h(a >> 16), h(b >> 16))) << 16
+}
+fn bx2(a: u32, b: u32, o: fn(f32, f32) -> f32) -> u32 {
+    bfr(o(bf(a), bf(b))) | bfr(o(bf(a >> 16), bf(b >> 16))) << 16
+}
+fn hfma(a: u32, b: u32, c: u32) -> u32 {
+    u32::from(f64_to_half(
+        f64::from(h(a)) * f64::from(h(b)) + f64::from(h(c)),
+    ))
+}
+fn bfma(a: u32, b: u32, c: u32) -> u32 {
+    bfr(f64_to_f32_odd(
+        f64::from(bf(a)) * f64::from(bf(b)) + f64::from(bf(c)),
+    ))
+}
 
 /// The smaller of two numbers; a NaN loses, and -0 is below +0.
 pub(crate) fn fmin(a: f32, b: f32) -> f32 {
-    if a.is_nan() { b } else if b.is_nan() { a } else if a == b { if a.is_sign_negative() { a } else { b } } else if a < b { a } else { b }
+    if a.is_nan() {
+        b
+    } else if b.is_nan() {
+        a
+    } else if a == b {
+        if a.is_sign_negative() { a } else { b }
+    } else if a < b {
+        a
+    } else {
+        b
+    }
 }
 pub(crate) fn fmax(a: f32, b: f32) -> f32 {
-    if a.is_nan() { b } else if b.is_nan() { a } else if a == b { if a.is_sign_negative() { b } else { a } } else if a > b { a } else { b }
+    if a.is_nan() {
+        b
+    } else if b.is_nan() {
+        a
+    } else if a == b {
+        if a.is_sign_negative() { b } else { a }
+    } else if a > b {
+        a
+    } else {
+        b
+    }
 }
 fn dmin(a: f64, b: f64) -> f64 {
-    if a.is_nan() { b } else if b.is_nan() { a } else if a == b { if a.is_sign_negative() { a } else { b } } else if a < b { a } else { b }
+    if a.is_nan() {
+        b
+    } else if b.is_nan() {
+        a
+    } else if a == b {
+        if a.is_sign_negative() { a } else { b }
+    } else if a < b {
+        a
+    } else {
+        b
+    }
 }
 fn dmax(a: f64, b: f64) -> f64 {
-    if a.is_nan() { b } else if b.is_nan() { a } else if a == b { if a.is_sign_negative() { b } else { a } } else if a > b { a } else { b }
+    if a.is_nan() {
+        b
+    } else if b.is_nan() {
+        a
+    } else if a == b {
+        if a.is_sign_negative() { b } else { a }
+    } else if a > b {
+        a
+    } else {
+        b
+    }
 }
 
 pub(crate) fn float_w2(op: &str, ty: Ty, r: Rnd) -> Option<FnW2> {
@@ -485,13 +721,23 @@ pub(crate) fn float_w3(op: &str, ty: Ty, r: Rnd) -> Option<FnW3> {
     use Ty::*;
     Some(match (op, ty, r) {
         ("fma" | "mad", F32, Rnd::Near) => w3!(|a, b, c| f(a).mul_add(f(b), f(c)).to_bits()),
-        ("fma" | "mad", F32, Rnd::Zero) => w3!(|a, b, c| fma_dir(f(a), f(b), f(c), Rnd::Zero).to_bits()),
-        ("fma" | "mad", F32, Rnd::Down) => w3!(|a, b, c| fma_dir(f(a), f(b), f(c), Rnd::Down).to_bits()),
-        ("fma" | "mad", F32, Rnd::Up) => w3!(|a, b, c| fma_dir(f(a), f(b), f(c), Rnd::Up).to_bits()),
+        ("fma" | "mad", F32, Rnd::Zero) => {
+            w3!(|a, b, c| fma_dir(f(a), f(b), f(c), Rnd::Zero).to_bits())
+        }
+        ("fma" | "mad", F32, Rnd::Down) => {
+            w3!(|a, b, c| fma_dir(f(a), f(b), f(c), Rnd::Down).to_bits())
+        }
+        ("fma" | "mad", F32, Rnd::Up) => {
+            w3!(|a, b, c| fma_dir(f(a), f(b), f(c), Rnd::Up).to_bits())
+        }
         ("fma", F16, Rnd::Near) => w3!(|a, b, c| hfma(a, b, c)),
-        ("fma", F16x2, Rnd::Near) => w3!(|a, b, c| hfma(a, b, c) | hfma(a >> 16, b >> 16, c >> 16) << 16),
+        ("fma", F16x2, Rnd::Near) => {
+            w3!(|a, b, c| hfma(a, b, c) | hfma(a >> 16, b >> 16, c >> 16) << 16)
+        }
         ("fma", BF16, Rnd::Near) => w3!(|a, b, c| bfma(a, b, c)),
-        ("fma", BF16x2, Rnd::Near) => w3!(|a, b, c| bfma(a, b, c) | bfma(a >> 16, b >> 16, c >> 16) << 16),
+        ("fma", BF16x2, Rnd::Near) => {
+            w3!(|a, b, c| bfma(a, b, c) | bfma(a >> 16, b >> 16, c >> 16) << 16)
+        }
         ("fma.relu", F16, Rnd::Near) => w3!(|a, b, c| hr(fmax(h(hfma(a, b, c)), 0.0))),
         _ => return None,
     })
@@ -612,7 +858,12 @@ pub(crate) fn cmp_d(op: &str, ty: Ty) -> Option<FnCmpD> {
 }
 
 /// Conversions that kernels use in inner loops; the others go through [`convert`].
-pub(crate) enum FastCvt { WW(FnW1), WD(FnWD1), DW(FnDW1), DD(FnD1) }
+pub(crate) enum FastCvt {
+    WW(FnW1),
+    WD(FnWD1),
+    DW(FnDW1),
+    DD(FnD1),
+}
 
 pub(crate) fn fast_cvt(dst: Ty, src: Ty) -> Option<FastCvt> {
     use Ty::*;
@@ -651,9 +902,20 @@ pub(crate) fn convert(dst: Ty, src: Ty, r: Rnd, to_int: bool, sat: bool, bits: u
     };
     let range = |t: Ty| -> (i128, i128) {
         let n = t.bytes() * 8;
-        if t.signed() { (-(1i128 << (n - 1)), (1i128 << (n - 1)) - 1) } else { (0, (1i128 << n) - 1) }
+        if t.signed() {
+            (-(1i128 << (n - 1)), (1i128 << (n - 1)) - 1)
+        } else {
+            (0, (1i128 << n) - 1)
+        }
     };
-    let keep = |v: i128, t: Ty| (v as u64) & if t.is64() { u64::MAX } else { (1u64 << (t.bytes() * 8)) - 1 };
+    let keep = |v: i128, t: Ty| {
+        (v as u64)
+            & if t.is64() {
+                u64::MAX
+            } else {
+                (1u64 << (t.bytes() * 8)) - 1
+            }
+    };
     if let Some(v) = int {
         if !dst.float() {
             let (lo, hi) = range(dst);
@@ -682,16 +944,32 @@ pub(crate) fn convert(dst: Ty, src: Ty, r: Rnd, to_int: bool, sat: bool, bits: u
     if !dst.float() {
         let y = round_int(x, r);
         let (lo, hi) = range(dst);
-        let v = if y.is_nan() { 0 } else { (y as i128).clamp(lo, hi) };
-        return if dst.is64() { v as u64 } else { v as u32 as u64 };
+        let v = if y.is_nan() {
+            0
+        } else {
+            (y as i128).clamp(lo, hi)
+        };
+        return if dst.is64() {
+            v as u64
+        } else {
+            v as u32 as u64
+        };
     }
     let x = if to_int { round_int(x, r) } else { x };
-    let x = if sat { if x.is_nan() { 0.0 } else { x.clamp(0.0, 1.0) } } else { x };
+    let x = if sat {
+        if x.is_nan() { 0.0 } else { x.clamp(0.0, 1.0) }
+    } else {
+        x
+    };
     let r = if to_int { Rnd::Near } else { r };
     match dst {
         F64 => x.to_bits(),
         F32 => u64::from(f64_to_f32_rnd(x, r).to_bits()),
         F16 => u64::from(f64_to_half_rnd(x, r)),
-        _ => u64::from(if r == Rnd::Zero { (f64_to_f32_rnd(x, Rnd::Zero).to_bits() >> 16) as u16 } else { f32_to_bf16(f64_to_f32_odd(x)) }),
+        _ => u64::from(if r == Rnd::Zero {
+            (f64_to_f32_rnd(x, Rnd::Zero).to_bits() >> 16) as u16
+        } else {
+            f32_to_bf16(f64_to_f32_odd(x))
+        }),
     }
 }

@@ -40,7 +40,11 @@ pub(crate) fn reconvergence(ins: &mut [Ins]) {
     for b in 0..nb {
         let last = starts.get(b + 1).copied().unwrap_or(n) - 1;
         let i = &ins[last];
-        let next = if last + 1 < n { block_of[last + 1] } else { exit };
+        let next = if last + 1 < n {
+            block_of[last + 1]
+        } else {
+            exit
+        };
         match &i.op {
             Op::Bra { to, .. } => {
                 succ[b].push(block_of[*to as usize]);
@@ -118,7 +122,11 @@ pub(crate) fn reconvergence(ins: &mut [Ins]) {
                 if rank[*s] == usize::MAX || ipdom[*s] == none {
                     continue;
                 }
-                new = if new == none { *s } else { meet(&ipdom, new, *s) };
+                new = if new == none {
+                    *s
+                } else {
+                    meet(&ipdom, new, *s)
+                };
             }
             if new != none && ipdom[*b] != new {
                 ipdom[*b] = new;

@@ -1,8 +1,8 @@
 //! Running a kernel: warps in lockstep, blocks one after another or on several host threads.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::alu::*;
 use crate::decode::loc_text;
@@ -24,17 +24,31 @@ pub struct Options {
     pub max_instructions: u64,
     /// Host threads; zero takes what the machine has.
     pub threads: usize,
+    /// Blocks of one host thread that take turns where one of them keeps running, so that a block can wait for a later one.
+    pub resident: usize,
     /// Findings kept; more are only counted.
     pub max_findings: usize,
     /// Multiprocessors of the device that is emulated, for `%nsmid` and `%smid`.
     pub sms: u32,
     /// Races that are meant: names of kernels, or parts of `file:line` source positions.
     pub allow_race: Vec<String>,
+    /// Outputs every byte of which has to be written once.
+    pub written_once: Vec<crate::Region>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { check_init: true, check_race: true, max_instructions: 4_000_000_000, threads: 1, max_findings: 64, sms: 4, allow_race: Vec::new() }
+        Self {
+            check_init: true,
+            check_race: true,
+            max_instructions: 4_000_000_000,
+            threads: 1,
+            resident: 8,
+            max_findings: 64,
+            sms: 4,
+            allow_race: Vec::new(),
+            written_once: Vec::new(),
+        }
     }
 }
 
@@ -58,6 +72,7 @@ pub(crate) struct Launch<'a> {
     pub spent: AtomicU64,
     pub atomics: Mutex<()>,
     pub order: crate::race::GridOrder,
+    pub cover: crate::race::Coverage,
 }
 
 #[derive(Default)]
@@ -94,7 +109,11 @@ struct Copy {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State { Ready, Barrier(u32), Done }
+enum State {
+    Ready,
+    Barrier(u32),
+    Done,
+}
 
 #[derive(Default)]
 struct Bar {
@@ -139,7 +158,11 @@ struct Env<'e, 'a> {
     budget: u64,
 }
 
-enum Flow { Next, Jump, Block }
+enum Flow {
+    Next,
+    Jump,
+    Block,
+}
 
 fn lanes(mask: u32) -> impl Iterator<Item = usize> {
     let mut m = mask;
@@ -167,15 +190,34 @@ fn put<T: std::marker::Copy>(dst: &mut [T; 32], src: &[T; 32], mask: u32) {
 }
 
 fn flush(x: u32) -> u32 {
-    if x & 0x7f80_0000 == 0 { x & 0x8000_0000 } else { x }
+    if x & 0x7f80_0000 == 0 {
+        x & 0x8000_0000
+    } else {
+        x
+    }
 }
 
 impl Env<'_, '_> {
-    fn find(&self, kind: Kind, warp: &Warp, lane: Option<u32>, address: Option<u64>, message: String) {
+    fn find(
+        &self,
+        kind: Kind,
+        warp: &Warp,
+        lane: Option<u32>,
+        address: Option<u64>,
+        message: String,
+    ) {
         let pc = warp.at;
-        self.l.found(kind, pc, self.cta, warp.id, lane, address, message);
+        self.l
+            .found(kind, pc, self.cta, warp.id, lane, address, message);
     }
-    fn stop<T>(&self, kind: Kind, warp: &Warp, lane: Option<u32>, address: Option<u64>, message: String) -> Run<T> {
+    fn stop<T>(
+        &self,
+        kind: Kind,
+        warp: &Warp,
+        lane: Option<u32>,
+        address: Option<u64>,
+        message: String,
+    ) -> Run<T> {
         self.find(kind, warp, lane, address, message);
         self.l.halt.store(true, Relaxed);
         Err(Stop)
@@ -184,17 +226,36 @@ impl Env<'_, '_> {
 
 impl Launch<'_> {
     pub fn source(&self, pc: u32) -> String {
-        self.k.ins.get(pc as usize).map_or_else(String::new, |i| loc_text(self.files, i.loc))
+        self.k
+            .ins
+            .get(pc as usize)
+            .map_or_else(String::new, |i| loc_text(self.files, i.loc))
     }
     #[allow(clippy::too_many_arguments)]
-    pub fn found(&self, kind: Kind, pc: u32, cta: [u32; 3], warp: u32, lane: Option<u32>, address: Option<u64>, message: String) {
+    pub fn found(
+        &self,
+        kind: Kind,
+        pc: u32,
+        cta: [u32; 3],
+        warp: u32,
+        lane: Option<u32>,
+        address: Option<u64>,
+        message: String,
+    ) {
         if kind == Kind::Race && !self.opt.allow_race.is_empty() {
             let at = self.source(pc);
-            if self.opt.allow_race.iter().any(|x| *x == self.k.name || (!x.is_empty() && at.contains(x.as_str()))) {
+            if self
+                .opt
+                .allow_race
+                .iter()
+                .any(|x| *x == self.k.name || (!x.is_empty() && at.contains(x.as_str())))
+            {
                 return;
             }
         }
-        let Ok(mut f) = self.findings.lock() else { return };
+        let Ok(mut f) = self.findings.lock() else {
+            return;
+        };
         if kind.fatal() && f.fault.is_none() {
             f.fault = Some(kind);
         }
@@ -205,10 +266,24 @@ impl Launch<'_> {
         if f.list.len() >= self.opt.max_findings && !kind.fatal() {
             return;
         }
-        let (ptx_line, opcode) = self.k.ins.get(pc as usize).map_or((0, String::new()), |i| (i.ptx_line, self.k.opcodes[i.name as usize].clone()));
+        let (ptx_line, opcode) = self.k.ins.get(pc as usize).map_or((0, String::new()), |i| {
+            (i.ptx_line, self.k.opcodes[i.name as usize].clone())
+        });
         let n = f.list.len();
         f.seen.insert((kind, pc), n);
-        f.list.push(Finding { kind, kernel: self.k.name.clone(), source: self.source(pc), ptx_line, opcode, cta, warp, lane, address, message, count: 1 });
+        f.list.push(Finding {
+            kind,
+            kernel: self.k.name.clone(),
+            source: self.source(pc),
+            ptx_line,
+            opcode,
+            cta,
+            warp,
+            lane,
+            address,
+            message,
+            count: 1,
+        });
     }
 
     /// Runs every block.
@@ -218,17 +293,42 @@ impl Launch<'_> {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
         };
-        let threads = threads.min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);
+        let threads = threads
+            .min(usize::try_from(total).unwrap_or(usize::MAX))
+            .max(1);
         let next = AtomicU64::new(0);
+        let resident = self.opt.resident.max(1);
         let work = || {
-            let mut st = Stats { pc: vec![(0, 0); self.k.ins.len()], ..Stats::default() };
-            let mut cta = Cta::new(self);
+            let mut st = Stats {
+                pc: vec![(0, 0); self.k.ins.len()],
+                ..Stats::default()
+            };
+            let mut free: Vec<Cta> = Vec::new();
+            let mut running: std::collections::VecDeque<Cta> = std::collections::VecDeque::new();
             loop {
-                let i = next.fetch_add(1, Relaxed);
-                if i >= total || self.halt.load(Relaxed) {
+                if self.halt.load(Relaxed) {
                     break;
                 }
-                cta.run(self, i, &mut st);
+                // A block that has used its turn makes room for the next, as it may wait for what that one does.
+                let mut cta = if running.len() < resident && next.load(Relaxed) < total {
+                    let i = next.fetch_add(1, Relaxed);
+                    if i >= total {
+                        continue;
+                    }
+                    let mut c = free.pop().unwrap_or_else(|| Cta::new(self));
+                    c.begin(self, i);
+                    st.c.blocks += 1;
+                    c
+                } else if let Some(c) = running.pop_front() {
+                    c
+                } else {
+                    break;
+                };
+                if cta.run(self, &mut st) {
+                    free.push(cta);
+                } else {
+                    running.push_back(cta);
+                }
             }
             st
         };
@@ -247,10 +347,17 @@ impl Launch<'_> {
                 if *n > 0 {
                     c.warp_instructions += n;
                     c.thread_instructions += lanes;
-                    *c.mix.entry(self.k.opcodes[i.name as usize].clone()).or_default() += n;
+                    *c.mix
+                        .entry(self.k.opcodes[i.name as usize].clone())
+                        .or_default() += n;
                 }
             }
             report.counters.add(&c);
+        }
+        if !self.halt.load(Relaxed) {
+            for what in self.cover.missing() {
+                self.found(Kind::Coverage, u32::MAX, [0; 3], 0, None, None, what);
+            }
         }
         if let Ok(mut f) = self.findings.lock() {
             report.findings = std::mem::take(&mut f.list);
@@ -260,9 +367,14 @@ impl Launch<'_> {
     }
 }
 
+/// A block that runs or has run; its memory is used again for the next.
 struct Cta {
     warps: Vec<Warp>,
     sh: Shared,
+    bars: [Bar; 16],
+    at: [u32; 3],
+    index: u64,
+    budget: u64,
 }
 
 impl Cta {
@@ -288,35 +400,76 @@ impl Cta {
                 red: None,
             })
             .collect();
-        Self { warps, sh: Shared::new(k.static_shared + l.dyn_shared, n, l.opt.check_init, l.opt.check_race) }
+        let sh = Shared::new(
+            k.static_shared + l.dyn_shared,
+            n,
+            l.opt.check_init,
+            l.opt.check_race,
+        );
+        Self {
+            warps,
+            sh,
+            bars: Default::default(),
+            at: [0; 3],
+            index: 0,
+            budget: 0,
+        }
     }
 
-    fn run(&mut self, l: &Launch<'_>, index: u64, st: &mut Stats) {
+    fn begin(&mut self, l: &Launch<'_>, index: u64) {
         let g = [u64::from(l.grid[0]), u64::from(l.grid[1])];
-        let cta = [(index % g[0]) as u32, (index / g[0] % g[1]) as u32, (index / g[0] / g[1]) as u32];
-        let threads = l.block[0] * l.block[1] * l.block[2];
+        self.index = index;
+        self.at = [
+            (index % g[0]) as u32,
+            (index / g[0] % g[1]) as u32,
+            (index / g[0] / g[1]) as u32,
+        ];
+        self.bars = Default::default();
         self.sh.reset();
+        let threads = l.block[0] * l.block[1] * l.block[2];
         for w in &mut self.warps {
-            w.reset(l, cta, index, threads);
+            w.reset(l, self.at, index, threads);
         }
-        st.c.blocks += 1;
-        let mut bars: [Bar; 16] = Default::default();
-        let Self { warps, sh } = self;
-        let mut budget = 0u64;
+    }
+
+    /// Runs until the block has ended, or a warp has used its turn without coming to a barrier. Says whether it has ended.
+    fn run(&mut self, l: &Launch<'_>, st: &mut Stats) -> bool {
+        let threads = l.block[0] * l.block[1] * l.block[2];
+        let Self {
+            warps,
+            sh,
+            bars,
+            at,
+            index,
+            budget,
+        } = self;
         loop {
-            let mut progress = false;
+            let (mut progress, mut tired) = (false, false);
             for i in 0..warps.len() {
                 if warps[i].state != State::Ready {
                     continue;
                 }
                 progress = true;
-                let mut env = Env { l, sh, st, bars: &mut bars, cta, cta_id: index as u32, cta_threads: threads, budget };
+                let mut env = Env {
+                    l,
+                    sh,
+                    st,
+                    bars,
+                    cta: *at,
+                    cta_id: *index as u32,
+                    cta_threads: threads,
+                    budget: *budget,
+                };
                 let r = warps[i].run(&mut env);
-                budget = env.budget;
+                *budget = env.budget;
                 if r.is_err() || l.halt.load(Relaxed) {
-                    return;
+                    return true;
                 }
-                Self::release(warps, sh, &mut bars, threads);
+                tired |= warps[i].state == State::Ready;
+                Self::release(warps, sh, bars);
+            }
+            if tired {
+                return false;
             }
             if !progress {
                 break;
@@ -330,27 +483,39 @@ impl Cta {
                     State::Barrier(b) => {
                         first = first.or(Some((w.id, w.at)));
                         let bar = &bars[b as usize];
-                        let need = if bar.expect == 0 { "all threads".to_owned() } else { format!("{} threads", bar.expect) };
-                        text += &format!(" warp {} waits at barrier {b} ({} arrived, {need} needed) at {};", w.id, bar.threads, l.source(w.at));
+                        let need = if bar.expect == 0 {
+                            "all threads".to_owned()
+                        } else {
+                            format!("{} threads", bar.expect)
+                        };
+                        text += &format!(
+                            " warp {} waits at barrier {b} ({} arrived, {need} needed) at {};",
+                            w.id,
+                            bar.threads,
+                            l.source(w.at)
+                        );
                     }
                     State::Done => text += &format!(" warp {} has ended;", w.id),
                     State::Ready => {}
                 }
             }
             let (id, pc) = first.unwrap_or((0, 0));
-            l.found(Kind::Deadlock, pc, cta, id, None, None, text);
+            l.found(Kind::Deadlock, pc, *at, id, None, None, text);
             l.halt.store(true, Relaxed);
         }
+        true
     }
 
     /// Lets go the warps whose barrier is complete.
-    fn release(warps: &mut [Warp], sh: &mut Shared, bars: &mut [Bar; 16], _threads: u32) {
+    fn release(warps: &mut [Warp], sh: &mut Shared, bars: &mut [Bar; 16]) {
         for (b, bar) in bars.iter_mut().enumerate() {
             if bar.waiting == 0 && bar.threads == 0 {
                 continue;
             }
             let complete = if bar.expect == 0 {
-                warps.iter().all(|w| w.state == State::Done || bar.arrived_warps >> w.id & 1 != 0)
+                warps
+                    .iter()
+                    .all(|w| w.state == State::Done || bar.arrived_warps >> w.id & 1 != 0)
             } else {
                 bar.threads >= bar.expect
             };
@@ -389,7 +554,11 @@ impl Warp {
             let r = &mut self.w[*slot as usize];
             for (i, x) in r.iter_mut().enumerate() {
                 let t = first + i as u32;
-                let tid = [t % l.block[0], t / l.block[0] % l.block[1], t / l.block[0] / l.block[1]];
+                let tid = [
+                    t % l.block[0],
+                    t / l.block[0] % l.block[1],
+                    t / l.block[0] / l.block[1],
+                ];
                 *x = match s {
                     Sreg::Tid(d) => tid[*d as usize],
                     Sreg::Ntid(d) => l.block[*d as usize],
@@ -414,7 +583,12 @@ impl Warp {
             }
         }
         self.stack.clear();
-        self.stack.push(Frame { pc: 0, rpc: PC_END, mask: self.live, wait: false });
+        self.stack.push(Frame {
+            pc: 0,
+            rpc: PC_END,
+            mask: self.live,
+            wait: false,
+        });
         self.local.fill(0xff);
         self.copies.clear();
         self.group = [0; 32];
@@ -435,7 +609,7 @@ impl Warp {
     fn run(&mut self, env: &mut Env<'_, '_>) -> Run<()> {
         let l = env.l;
         let ins = &l.k.ins[..];
-        let mut turn = 50_000u32;
+        let mut turn = 200_000u32;
         loop {
             let Some(top) = self.stack.last_mut() else {
                 self.state = State::Done;
@@ -456,7 +630,16 @@ impl Warp {
                 const SLICE: u64 = 1 << 16;
                 if l.spent.fetch_add(SLICE, Relaxed) >= l.opt.max_instructions {
                     self.at = top.pc;
-                    return env.stop(Kind::Timeout, self, None, None, format!("still running after {} warp instructions", l.opt.max_instructions));
+                    return env.stop(
+                        Kind::Timeout,
+                        self,
+                        None,
+                        None,
+                        format!(
+                            "still running after {} warp instructions",
+                            l.opt.max_instructions
+                        ),
+                    );
                 }
                 if l.halt.load(Relaxed) {
                     return Err(Stop);
@@ -474,7 +657,11 @@ impl Warp {
                     mask & if i.guard_not { !p } else { p }
                 }
             };
-            let flow = if m == 0 && !matches!(i.op, Op::Bra { .. } | Op::Brx { .. }) { Flow::Next } else { self.step(env, &i.op, mask, m)? };
+            let flow = if m == 0 && !matches!(i.op, Op::Bra { .. } | Op::Brx { .. }) {
+                Flow::Next
+            } else {
+                self.step(env, &i.op, mask, m)?
+            };
             match flow {
                 Flow::Next => {
                     let s = &mut env.st.pc[pc as usize];
@@ -516,7 +703,11 @@ impl Warp {
         while i > 0 {
             i -= 1;
             let f = self.stack[i];
-            if f.pc == pc && f.rpc == rpc && f.wait && f.mask & self.stack[self.stack.len() - 1].mask == 0 {
+            if f.pc == pc
+                && f.rpc == rpc
+                && f.wait
+                && f.mask & self.stack[self.stack.len() - 1].mask == 0
+            {
                 self.stack.remove(i);
                 let t = self.stack.len() - 1;
                 self.stack[t].mask |= f.mask;
@@ -538,7 +729,17 @@ impl Warp {
             above |= f.mask;
         }
         let missing = need & self.live & !have;
-        env.stop(Kind::Divergence, self, Some(missing.trailing_zeros()), None, format!("{what} needs lanes {:#010x} together, only {:#010x} are here", need & self.live, have))
+        env.stop(
+            Kind::Divergence,
+            self,
+            Some(missing.trailing_zeros()),
+            None,
+            format!(
+                "{what} needs lanes {:#010x} together, only {:#010x} are here",
+                need & self.live,
+                have
+            ),
+        )
     }
 
     fn finish_barrier(&mut self, bar: &Bar) {
@@ -549,8 +750,12 @@ impl Warp {
         if let Some((red, d, mask)) = self.red.take() {
             match (red, d) {
                 (BarRed::Popc(_), Reg::W(d)) => put(&mut self.w[d as usize], &[bar.popc; 32], mask),
-                (BarRed::And(_), Reg::P(d)) => self.set_p(d, if bar.and { u32::MAX } else { 0 }, mask),
-                (BarRed::Or(_), Reg::P(d)) => self.set_p(d, if bar.or { u32::MAX } else { 0 }, mask),
+                (BarRed::And(_), Reg::P(d)) => {
+                    self.set_p(d, if bar.and { u32::MAX } else { 0 }, mask)
+                }
+                (BarRed::Or(_), Reg::P(d)) => {
+                    self.set_p(d, if bar.or { u32::MAX } else { 0 }, mask)
+                }
                 _ => {}
             }
         }
@@ -564,7 +769,11 @@ impl Warp {
         match with {
             None => (v, !v),
             Some((op, p, not)) => {
-                let c = if *not { !self.p[*p as usize] } else { self.p[*p as usize] };
+                let c = if *not {
+                    !self.p[*p as usize]
+                } else {
+                    self.p[*p as usize]
+                };
                 let f = |v: u32| match op {
                     BoolOp::And => v & c,
                     BoolOp::Or => v | c,
@@ -628,12 +837,23 @@ impl Warp {
                 put(&mut self.$file[*$d as usize], &$t, m);
             }};
         }
-        macro_rules! w { ($r:expr) => { &self.w[*$r as usize] }; }
-        macro_rules! d { ($r:expr) => { &self.d[*$r as usize] }; }
+        macro_rules! w {
+            ($r:expr) => {
+                &self.w[*$r as usize]
+            };
+        }
+        macro_rules! d {
+            ($r:expr) => {
+                &self.d[*$r as usize]
+            };
+        }
         match op {
-            Op::Nop | Op::Prefetch => {}
+            // Fences order nothing here that atomics and flags do not order already.
+            Op::Nop | Op::Prefetch | Op::Fence => {}
             Op::Bra { to, rpc } => return Ok(self.branch(*to, *rpc, mask, m)),
-            Op::Brx { index, table, rpc } => return self.branch_table(env, *index, table, *rpc, mask, m),
+            Op::Brx { index, table, rpc } => {
+                return self.branch_table(env, *index, table, *rpc, mask, m);
+            }
             Op::Exit => {
                 // Copies of lanes that end land, as they would.
                 if self.live & !m == 0 {
@@ -649,8 +869,24 @@ impl Warp {
                 self.end_lanes(m);
                 return Ok(Flow::Jump);
             }
-            Op::Trap(s) => return env.stop(Kind::Trap, self, Some(m.trailing_zeros()), None, (*s).to_owned()),
-            Op::Assert => return env.stop(Kind::Trap, self, Some(m.trailing_zeros()), None, "device assertion failed".into()),
+            Op::Trap(s) => {
+                return env.stop(
+                    Kind::Trap,
+                    self,
+                    Some(m.trailing_zeros()),
+                    None,
+                    (*s).to_owned(),
+                );
+            }
+            Op::Assert => {
+                return env.stop(
+                    Kind::Trap,
+                    self,
+                    Some(m.trailing_zeros()),
+                    None,
+                    "device assertion failed".into(),
+                );
+            }
             Op::W1 { f, d, a } => alu!(w, d, 0u32, |t| f(w!(a), &mut t)),
             Op::W2 { f, d, a, b } => alu!(w, d, 0u32, |t| f(w!(a), w!(b), &mut t)),
             Op::W3 { f, d, a, b, c } => alu!(w, d, 0u32, |t| f(w!(a), w!(b), w!(c), &mut t)),
@@ -663,7 +899,15 @@ impl Warp {
             Op::Dw1 { f, d, a } => alu!(d, d, 0u64, |t| f(w!(a), &mut t)),
             Op::Wide2 { f, d, a, b } => alu!(d, d, 0u64, |t| f(w!(a), w!(b), &mut t)),
             Op::Wide3 { f, d, a, b, c } => alu!(d, d, 0u64, |t| f(w!(a), w!(b), d!(c), &mut t)),
-            Op::FloatX { f, d, a, b, c, ftz, sat } => {
+            Op::FloatX {
+                f,
+                d,
+                a,
+                b,
+                c,
+                ftz,
+                sat,
+            } => {
                 let load = |r: &u32| {
                     let v = self.w[*r as usize];
                     if *ftz { v.map(flush) } else { v }
@@ -707,19 +951,46 @@ impl Warp {
                 }
                 put(&mut self.d[*d as usize], &t, m);
             }
-            Op::SetpW { f, d, d2, a, b, with } => {
+            Op::SetpW {
+                f,
+                d,
+                d2,
+                a,
+                b,
+                with,
+            } => {
                 let v = f(w!(a), w!(b));
                 self.set_pair(*d, *d2, v, with, m);
             }
-            Op::SetpD { f, d, d2, a, b, with } => {
+            Op::SetpD {
+                f,
+                d,
+                d2,
+                a,
+                b,
+                with,
+            } => {
                 let v = f(d!(a), d!(b));
                 self.set_pair(*d, *d2, v, with, m);
             }
-            Op::SetpF { f, ty, ftz, d, d2, a, b, with } => {
+            Op::SetpF {
+                f,
+                ty,
+                ftz,
+                d,
+                d2,
+                a,
+                b,
+                with,
+            } => {
                 let num = |bits: u64| -> f64 {
                     match ty {
                         Ty::F64 => f64::from_bits(bits),
-                        Ty::F32 => f64::from(f32::from_bits(if *ftz { flush(bits as u32) } else { bits as u32 })),
+                        Ty::F32 => f64::from(f32::from_bits(if *ftz {
+                            flush(bits as u32)
+                        } else {
+                            bits as u32
+                        })),
                         Ty::F16 => f64::from(half_to_f32(bits as u16)),
                         _ => f64::from(f32::from_bits((bits as u32) << 16)),
                     }
@@ -775,10 +1046,24 @@ impl Warp {
             Op::Unpack4x16 { d, s } => {
                 let v = *d!(s);
                 for (k, r) in d.iter().enumerate() {
-                    put(&mut self.w[*r as usize], &v.map(|x| (x >> (16 * k)) as u32 & 0xffff), m);
+                    put(
+                        &mut self.w[*r as usize],
+                        &v.map(|x| (x >> (16 * k)) as u32 & 0xffff),
+                        m,
+                    );
                 }
             }
-            Op::Cvt { dst, src, rnd, to_int, sat, ftz, relu, d, a } => {
+            Op::Cvt {
+                dst,
+                src,
+                rnd,
+                to_int,
+                sat,
+                ftz,
+                relu,
+                d,
+                a,
+            } => {
                 for i in lanes(m) {
                     let mut v = self.get(*a, i);
                     if *ftz && *src == Ty::F32 {
@@ -798,21 +1083,46 @@ impl Warp {
                     self.set(*d, i, r);
                 }
             }
-            Op::CvtPack { d, hi, lo, bf, rnd, relu } => {
+            Op::CvtPack {
+                d,
+                hi,
+                lo,
+                bf,
+                rnd,
+                relu,
+            } => {
                 let one = |x: u32| -> u32 {
                     let x = f32::from_bits(x);
                     let x = if *relu { fmax(x, 0.0) } else { x };
-                    convert(if *bf { Ty::BF16 } else { Ty::F16 }, Ty::F32, *rnd, false, false, u64::from(x.to_bits())) as u32
+                    convert(
+                        if *bf { Ty::BF16 } else { Ty::F16 },
+                        Ty::F32,
+                        *rnd,
+                        false,
+                        false,
+                        u64::from(x.to_bits()),
+                    ) as u32
                 };
                 let near = !*bf && *rnd == Rnd::Near && !*relu;
                 let t: V = std::array::from_fn(|i| {
                     let (h, l) = (w!(hi)[i], w!(lo)[i]);
-                    if near { u32::from(f32_to_half(f32::from_bits(h))) << 16 | u32::from(f32_to_half(f32::from_bits(l))) } else { one(h) << 16 | one(l) }
+                    if near {
+                        u32::from(f32_to_half(f32::from_bits(h))) << 16
+                            | u32::from(f32_to_half(f32::from_bits(l)))
+                    } else {
+                        one(h) << 16 | one(l)
+                    }
                 });
                 put(&mut self.w[*d as usize], &t, m);
             }
             Op::Cvta { to, window, d, a } => {
-                let t = d!(a).map(|x| if *to { x.wrapping_sub(*window) } else { x.wrapping_add(*window) });
+                let t = d!(a).map(|x| {
+                    if *to {
+                        x.wrapping_sub(*window)
+                    } else {
+                        x.wrapping_add(*window)
+                    }
+                });
                 put(&mut self.d[*d as usize], &t, m);
             }
             Op::Clock { d } => {
@@ -821,10 +1131,41 @@ impl Warp {
                     self.set(*d, i, now);
                 }
             }
-            Op::Ld { space, bytes, n, ext, fl, d, a } => self.load(env, *space, *bytes, *n, *ext, *fl, d, a, m)?,
-            Op::St { space, bytes, n, fl, s, a } => self.store(env, *space, *bytes, *n, *fl, s, a, m)?,
-            Op::Atom { space, op, ty, fl, d, a, b, c } => self.atomic(env, *space, *op, *ty, *fl, *d, a, *b, *c, m)?,
-            Op::CpAsync { bytes, bypass, dst, src, src_size, ignore } => self.cp_async(env, *bytes, *bypass, dst, src, *src_size, *ignore, m)?,
+            Op::Ld {
+                space,
+                bytes,
+                n,
+                ext,
+                fl,
+                d,
+                a,
+            } => self.load(env, *space, *bytes, *n, *ext, *fl, d, a, m)?,
+            Op::St {
+                space,
+                bytes,
+                n,
+                fl,
+                s,
+                a,
+            } => self.store(env, *space, *bytes, *n, *fl, s, a, m)?,
+            Op::Atom {
+                space,
+                op,
+                ty,
+                fl,
+                d,
+                a,
+                b,
+                c,
+            } => self.atomic(env, *space, *op, *ty, *fl, *d, a, *b, *c, m)?,
+            Op::CpAsync {
+                bytes,
+                bypass,
+                dst,
+                src,
+                src_size,
+                ignore,
+            } => self.cp_async(env, *bytes, *bypass, dst, src, *src_size, *ignore, m)?,
             Op::CpCommit => {
                 for i in lanes(m) {
                     self.group[i] += 1;
@@ -851,10 +1192,21 @@ impl Warp {
                 }
                 let v = *w!(a);
                 let at = |r: usize, c: usize| (v[r * 4 + c / 2] >> (16 * (c & 1))) & 0xffff;
-                let t: V = std::array::from_fn(|l| at(2 * (l & 3), l >> 2) | at(2 * (l & 3) + 1, l >> 2) << 16);
+                let t: V = std::array::from_fn(|l| {
+                    at(2 * (l & 3), l >> 2) | at(2 * (l & 3) + 1, l >> 2) << 16
+                });
                 put(&mut self.w[*d as usize], &t, m);
             }
-            Op::Mma { k16, bf, acc_f16, out_f16, d, a, b, c } => {
+            Op::Mma {
+                k16,
+                bf,
+                acc_f16,
+                out_f16,
+                d,
+                a,
+                b,
+                c,
+            } => {
                 if !self.together(env, m, u32::MAX, "mma")? {
                     return Ok(Flow::Block);
                 }
@@ -879,19 +1231,40 @@ impl Warp {
                 env.st.c.mma_instructions += 1;
                 env.st.c.issued_macs += if *k16 { 2048 } else { 1024 };
             }
-            Op::WmmaLoad { part, row, space, d, a, ld } => {
+            Op::WmmaLoad {
+                part,
+                row,
+                space,
+                d,
+                a,
+                ld,
+            } => {
                 if !self.together(env, m, u32::MAX, "wmma.load")? {
                     return Ok(Flow::Block);
                 }
                 self.wmma_load(env, *part, *row, *space, d, a, *ld)?;
             }
-            Op::WmmaStore { part, row, space, s, a, ld } => {
+            Op::WmmaStore {
+                part,
+                row,
+                space,
+                s,
+                a,
+                ld,
+            } => {
                 if !self.together(env, m, u32::MAX, "wmma.store")? {
                     return Ok(Flow::Block);
                 }
                 self.wmma_store(env, *part, *row, *space, s, a, *ld)?;
             }
-            Op::WmmaMma { c16, d16, d, a, b, c } => {
+            Op::WmmaMma {
+                c16,
+                d16,
+                d,
+                a,
+                b,
+                c,
+            } => {
                 if !self.together(env, m, u32::MAX, "wmma.mma")? {
                     return Ok(Flow::Block);
                 }
@@ -913,7 +1286,13 @@ impl Warp {
                 env.st.c.mma_instructions += 1;
                 env.st.c.issued_macs += 4096;
             }
-            Op::Vote { op, d, p, not, mask: mm } => {
+            Op::Vote {
+                op,
+                d,
+                p,
+                not,
+                mask: mm,
+            } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
                 if !self.together(env, m, need, "vote")? {
                     return Ok(Flow::Block);
@@ -934,7 +1313,15 @@ impl Warp {
                     _ => {}
                 }
             }
-            Op::Shfl { op, d, p, a, b, c, mask: mm } => {
+            Op::Shfl {
+                op,
+                d,
+                p,
+                a,
+                b,
+                c,
+                mask: mm,
+            } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
                 if !self.together(env, m, need, "shfl")? {
                     return Ok(Flow::Block);
@@ -961,7 +1348,13 @@ impl Warp {
                     }
                     t[i] = va[j as usize];
                     if m >> j & 1 == 0 && self.live >> j & 1 != 0 {
-                        return env.stop(Kind::Divergence, self, Some(lane), None, format!("shfl reads lane {j}, which does not take part"));
+                        return env.stop(
+                            Kind::Divergence,
+                            self,
+                            Some(lane),
+                            None,
+                            format!("shfl reads lane {j}, which does not take part"),
+                        );
                     }
                 }
                 put(&mut self.w[*d as usize], &t, m);
@@ -969,16 +1362,31 @@ impl Warp {
                     self.set_p(*p, ok, m);
                 }
             }
-            Op::Match { all, wide, d, p, a, mask: mm } => {
+            Op::Match {
+                all,
+                wide,
+                d,
+                p,
+                a,
+                mask: mm,
+            } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
                 if !self.together(env, m, need, "match")? {
                     return Ok(Flow::Block);
                 }
-                let v: D = std::array::from_fn(|i| if *wide { self.d[*a as usize][i] } else { u64::from(self.w[*a as usize][i]) });
+                let v: D = std::array::from_fn(|i| {
+                    if *wide {
+                        self.d[*a as usize][i]
+                    } else {
+                        u64::from(self.w[*a as usize][i])
+                    }
+                });
                 let q = need & m;
                 let mut t = [0; 32];
                 for i in lanes(q) {
-                    t[i] = lanes(q).filter(|j| v[*j] == v[i]).fold(0, |s, j| s | 1 << j);
+                    t[i] = lanes(q)
+                        .filter(|j| v[*j] == v[i])
+                        .fold(0, |s, j| s | 1 << j);
                 }
                 if *all {
                     let same = lanes(q).all(|i| t[i] == q);
@@ -1025,18 +1433,30 @@ impl Warp {
                     return Ok(Flow::Block);
                 }
             }
-            Op::Bar { id, count, arrive, red, not, d } => return self.barrier(env, *id, *count, *arrive, *red, *not, *d, m),
-            Op::Fence { cta } => {
-                if !*cta {
-                    env.l.order.fence(env.cta_id);
-                }
-            }
+            Op::Bar {
+                id,
+                count,
+                arrive,
+                red,
+                not,
+                d,
+            } => return self.barrier(env, *id, *count, *arrive, *red, *not, *d, m),
         }
         Ok(Flow::Next)
     }
 
     fn full_warp(&self, env: &Env<'_, '_>, what: &str) -> Run<()> {
-        if self.live == u32::MAX { Ok(()) } else { env.stop(Kind::Divergence, self, Some((!self.live).trailing_zeros()), None, format!("{what} in a warp of which some lanes have ended or do not exist")) }
+        if self.live == u32::MAX {
+            Ok(())
+        } else {
+            env.stop(
+                Kind::Divergence,
+                self,
+                Some((!self.live).trailing_zeros()),
+                None,
+                format!("{what} in a warp of which some lanes have ended or do not exist"),
+            )
+        }
     }
 
     fn branch(&mut self, to: u32, rpc: u32, mask: u32, taken: u32) -> Flow {
@@ -1054,7 +1474,20 @@ impl Warp {
                 self.stack[n].pc = rpc;
             }
             // The path that stands first in the text runs first.
-            let (a, b) = (Frame { pc: pc + 1, rpc, mask: not, wait: false }, Frame { pc: to, rpc, mask: taken, wait: false });
+            let (a, b) = (
+                Frame {
+                    pc: pc + 1,
+                    rpc,
+                    mask: not,
+                    wait: false,
+                },
+                Frame {
+                    pc: to,
+                    rpc,
+                    mask: taken,
+                    wait: false,
+                },
+            );
             for f in if to > pc { [b, a] } else { [a, b] } {
                 if f.pc != rpc {
                     self.stack.push(f);
@@ -1064,7 +1497,15 @@ impl Warp {
         Flow::Jump
     }
 
-    fn branch_table(&mut self, env: &Env<'_, '_>, index: u32, table: &[u32], rpc: u32, mask: u32, m: u32) -> Run<Flow> {
+    fn branch_table(
+        &mut self,
+        env: &Env<'_, '_>,
+        index: u32,
+        table: &[u32],
+        rpc: u32,
+        mask: u32,
+        m: u32,
+    ) -> Run<Flow> {
         let v = self.w[index as usize];
         let mut groups: Vec<(u32, u32)> = Vec::new();
         let mut add = |to: u32, bit: u32| match groups.iter_mut().find(|g| g.0 == to) {
@@ -1078,7 +1519,15 @@ impl Warp {
             }
             match table.get(v[i] as usize) {
                 Some(t) => add(*t, 1 << i),
-                None => return env.stop(Kind::Trap, self, Some(i as u32), None, format!("index {} beyond a branch table of {}", v[i], table.len())),
+                None => {
+                    return env.stop(
+                        Kind::Trap,
+                        self,
+                        Some(i as u32),
+                        None,
+                        format!("index {} beyond a branch table of {}", v[i], table.len()),
+                    );
+                }
             }
         }
         let n = self.stack.len() - 1;
@@ -1093,34 +1542,80 @@ impl Warp {
         }
         for (pc, mask) in groups {
             if pc != rpc {
-                self.stack.push(Frame { pc, rpc, mask, wait: false });
+                self.stack.push(Frame {
+                    pc,
+                    rpc,
+                    mask,
+                    wait: false,
+                });
             }
         }
         Ok(Flow::Jump)
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn barrier(&mut self, env: &mut Env<'_, '_>, id: u32, count: u32, arrive: bool, red: BarRed, not: bool, d: Reg, m: u32) -> Run<Flow> {
+    fn barrier(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        id: u32,
+        count: u32,
+        arrive: bool,
+        red: BarRed,
+        not: bool,
+        d: Reg,
+        m: u32,
+    ) -> Run<Flow> {
         if !self.together(env, m, u32::MAX, "a barrier")? {
             return Ok(Flow::Block);
         }
         let lane = m.trailing_zeros() as usize;
         let b = self.w[id as usize][lane];
         if b > 15 {
-            return env.stop(Kind::Trap, self, Some(lane as u32), None, format!("barrier {b}: there are 16"));
+            return env.stop(
+                Kind::Trap,
+                self,
+                Some(lane as u32),
+                None,
+                format!("barrier {b}: there are 16"),
+            );
         }
-        let expect = if count == NONE { 0 } else { self.w[count as usize][lane] };
+        let expect = if count == NONE {
+            0
+        } else {
+            self.w[count as usize][lane]
+        };
         if count != NONE && (expect == 0 || expect % 32 != 0) {
-            return env.stop(Kind::Trap, self, Some(lane as u32), None, format!("a barrier for {expect} threads: a multiple of 32 is needed"));
+            return env.stop(
+                Kind::Trap,
+                self,
+                Some(lane as u32),
+                None,
+                format!("a barrier for {expect} threads: a multiple of 32 is needed"),
+            );
         }
         if expect > env.cta_threads.div_ceil(32) * 32 {
-            return env.stop(Kind::Deadlock, self, Some(lane as u32), None, format!("a barrier for {expect} threads in a block of {}", env.cta_threads));
+            return env.stop(
+                Kind::Deadlock,
+                self,
+                Some(lane as u32),
+                None,
+                format!(
+                    "a barrier for {expect} threads in a block of {}",
+                    env.cta_threads
+                ),
+            );
         }
         env.st.c.barriers += 1;
         let bar = &mut env.bars[b as usize];
         if bar.arrived_warps != 0 && bar.expect != expect {
             let e = bar.expect;
-            return env.stop(Kind::Deadlock, self, Some(lane as u32), None, format!("barrier {b} is awaited for {e} and for {expect} threads (0: all)"));
+            return env.stop(
+                Kind::Deadlock,
+                self,
+                Some(lane as u32),
+                None,
+                format!("barrier {b} is awaited for {e} and for {expect} threads (0: all)"),
+            );
         }
         let bar = &mut env.bars[b as usize];
         if bar.arrived_warps == 0 {
@@ -1141,7 +1636,11 @@ impl Warp {
             return Ok(Flow::Next);
         }
         bar.waiting += 1;
-        self.red = if red == BarRed::None { None } else { Some((red, d, m)) };
+        self.red = if red == BarRed::None {
+            None
+        } else {
+            Some((red, d, m))
+        };
         self.state = State::Barrier(b);
         Ok(Flow::Block)
     }
@@ -1196,7 +1695,18 @@ impl Warp {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn load(&mut self, env: &mut Env<'_, '_>, space: Space, bytes: u8, n: u8, ext: Ext, fl: MemFlags, d: &[Reg; 4], a: &Addr, m: u32) -> Run<()> {
+    fn load(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        bytes: u8,
+        n: u8,
+        ext: Ext,
+        fl: MemFlags,
+        d: &[Reg; 4],
+        a: &Addr,
+        m: u32,
+    ) -> Run<()> {
         let mut addrs = self.addresses(a);
         let mut data = [[0u32; 4]; 32];
         let size = u32::from(bytes) * u32::from(n);
@@ -1240,7 +1750,17 @@ impl Warp {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn store(&mut self, env: &mut Env<'_, '_>, space: Space, bytes: u8, n: u8, fl: MemFlags, s: &[Reg; 4], a: &Addr, m: u32) -> Run<()> {
+    fn store(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        bytes: u8,
+        n: u8,
+        fl: MemFlags,
+        s: &[Reg; 4],
+        a: &Addr,
+        m: u32,
+    ) -> Run<()> {
         let addrs = self.addresses(a);
         let mut data = [[0u32; 4]; 32];
         let per = bytes as usize;
@@ -1260,25 +1780,72 @@ impl Warp {
         }
     }
 
-    fn misaligned<T>(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32, space: &str) -> Run<T> {
-        let what = if space == "global" { format!(" ({})", env.l.mem.describe(addr)) } else { String::new() };
-        env.stop(Kind::Misaligned, self, Some(lane as u32), Some(addr), format!("{size}-byte access to {space} memory at an address that is {} modulo {size}{what}", addr % u64::from(size)))
+    fn misaligned<T>(
+        &self,
+        env: &Env<'_, '_>,
+        lane: usize,
+        addr: u64,
+        size: u32,
+        space: &str,
+    ) -> Run<T> {
+        let what = if space == "global" {
+            format!(" ({})", env.l.mem.describe(addr))
+        } else {
+            String::new()
+        };
+        env.stop(
+            Kind::Misaligned,
+            self,
+            Some(lane as u32),
+            Some(addr),
+            format!(
+                "{size}-byte access to {space} memory at an address that is {} modulo {size}{what}",
+                addr % u64::from(size)
+            ),
+        )
     }
-    fn out_of_bounds<T>(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32, space: &str) -> Run<T> {
+    fn out_of_bounds<T>(
+        &self,
+        env: &Env<'_, '_>,
+        lane: usize,
+        addr: u64,
+        size: u32,
+        space: &str,
+    ) -> Run<T> {
         let what = match space {
             "global" => {
                 // The address may be inside while the access runs past the end.
                 let d = env.l.mem.describe(addr);
-                if env.l.mem.find(addr, &mut 0).is_some() { format!("runs past the end: {d}") } else { d }
+                if env.l.mem.find(addr, &mut 0).is_some() {
+                    format!("runs past the end: {d}")
+                } else {
+                    d
+                }
             }
-            "shared" => format!("offset {} of {} bytes", addr.wrapping_sub(u64::from(SHARED_BASE)) as i64, env.sh.size()),
+            "shared" => format!(
+                "offset {} of {} bytes",
+                addr.wrapping_sub(u64::from(SHARED_BASE)) as i64,
+                env.sh.size()
+            ),
             "local" => format!("offset {} of {} bytes", addr as i64, self.local_bytes),
             _ => format!("offset {} of {} bytes", addr as i64, env.l.params.len()),
         };
-        env.stop(Kind::OutOfBounds, self, Some(lane as u32), Some(addr), format!("{size}-byte access to {space} memory, {what}"))
+        env.stop(
+            Kind::OutOfBounds,
+            self,
+            Some(lane as u32),
+            Some(addr),
+            format!("{size}-byte access to {space} memory, {what}"),
+        )
     }
 
-    fn global<'m>(&mut self, env: &Env<'m, '_>, lane: usize, addr: u64, size: u32) -> Run<(&'m Alloc, u64)> {
+    fn global<'m>(
+        &mut self,
+        env: &Env<'m, '_>,
+        lane: usize,
+        addr: u64,
+        size: u32,
+    ) -> Run<(&'m Alloc, u64)> {
         if addr & u64::from(size - 1) != 0 {
             return self.misaligned(env, lane, addr, size, "global");
         }
@@ -1301,17 +1868,36 @@ impl Warp {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn fetch(&mut self, env: &mut Env<'_, '_>, space: Space, addrs: &mut D, size: u32, fl: MemFlags, m: u32, data: &mut [[u32; 4]; 32]) -> Run<()> {
+    fn fetch(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        addrs: &mut D,
+        size: u32,
+        fl: MemFlags,
+        m: u32,
+        data: &mut [[u32; 4]; 32],
+    ) -> Run<()> {
         match space {
             Space::Global | Space::Const | Space::Generic => {
+                let mut last = usize::MAX;
                 for i in lanes(m) {
+                    // Lanes that read the same address are one access.
+                    if last != usize::MAX && addrs[i] == addrs[last] {
+                        data[i] = data[last];
+                        continue;
+                    }
+                    last = i;
                     let (al, off) = self.global(env, i, addrs[i], size)?;
                     if env.l.opt.check_init && !al.is_valid(off, size) {
                         env.find(Kind::Uninitialised, self, Some(i as u32), Some(addrs[i]), format!("read of {size} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
                     }
                     data[i] = al.read(off, size);
                     if env.l.opt.check_race && !al.read_only {
-                        env.l.order.access(env.l, self.hint, al, off, size, false, fl, env.cta_id, self.at, self.id, i as u32, env.cta);
+                        env.l.order.access(
+                            env.l, self.hint, al, off, size, false, fl, env.cta_id, self.at,
+                            self.id, i as u32, env.cta,
+                        );
                     }
                 }
                 if space != Space::Const {
@@ -1339,7 +1925,11 @@ impl Warp {
             Space::Param => {
                 for i in lanes(m) {
                     // An address made from a parameter's name carries the window.
-                    let a = if addrs[i] >= PARAM_WINDOW { addrs[i] - PARAM_WINDOW } else { addrs[i] };
+                    let a = if addrs[i] >= PARAM_WINDOW {
+                        addrs[i] - PARAM_WINDOW
+                    } else {
+                        addrs[i]
+                    };
                     if a % u64::from(size) != 0 {
                         return self.misaligned(env, i, a, size, "parameter");
                     }
@@ -1348,7 +1938,8 @@ impl Warp {
                         return self.out_of_bounds(env, i, a, size, "parameter");
                     }
                     let mut b = [0u8; 16];
-                    b[..size as usize].copy_from_slice(&env.l.params[a as usize..a as usize + size as usize]);
+                    b[..size as usize]
+                        .copy_from_slice(&env.l.params[a as usize..a as usize + size as usize]);
                     data[i] = words(&b);
                 }
             }
@@ -1360,18 +1951,37 @@ impl Warp {
         if addr % u64::from(size) != 0 {
             return self.misaligned(env, lane, addr, size, "local");
         }
-        if addr >= u64::from(self.local_bytes) || addr + u64::from(size) > u64::from(self.local_bytes) {
+        if addr >= u64::from(self.local_bytes)
+            || addr + u64::from(size) > u64::from(self.local_bytes)
+        {
             return self.out_of_bounds(env, lane, addr, size, "local");
         }
         Ok(lane * self.local_bytes as usize + addr as usize)
     }
 
-    fn shared_read_checks(&mut self, env: &mut Env<'_, '_>, lane: usize, o: usize, size: u32, fl: MemFlags) {
+    fn shared_read_checks(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        lane: usize,
+        o: usize,
+        size: u32,
+        fl: MemFlags,
+    ) {
         if env.l.opt.check_init
             && let Some(bad) = env.sh.unready(o, size)
         {
-            let why = if bad { "that an asynchronous copy still has to write: no wait for its group" } else { "that nothing has written" };
-            env.find(Kind::Uninitialised, self, Some(lane as u32), Some(o as u64 + u64::from(SHARED_BASE)), format!("read of {size} bytes of shared memory at offset {o} {why}"));
+            let why = if bad {
+                "that an asynchronous copy still has to write: no wait for its group"
+            } else {
+                "that nothing has written"
+            };
+            env.find(
+                Kind::Uninitialised,
+                self,
+                Some(lane as u32),
+                Some(o as u64 + u64::from(SHARED_BASE)),
+                format!("read of {size} bytes of shared memory at offset {o} {why}"),
+            );
         }
         if env.l.opt.check_race
             && let Some(c) = env.sh.race.read(o, size, self.id, self.at, fl.strong)
@@ -1386,22 +1996,55 @@ impl Warp {
             self,
             Some(lane as u32),
             Some(o as u64 + u64::from(SHARED_BASE)),
-            format!("{} of shared memory at offset {o}, not ordered after the {} by {} at {}", if c.now_write { "write" } else { "read" }, if c.was_write { "write" } else { "read" }, c.who(), if other.is_empty() { "an unknown line" } else { &other }),
+            format!(
+                "{} of shared memory at offset {o}, not ordered after the {} by {} at {}",
+                if c.now_write { "write" } else { "read" },
+                if c.was_write { "write" } else { "read" },
+                c.who(),
+                if other.is_empty() {
+                    "an unknown line"
+                } else {
+                    &other
+                }
+            ),
         );
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn write(&mut self, env: &mut Env<'_, '_>, space: Space, addrs: &D, size: u32, fl: MemFlags, m: u32, data: &[[u32; 4]; 32]) -> Run<()> {
+    fn write(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        addrs: &D,
+        size: u32,
+        fl: MemFlags,
+        m: u32,
+        data: &[[u32; 4]; 32],
+    ) -> Run<()> {
         match space {
             Space::Global | Space::Generic | Space::Const => {
                 for i in lanes(m) {
                     let (al, off) = self.global(env, i, addrs[i], size)?;
                     if al.read_only {
                         let name = al.name.clone();
-                        return env.stop(Kind::ReadOnly, self, Some(i as u32), Some(addrs[i]), format!("store to {name}"));
+                        return env.stop(
+                            Kind::ReadOnly,
+                            self,
+                            Some(i as u32),
+                            Some(addrs[i]),
+                            format!("store to {name}"),
+                        );
                     }
                     if env.l.opt.check_race {
-                        env.l.order.access(env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta);
+                        env.l.order.access(
+                            env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at,
+                            self.id, i as u32, env.cta,
+                        );
+                    }
+                    if env.l.cover.active()
+                        && let Some(what) = env.l.cover.store(addrs[i], size, env.cta_id)
+                    {
+                        env.find(Kind::Coverage, self, Some(i as u32), Some(addrs[i]), what);
                     }
                     al.write(off, size, &data[i]);
                 }
@@ -1430,14 +2073,32 @@ impl Warp {
             }
             Space::Param => {
                 let i = m.trailing_zeros() as usize;
-                return env.stop(Kind::ReadOnly, self, Some(i as u32), Some(addrs[i]), "store to a kernel's parameters".into());
+                return env.stop(
+                    Kind::ReadOnly,
+                    self,
+                    Some(i as u32),
+                    Some(addrs[i]),
+                    "store to a kernel's parameters".into(),
+                );
             }
         }
         Ok(())
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn atomic(&mut self, env: &mut Env<'_, '_>, space: Space, op: AtomOp, ty: Ty, fl: MemFlags, d: Option<Reg>, a: &Addr, b: Reg, c: Option<Reg>, m: u32) -> Run<()> {
+    fn atomic(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        op: AtomOp,
+        ty: Ty,
+        fl: MemFlags,
+        d: Option<Reg>,
+        a: &Addr,
+        b: Reg,
+        c: Option<Reg>,
+        m: u32,
+    ) -> Run<()> {
         let addrs = self.addresses(a);
         let size = ty.bytes();
         for (space, addrs, part) in Self::by_space(space, &addrs, m) {
@@ -1453,8 +2114,10 @@ impl Warp {
                             env.find(Kind::Uninitialised, self, Some(i as u32), Some(addrs[i]), format!("atomic on {size} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
                         }
                         if env.l.opt.check_race {
-                            env.l.order.access(env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta);
-                            env.l.order.sync(env.cta_id, addrs[i]);
+                            env.l.order.access(
+                                env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at,
+                                self.id, i as u32, env.cta,
+                            );
                         }
                         let _one_at_a_time = env.l.atomics.lock();
                         let raw = al.read(off, size);
@@ -1474,10 +2137,19 @@ impl Warp {
                         let raw = env.sh.read(o, size);
                         let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
                         let new = atom(op, ty, old, vb, vc);
-                        env.sh.write(o, size, &[new as u32, (new >> 32) as u32, 0, 0]);
+                        env.sh
+                            .write(o, size, &[new as u32, (new >> 32) as u32, 0, 0]);
                         old
                     }
-                    _ => return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), "atomic on memory that is neither global nor shared".into()),
+                    _ => {
+                        return env.stop(
+                            Kind::Trap,
+                            self,
+                            Some(i as u32),
+                            Some(addrs[i]),
+                            "atomic on memory that is neither global nor shared".into(),
+                        );
+                    }
                 };
                 if let Some(d) = d {
                     self.set(d, i, old);
@@ -1488,7 +2160,17 @@ impl Warp {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn cp_async(&mut self, env: &mut Env<'_, '_>, bytes: u8, bypass: bool, dst: &Addr, src: &Addr, src_size: u32, ignore: u32, m: u32) -> Run<()> {
+    fn cp_async(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        bytes: u8,
+        bypass: bool,
+        dst: &Addr,
+        src: &Addr,
+        src_size: u32,
+        ignore: u32,
+        m: u32,
+    ) -> Run<()> {
         let size = u32::from(bytes);
         let (to, mut from) = (self.addresses(dst), self.addresses(src));
         if matches!(src.base, Base::D(_)) {
@@ -1506,7 +2188,13 @@ impl Warp {
             if src_size != NONE {
                 n = self.w[src_size as usize][i];
                 if n > size {
-                    return env.stop(Kind::Trap, self, Some(i as u32), Some(from[i]), format!("cp.async of {size} bytes with a source size of {n}"));
+                    return env.stop(
+                        Kind::Trap,
+                        self,
+                        Some(i as u32),
+                        Some(from[i]),
+                        format!("cp.async of {size} bytes with a source size of {n}"),
+                    );
                 }
             }
             if ignore != NONE && self.p[ignore as usize] >> i & 1 != 0 {
@@ -1522,14 +2210,29 @@ impl Warp {
                 // Only the first bytes are read, so that a copy may stand at the edge of an allocation.
                 let mut buf = [0u8; 16];
                 let (al, off) = match env.l.mem.find(from[i], &mut self.hint) {
-                    Some(al) if from[i] - al.base + u64::from(n) <= al.size => (al, from[i] - al.base),
+                    Some(al) if from[i] - al.base + u64::from(n) <= al.size => {
+                        (al, from[i] - al.base)
+                    }
                     _ => return self.out_of_bounds(env, i, from[i], n, "global"),
                 };
                 if env.l.opt.check_init && !al.is_valid(off, n) {
                     env.find(Kind::Uninitialised, self, Some(i as u32), Some(from[i]), format!("copy of {n} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
                 }
                 if env.l.opt.check_race {
-                    env.l.order.access(env.l, self.hint, al, off, n, false, MemFlags::default(), env.cta_id, self.at, self.id, i as u32, env.cta);
+                    env.l.order.access(
+                        env.l,
+                        self.hint,
+                        al,
+                        off,
+                        n,
+                        false,
+                        MemFlags::default(),
+                        env.cta_id,
+                        self.at,
+                        self.id,
+                        i as u32,
+                        env.cta,
+                    );
                 }
                 al.read_bytes(off, &mut buf[..n as usize]);
                 data[i] = words(&buf);
@@ -1541,7 +2244,11 @@ impl Warp {
             }
             env.sh.in_flight(o, size);
         }
-        let c = if bypass { &mut env.st.c.cp_async_cg } else { &mut env.st.c.cp_async_ca };
+        let c = if bypass {
+            &mut env.st.c.cp_async_cg
+        } else {
+            &mut env.st.c.cp_async_ca
+        };
         if reads != 0 {
             count_global(c, &from, size, reads);
         }
@@ -1550,16 +2257,25 @@ impl Warp {
         let mut left = m;
         while left != 0 {
             let g = self.group[left.trailing_zeros() as usize];
-            let part = lanes(left).filter(|i| self.group[*i] == g).fold(0u32, |s, i| s | 1 << i);
+            let part = lanes(left)
+                .filter(|i| self.group[*i] == g)
+                .fold(0u32, |s, i| s | 1 << i);
             left &= !part;
-            self.copies.push(Copy { group: g, mask: part, bytes, dst: offs, data: data.clone() });
+            self.copies.push(Copy {
+                group: g,
+                mask: part,
+                bytes,
+                dst: offs,
+                data: data.clone(),
+            });
         }
         Ok(())
     }
 
     fn land(&mut self, env: &mut Env<'_, '_>, c: &Copy, mask: u32) {
         for i in lanes(mask) {
-            env.sh.write(c.dst[i] as usize, u32::from(c.bytes), &c.data[i]);
+            env.sh
+                .write(c.dst[i] as usize, u32::from(c.bytes), &c.data[i]);
         }
     }
 
@@ -1567,7 +2283,9 @@ impl Warp {
     fn cp_wait(&mut self, env: &mut Env<'_, '_>, n: Option<u32>, m: u32) {
         let mut copies = std::mem::take(&mut self.copies);
         for c in &mut copies {
-            let due = lanes(c.mask & m).filter(|i| n.is_none_or(|n| c.group.saturating_add(n) < self.group[*i])).fold(0u32, |s, i| s | 1 << i);
+            let due = lanes(c.mask & m)
+                .filter(|i| n.is_none_or(|n| c.group.saturating_add(n) < self.group[*i]))
+                .fold(0u32, |s, i| s | 1 << i);
             if due != 0 {
                 self.land(env, c, due);
                 c.mask &= !due;
@@ -1587,7 +2305,14 @@ impl Warp {
         Ok(offs)
     }
 
-    fn ldmatrix(&mut self, env: &mut Env<'_, '_>, n: u8, trans: bool, d: &[u32; 4], a: &Addr) -> Run<()> {
+    fn ldmatrix(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        n: u8,
+        trans: bool,
+        d: &[u32; 4],
+        a: &Addr,
+    ) -> Run<()> {
         self.full_warp(env, "ldmatrix")?;
         let offs = self.row_addresses(env, a, n)?;
         let mut rows = [[0u32; 4]; 32];
@@ -1604,7 +2329,14 @@ impl Warp {
         Ok(())
     }
 
-    fn stmatrix(&mut self, env: &mut Env<'_, '_>, n: u8, trans: bool, s: &[u32; 4], a: &Addr) -> Run<()> {
+    fn stmatrix(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        n: u8,
+        trans: bool,
+        s: &[u32; 4],
+        a: &Addr,
+    ) -> Run<()> {
         self.full_warp(env, "stmatrix")?;
         let offs = self.row_addresses(env, a, n)?;
         for j in 0..n as usize {
@@ -1633,17 +2365,32 @@ impl Warp {
             match part {
                 WmmaPart::A => (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2)),
                 WmmaPart::B => (2 * t + (e & 1) + 8 * (e >> 1 & 1), g + 8 * (e >> 2)),
-                WmmaPart::CF32 | WmmaPart::CF16 => (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2)),
+                WmmaPart::CF32 | WmmaPart::CF16 => {
+                    (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2))
+                }
             }
         })
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn wmma_prepare(&self, env: &Env<'_, '_>, part: WmmaPart, space: Space, a: &Addr, ld: u32) -> Run<(Space, u64, u64, u32)> {
+    fn wmma_prepare(
+        &self,
+        env: &Env<'_, '_>,
+        part: WmmaPart,
+        space: Space,
+        a: &Addr,
+        ld: u32,
+    ) -> Run<(Space, u64, u64, u32)> {
         let all = self.addresses(a);
         let lds = self.w[ld as usize];
         if all.iter().any(|x| *x != all[0]) || lds.iter().any(|x| *x != lds[0]) {
-            return env.stop(Kind::Divergence, self, None, None, "a wmma address or stride that is not the same in every lane".into());
+            return env.stop(
+                Kind::Divergence,
+                self,
+                None,
+                None,
+                "a wmma address or stride that is not the same in every lane".into(),
+            );
         }
         let mut one = [all[0]; 32];
         let space = match Self::resolve(space, &mut one, 1) {
@@ -1651,19 +2398,41 @@ impl Warp {
             Err(_) => Space::Global,
         };
         let size = if part == WmmaPart::CF32 { 4u32 } else { 2 };
-        let what = if space == Space::Shared { "shared" } else { "global" };
+        let what = if space == Space::Shared {
+            "shared"
+        } else {
+            "global"
+        };
         // The rules of the ISA: the first address is a multiple of 32 bytes, the stride of 16 bytes.
         if one[0] % 32 != 0 {
             return self.misaligned(env, 0, one[0], 32, what);
         }
         if (lds[0] * size) % 16 != 0 {
-            return env.stop(Kind::Misaligned, self, None, Some(one[0]), format!("a wmma stride of {} elements is not a multiple of 16 bytes", lds[0]));
+            return env.stop(
+                Kind::Misaligned,
+                self,
+                None,
+                Some(one[0]),
+                format!(
+                    "a wmma stride of {} elements is not a multiple of 16 bytes",
+                    lds[0]
+                ),
+            );
         }
         Ok((space, one[0], u64::from(lds[0]), size))
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn wmma_load(&mut self, env: &mut Env<'_, '_>, part: WmmaPart, row: bool, space: Space, d: &[u32; 8], a: &Addr, ld: u32) -> Run<()> {
+    fn wmma_load(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        part: WmmaPart,
+        row: bool,
+        space: Space,
+        d: &[u32; 8],
+        a: &Addr,
+        ld: u32,
+    ) -> Run<()> {
         self.full_warp(env, "wmma.load")?;
         let (space, base, ld, size) = self.wmma_prepare(env, part, space, a, ld)?;
         let mut frag = [[0u32; 8]; 32];
@@ -1675,7 +2444,15 @@ impl Warp {
                 base + u64::from(size) * if row { r * ld + c } else { c * ld + r }
             });
             let mut data = [[0u32; 4]; 32];
-            self.fetch(env, space, &mut addrs, size, MemFlags::default(), u32::MAX, &mut data)?;
+            self.fetch(
+                env,
+                space,
+                &mut addrs,
+                size,
+                MemFlags::default(),
+                u32::MAX,
+                &mut data,
+            )?;
             for l in 0..32 {
                 frag[l][e] = data[l][0];
             }
@@ -1694,7 +2471,16 @@ impl Warp {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn wmma_store(&mut self, env: &mut Env<'_, '_>, part: WmmaPart, row: bool, space: Space, s: &[u32; 8], a: &Addr, ld: u32) -> Run<()> {
+    fn wmma_store(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        part: WmmaPart,
+        row: bool,
+        space: Space,
+        s: &[u32; 8],
+        a: &Addr,
+        ld: u32,
+    ) -> Run<()> {
         self.full_warp(env, "wmma.store")?;
         let (space, base, ld, size) = self.wmma_prepare(env, part, space, a, ld)?;
         for e in 0..8usize {
@@ -1704,16 +2490,31 @@ impl Warp {
             });
             let data: [[u32; 4]; 32] = std::array::from_fn(|l| match part {
                 WmmaPart::CF32 => [self.w[s[e] as usize][l], 0, 0, 0],
-                _ => [self.w[s[e / 2] as usize][l] >> (16 * (e & 1)) & 0xffff, 0, 0, 0],
+                _ => [
+                    self.w[s[e / 2] as usize][l] >> (16 * (e & 1)) & 0xffff,
+                    0,
+                    0,
+                    0,
+                ],
             });
-            self.write(env, space, &addrs, size, MemFlags::default(), u32::MAX, &data)?;
+            self.write(
+                env,
+                space,
+                &addrs,
+                size,
+                MemFlags::default(),
+                u32::MAX,
+                &data,
+            )?;
         }
         Ok(())
     }
 }
 
 fn words(b: &[u8; 16]) -> [u32; 4] {
-    std::array::from_fn(|i| u32::from_le_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]]))
+    std::array::from_fn(|i| {
+        u32::from_le_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]])
+    })
 }
 fn bytes_of(w: &[u32; 4]) -> [u8; 16] {
     std::array::from_fn(|i| (w[i / 4] >> (8 * (i & 3))) as u8)
@@ -1745,7 +2546,11 @@ pub(crate) fn atom(op: AtomOp, ty: Ty, old: u64, b: u64, c: u64) -> u64 {
     match (op, ty) {
         (AtomOp::Exch, _) => b,
         (AtomOp::Cas, _) => {
-            let m = if ty.is64() { u64::MAX } else { (1u64 << (8 * ty.bytes())) - 1 };
+            let m = if ty.is64() {
+                u64::MAX
+            } else {
+                (1u64 << (8 * ty.bytes())) - 1
+            };
             if old & m == b & m { c } else { old }
         }
         (AtomOp::And, _) => old & b,
@@ -1755,14 +2560,28 @@ pub(crate) fn atom(op: AtomOp, ty: Ty, old: u64, b: u64, c: u64) -> u64 {
         (AtomOp::Dec, _) => u64::from(if o32 == 0 || o32 > b32 { b32 } else { o32 - 1 }),
         (AtomOp::Add, Ty::F32) => u64::from((f32::from_bits(o32) + f32::from_bits(b32)).to_bits()),
         (AtomOp::Add, Ty::F64) => (f64::from_bits(old) + f64::from_bits(b)).to_bits(),
-        (AtomOp::Add, Ty::F16) => u64::from(f32_to_half(half_to_f32(o32 as u16) + half_to_f32(b32 as u16))),
+        (AtomOp::Add, Ty::F16) => u64::from(f32_to_half(
+            half_to_f32(o32 as u16) + half_to_f32(b32 as u16),
+        )),
         (AtomOp::Add, Ty::F16x2) => {
-            let f = |s: u32| u32::from(f32_to_half(half_to_f32((o32 >> s) as u16) + half_to_f32((b32 >> s) as u16)));
+            let f = |s: u32| {
+                u32::from(f32_to_half(
+                    half_to_f32((o32 >> s) as u16) + half_to_f32((b32 >> s) as u16),
+                ))
+            };
             u64::from(f(0) | f(16) << 16)
         }
         (AtomOp::Add, Ty::BF16 | Ty::BF16x2) => {
-            let f = |s: u32| u32::from(f32_to_bf16(f32::from_bits((o32 >> s) << 16) + f32::from_bits((b32 >> s) << 16)));
-            u64::from(if ty == Ty::BF16 { f(0) } else { f(0) | f(16) << 16 })
+            let f = |s: u32| {
+                u32::from(f32_to_bf16(
+                    f32::from_bits((o32 >> s) << 16) + f32::from_bits((b32 >> s) << 16),
+                ))
+            };
+            u64::from(if ty == Ty::BF16 {
+                f(0)
+            } else {
+                f(0) | f(16) << 16
+            })
         }
         (AtomOp::Add, t) if t.is64() => old.wrapping_add(b),
         (AtomOp::Add, _) => u64::from(o32.wrapping_add(b32)),

@@ -55,6 +55,7 @@ use std::sync::{Arc, Mutex};
 pub use error::{LaunchError, LoadError};
 pub use exec::Options;
 pub use mem::{Alloc, MemError, Memory};
+pub use race::Region;
 pub use report::{Counters, Finding, GlobalAccess, Kind, Report, SharedAccess};
 
 use decode::{Decoder, GlobalSym};
@@ -108,7 +109,14 @@ impl Module {
         for v in &o.vars {
             match v.space {
                 VarSpace::Shared => {
-                    globals.insert(v.name.clone(), GlobalSym::Shared { size: v.size, align: v.align, dynamic: v.dynamic });
+                    globals.insert(
+                        v.name.clone(),
+                        GlobalSym::Shared {
+                            size: v.size,
+                            align: v.align,
+                            dynamic: v.dynamic,
+                        },
+                    );
                 }
                 _ => {
                     at = at.div_ceil(256) * 256;
@@ -116,7 +124,13 @@ impl Module {
                         return Err(LoadError::new(0, format!("'{}' is too large", v.name)));
                     }
                     globals.insert(v.name.clone(), GlobalSym::Mem(at));
-                    vars.push(GlobalVar { name: v.name.clone(), addr: at, size: v.size, init: v.init.clone(), read_only: v.space == VarSpace::Const });
+                    vars.push(GlobalVar {
+                        name: v.name.clone(),
+                        addr: at,
+                        size: v.size,
+                        init: v.init.clone(),
+                        read_only: v.space == VarSpace::Const,
+                    });
                     at += v.size + 256;
                 }
             }
@@ -125,8 +139,19 @@ impl Module {
         for f in o.funcs.iter().filter(|f| f.entry && f.has_body) {
             kernels.push(Arc::new(Decoder::kernel(&o, &globals, f)?));
         }
-        let inner = Arc::new(ModuleInner { base, files: o.files.clone(), vars, target: o.target.clone() });
-        let entries = kernels.into_iter().map(|kernel| Entry { module: inner.clone(), kernel }).collect();
+        let inner = Arc::new(ModuleInner {
+            base,
+            files: o.files.clone(),
+            vars,
+            target: o.target.clone(),
+        });
+        let entries = kernels
+            .into_iter()
+            .map(|kernel| Entry {
+                module: inner.clone(),
+                kernel,
+            })
+            .collect();
         Ok(Self { inner, entries })
     }
     /// The kernels, in the order of the text.
@@ -143,7 +168,11 @@ impl Module {
     }
     /// Address and size of a module-level variable.
     pub fn global(&self, name: &str) -> Option<(u64, u64)> {
-        self.inner.vars.iter().find(|v| v.name == name).map(|v| (v.addr, v.size))
+        self.inner
+            .vars
+            .iter()
+            .find(|v| v.name == name)
+            .map(|v| (v.addr, v.size))
     }
 }
 
@@ -227,7 +256,11 @@ impl Default for Device {
 impl Device {
     /// A device with 4 GiB of memory, 227 KiB of shared memory a block and every check.
     pub fn new() -> Self {
-        Self { memory: Memory::new(4 << 30), options: Options::default(), shared_limit: 227 * 1024 }
+        Self {
+            memory: Memory::new(4 << 30),
+            options: Options::default(),
+            shared_limit: 227 * 1024,
+        }
     }
 
     /// Places a module's variables in memory, as a launch does by itself.
@@ -236,38 +269,61 @@ impl Device {
     }
     fn attach_inner(&mut self, m: &ModuleInner) {
         for v in &m.vars {
-            self.memory.place(v.addr, &v.init, v.size, &v.name, v.read_only);
+            self.memory
+                .place(v.addr, &v.init, v.size, &v.name, v.read_only);
         }
     }
     /// Takes a module's variables out of memory.
     pub fn detach(&mut self, module: &Module) {
-        self.memory.remove_range(module.inner.base, module.inner.base + MODULE_STRIDE);
+        self.memory
+            .remove_range(module.inner.base, module.inner.base + MODULE_STRIDE);
     }
 
     /// Runs a kernel to its end.
-    pub fn launch(&mut self, entry: &Entry, grid: Dim3, block: Dim3, dynamic_shared: u32, params: &[u8]) -> Result<Report, LaunchError> {
+    pub fn launch(
+        &mut self,
+        entry: &Entry,
+        grid: Dim3,
+        block: Dim3,
+        dynamic_shared: u32,
+        params: &[u8],
+    ) -> Result<Report, LaunchError> {
         let (g, b) = (grid.arr(), block.arr());
         if g.contains(&0) || b.contains(&0) {
             return Err(LaunchError::Dimensions("a dimension is zero".into()));
         }
         let threads = u64::from(b[0]) * u64::from(b[1]) * u64::from(b[2]);
         if threads > 1024 || b[2] > 64 {
-            return Err(LaunchError::Dimensions(format!("a block of {}x{}x{} threads", b[0], b[1], b[2])));
+            return Err(LaunchError::Dimensions(format!(
+                "a block of {}x{}x{} threads",
+                b[0], b[1], b[2]
+            )));
         }
         if let Some(max) = entry.kernel.max_threads
             && threads > u64::from(max)
         {
-            return Err(LaunchError::Dimensions(format!("{threads} threads in a block, the kernel is built for at most {max}")));
+            return Err(LaunchError::Dimensions(format!(
+                "{threads} threads in a block, the kernel is built for at most {max}"
+            )));
         }
         if g[0] > i32::MAX as u32 || g[1] > 65535 || g[2] > 65535 {
-            return Err(LaunchError::Dimensions(format!("a grid of {}x{}x{} blocks", g[0], g[1], g[2])));
+            return Err(LaunchError::Dimensions(format!(
+                "a grid of {}x{}x{} blocks",
+                g[0], g[1], g[2]
+            )));
         }
         let asked = u64::from(entry.kernel.static_shared) + u64::from(dynamic_shared);
         if asked > u64::from(self.shared_limit) {
-            return Err(LaunchError::SharedMemory { asked, limit: u64::from(self.shared_limit) });
+            return Err(LaunchError::SharedMemory {
+                asked,
+                limit: u64::from(self.shared_limit),
+            });
         }
         if params.len() != entry.param_bytes() {
-            return Err(LaunchError::Parameters { given: params.len(), needed: entry.param_bytes() });
+            return Err(LaunchError::Parameters {
+                given: params.len(),
+                needed: entry.param_bytes(),
+            });
         }
         self.attach_inner(&entry.module);
         let blocks = u64::from(g[0]) * u64::from(g[1]) * u64::from(g[2]);
@@ -284,6 +340,7 @@ impl Device {
             halt: AtomicBool::new(false),
             spent: AtomicU64::new(0),
             atomics: Mutex::new(()),
+            cover: race::Coverage::new(&self.options.written_once),
             order: race::GridOrder::new(self.memory.allocs.len(), blocks, self.options.check_race),
         };
         Ok(l.run())

@@ -20,10 +20,15 @@ pub(crate) struct Sparse {
 
 impl Sparse {
     pub fn new(words: usize) -> Self {
-        Self { chunks: (0..words.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect() }
+        Self {
+            chunks: (0..words.div_ceil(CHUNK))
+                .map(|_| OnceLock::new())
+                .collect(),
+        }
     }
     pub fn at(&self, i: usize) -> &AtomicU32 {
-        let c = self.chunks[i / CHUNK].get_or_init(|| (0..CHUNK).map(|_| AtomicU32::new(0)).collect());
+        let c =
+            self.chunks[i / CHUNK].get_or_init(|| (0..CHUNK).map(|_| AtomicU32::new(0)).collect());
         &c[i % CHUNK]
     }
 }
@@ -44,7 +49,15 @@ pub struct Alloc {
 impl Alloc {
     fn new(base: u64, size: u64, name: String) -> Self {
         let words = |n: u64| (0..n).map(|_| AtomicU32::new(0)).collect::<Vec<_>>();
-        let a = Self { base, size, name, read_only: false, data: words(size.div_ceil(16) * 4), skip: 0, valid: words(size.div_ceil(32)) };
+        let a = Self {
+            base,
+            size,
+            name,
+            read_only: false,
+            data: words(size.div_ceil(16) * 4),
+            skip: 0,
+            valid: words(size.div_ceil(32)),
+        };
         // Memory that nobody has written has no value to rely on.
         a.data.iter().for_each(|w| w.store(0xffff_ffff, Relaxed));
         a
@@ -71,7 +84,9 @@ impl Alloc {
         if bytes < 4 {
             let sh = 8 * (off as u32 & 3);
             let m = if bytes == 1 { 0xff } else { 0xffff };
-            let _ = self.data[i].fetch_update(Relaxed, Relaxed, |x| Some((x & !(m << sh)) | ((v[0] & m) << sh)));
+            let _ = self.data[i].fetch_update(Relaxed, Relaxed, |x| {
+                Some((x & !(m << sh)) | ((v[0] & m) << sh))
+            });
         } else {
             for (k, x) in v.iter().enumerate().take(bytes as usize / 4) {
                 self.data[i + k].store(*x, Relaxed);
@@ -108,12 +123,18 @@ impl Alloc {
         while k < src.len() {
             let o = off + k as u64;
             if o % 4 == 0 && src.len() - k >= 4 {
-                self.data[self.skip + (o / 4) as usize].store(u32::from_le_bytes([src[k], src[k + 1], src[k + 2], src[k + 3]]), Relaxed);
+                self.data[self.skip + (o / 4) as usize].store(
+                    u32::from_le_bytes([src[k], src[k + 1], src[k + 2], src[k + 3]]),
+                    Relaxed,
+                );
                 k += 4;
             } else {
                 let sh = 8 * (o & 3);
                 let w = &self.data[self.skip + (o / 4) as usize];
-                w.store((w.load(Relaxed) & !(0xff << sh)) | (u32::from(src[k]) << sh), Relaxed);
+                w.store(
+                    (w.load(Relaxed) & !(0xff << sh)) | (u32::from(src[k]) << sh),
+                    Relaxed,
+                );
                 k += 1;
             }
         }
@@ -121,7 +142,13 @@ impl Alloc {
     }
     /// Bytes of the allocation never written.
     pub(crate) fn unwritten(&self) -> u64 {
-        self.size - self.valid.iter().map(|w| u64::from(w.load(Relaxed).count_ones())).sum::<u64>().min(self.size)
+        self.size
+            - self
+                .valid
+                .iter()
+                .map(|w| u64::from(w.load(Relaxed).count_ones()))
+                .sum::<u64>()
+                .min(self.size)
     }
 }
 
@@ -158,7 +185,14 @@ pub struct Memory {
 impl Memory {
     /// Memory of a given size in bytes.
     pub fn new(total: u64) -> Self {
-        Self { allocs: Vec::new(), next: FIRST, freed: VecDeque::new(), total, used: 0, count: 0 }
+        Self {
+            allocs: Vec::new(),
+            next: FIRST,
+            freed: VecDeque::new(),
+            total,
+            used: 0,
+            count: 0,
+        }
     }
     /// Size and free part, in bytes.
     pub fn info(&self) -> (u64, u64) {
@@ -181,7 +215,11 @@ impl Memory {
         let base = self.next;
         self.next += size.div_ceil(ALIGN) * ALIGN + GAP;
         self.count += 1;
-        let name = if name.is_empty() { format!("allocation {}", self.count) } else { name.to_owned() };
+        let name = if name.is_empty() {
+            format!("allocation {}", self.count)
+        } else {
+            name.to_owned()
+        };
         self.insert(Alloc::new(base, size, name));
         Ok(base)
     }
@@ -199,7 +237,11 @@ impl Memory {
     pub(crate) fn alloc_host(&mut self, size: u64) -> u64 {
         const PAGE: usize = 4096;
         self.count += 1;
-        let mut a = Alloc::new(0, size + PAGE as u64, format!("host allocation {}", self.count));
+        let mut a = Alloc::new(
+            0,
+            size + PAGE as u64,
+            format!("host allocation {}", self.count),
+        );
         a.data.iter().for_each(|w| w.store(0, Relaxed));
         let at = a.data.as_ptr() as usize;
         let base = at.next_multiple_of(PAGE);
@@ -211,18 +253,29 @@ impl Memory {
         base as u64
     }
     pub(crate) fn free_host(&mut self, base: u64) -> Result<(), MemError> {
-        let i = self.allocs.binary_search_by_key(&base, |a| a.base).map_err(|_| MemError::BadAddress)?;
+        let i = self
+            .allocs
+            .binary_search_by_key(&base, |a| a.base)
+            .map_err(|_| MemError::BadAddress)?;
         self.allocs.remove(i);
         Ok(())
     }
     pub(crate) fn remove_range(&mut self, from: u64, to: u64) {
-        let gone: u64 = self.allocs.iter().filter(|a| a.base >= from && a.base < to).map(|a| a.size).sum();
+        let gone: u64 = self
+            .allocs
+            .iter()
+            .filter(|a| a.base >= from && a.base < to)
+            .map(|a| a.size)
+            .sum();
         self.allocs.retain(|a| !(a.base >= from && a.base < to));
         self.used -= gone;
     }
     /// Frees an allocation by its first address.
     pub fn free(&mut self, base: u64) -> Result<(), MemError> {
-        let i = self.allocs.binary_search_by_key(&base, |a| a.base).map_err(|_| MemError::BadAddress)?;
+        let i = self
+            .allocs
+            .binary_search_by_key(&base, |a| a.base)
+            .map_err(|_| MemError::BadAddress)?;
         let a = self.allocs.remove(i);
         self.used -= a.size;
         self.freed.push_back((a.base, a.size, a.name.clone()));
@@ -249,7 +302,11 @@ impl Memory {
     }
     fn range(&self, addr: u64, len: u64) -> Result<&Alloc, MemError> {
         let a = self.find(addr, &mut 0).ok_or(MemError::BadAddress)?;
-        if addr - a.base + len > a.size { Err(MemError::BadAddress) } else { Ok(a) }
+        if addr - a.base + len > a.size {
+            Err(MemError::BadAddress)
+        } else {
+            Ok(a)
+        }
     }
     /// The allocation that an address lies in: first address and size.
     pub fn allocation(&self, addr: u64) -> Option<(u64, u64)> {
@@ -296,9 +353,19 @@ impl Memory {
     /// What lies at or near an address that is not in an allocation.
     pub(crate) fn describe(&self, addr: u64) -> String {
         if let Some(a) = self.find(addr, &mut 0) {
-            return format!("{} bytes into {} of {} bytes", addr - a.base, a.name, a.size);
+            return format!(
+                "{} bytes into {} of {} bytes",
+                addr - a.base,
+                a.name,
+                a.size
+            );
         }
-        if let Some((b, s, n)) = self.freed.iter().rev().find(|f| addr >= f.0 && addr < f.0 + f.1) {
+        if let Some((b, s, n)) = self
+            .freed
+            .iter()
+            .rev()
+            .find(|f| addr >= f.0 && addr < f.0 + f.1)
+        {
             return format!("{} bytes into {n} of {s} bytes, which was freed", addr - b);
         }
         let i = self.allocs.partition_point(|a| a.base <= addr);
@@ -308,9 +375,16 @@ impl Memory {
         let ahead = after.map(|a| a.base - addr);
         match (before, past, after, ahead) {
             (Some(a), Some(p), _, h) if h.is_none_or(|h| p <= h) && p < 1 << 32 => {
-                format!("{} bytes past the end of {} of {} bytes", p + 1, a.name, a.size)
+                format!(
+                    "{} bytes past the end of {} of {} bytes",
+                    p + 1,
+                    a.name,
+                    a.size
+                )
             }
-            (_, _, Some(a), Some(h)) if h < 1 << 32 => format!("{h} bytes before {} of {} bytes", a.name, a.size),
+            (_, _, Some(a), Some(h)) if h < 1 << 32 => {
+                format!("{h} bytes before {} of {} bytes", a.name, a.size)
+            }
             _ => "near no allocation".to_owned(),
         }
     }

@@ -4,11 +4,23 @@ use crate::alu::V;
 use crate::num::*;
 
 fn value(bf: bool, h: u16) -> f32 {
-    if bf { f32::from_bits(u32::from(h) << 16) } else { half_to_f32(h) }
+    if bf {
+        f32::from_bits(u32::from(h) << 16)
+    } else {
+        half_to_f32(h)
+    }
 }
 
 /// `acc = a * b + acc` for a 16x8 result over a depth of 16 or 8; products are exact, sums are single precision in order of depth.
-pub(crate) fn mma(k16: bool, bf: bool, acc_f16: bool, out_f16: bool, a: &[V; 4], b: &[V; 2], acc: &mut [V; 4]) {
+pub(crate) fn mma(
+    k16: bool,
+    bf: bool,
+    acc_f16: bool,
+    out_f16: bool,
+    a: &[V; 4],
+    b: &[V; 2],
+    acc: &mut [V; 4],
+) {
     let k = if k16 { 16 } else { 8 };
     let mut fa = [[0f32; 16]; 16];
     let mut fb = [[0f32; 8]; 16];
@@ -26,7 +38,11 @@ pub(crate) fn mma(k16: bool, bf: bool, acc_f16: bool, out_f16: bool, a: &[V; 4],
             fb[row + 1][g] = value(bf, (reg[lane] >> 16) as u16);
         }
         for i in 0..4 {
-            let v = if acc_f16 { half_to_f32((acc[i / 2][lane] >> (16 * (i & 1))) as u16) } else { f32::from_bits(acc[i][lane]) };
+            let v = if acc_f16 {
+                half_to_f32((acc[i / 2][lane] >> (16 * (i & 1))) as u16)
+            } else {
+                f32::from_bits(acc[i][lane])
+            };
             c[g + 8 * (i >> 1)][2 * t + (i & 1)] = v;
         }
     }
@@ -42,7 +58,8 @@ pub(crate) fn mma(k16: bool, bf: bool, acc_f16: bool, out_f16: bool, a: &[V; 4],
         let at = |i: usize| c[g + 8 * (i >> 1)][2 * t + (i & 1)];
         if out_f16 {
             for i in 0..2 {
-                acc[i][lane] = u32::from(f32_to_half(at(2 * i))) | u32::from(f32_to_half(at(2 * i + 1))) << 16;
+                acc[i][lane] =
+                    u32::from(f32_to_half(at(2 * i))) | u32::from(f32_to_half(at(2 * i + 1))) << 16;
             }
         } else {
             for (i, r) in acc.iter_mut().enumerate() {
@@ -57,7 +74,11 @@ pub(crate) fn ldmatrix(rows: &[[u32; 4]], trans: bool) -> V {
     let half = |r: usize, c: usize| rows[r][c / 2] >> (16 * (c & 1)) & 0xffff;
     std::array::from_fn(|l| {
         let (g, t) = (l >> 2, l & 3);
-        if trans { half(2 * t, g) | half(2 * t + 1, g) << 16 } else { rows[g][t] }
+        if trans {
+            half(2 * t, g) | half(2 * t + 1, g) << 16
+        } else {
+            rows[g][t]
+        }
     })
 }
 

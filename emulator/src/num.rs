@@ -9,7 +9,11 @@ pub(crate) fn half_to_f32(h: u16) -> f32 {
     let mag = u32::from(h & 0x7fff);
     // Shifting the fields into place leaves the exponent 112 too low; a multiplication repairs it, subnormals included.
     let x = f32::from_bits(mag << 13) * f32::from_bits(0x7780_0000);
-    let bits = if mag >= 0x7c00 { (mag << 13) | 0x7f80_0000 } else { x.to_bits() };
+    let bits = if mag >= 0x7c00 {
+        (mag << 13) | 0x7f80_0000
+    } else {
+        x.to_bits()
+    };
     f32::from_bits(bits | sign)
 }
 
@@ -42,7 +46,11 @@ pub(crate) fn f64_to_half(x: f64) -> u16 {
 /// Narrows with rounding to odd: a second rounding to fewer bits then gives what one rounding would.
 pub(crate) fn f64_to_f32_odd(x: f64) -> f32 {
     let t = f64_to_f32_rnd(x, Rnd::Zero);
-    if x.is_finite() && t.is_finite() && f64::from(t) != x { f32::from_bits(t.to_bits() | 1) } else { t }
+    if x.is_finite() && t.is_finite() && f64::from(t) != x {
+        f32::from_bits(t.to_bits() | 1)
+    } else {
+        t
+    }
 }
 
 /// Narrows to bfloat16, to nearest with ties to even.
@@ -65,8 +73,20 @@ fn next_down(x: f32) -> f32 {
 fn steer(near: f32, exact_above: bool, exact_below: bool, r: Rnd) -> f32 {
     match r {
         Rnd::Near | Rnd::Away => near,
-        Rnd::Up => if exact_above { next_up(near) } else { near },
-        Rnd::Down => if exact_below { next_down(near) } else { near },
+        Rnd::Up => {
+            if exact_above {
+                next_up(near)
+            } else {
+                near
+            }
+        }
+        Rnd::Down => {
+            if exact_below {
+                next_down(near)
+            } else {
+                near
+            }
+        }
         Rnd::Zero => {
             if near > 0.0 && exact_below {
                 next_down(near)
@@ -90,8 +110,20 @@ pub(crate) fn f64_to_f32_rnd(x: f64, r: Rnd) -> f32 {
         return match r {
             Rnd::Near | Rnd::Away => n,
             Rnd::Zero => max,
-            Rnd::Up => if n > 0.0 { n } else { max },
-            Rnd::Down => if n < 0.0 { n } else { max },
+            Rnd::Up => {
+                if n > 0.0 {
+                    n
+                } else {
+                    max
+                }
+            }
+            Rnd::Down => {
+                if n < 0.0 {
+                    n
+                } else {
+                    max
+                }
+            }
         };
     }
     steer(n, x > f64::from(n), x < f64::from(n), r)
@@ -110,7 +142,13 @@ pub(crate) fn f64_to_half_rnd(x: f64, r: Rnd) -> u16 {
     let too_big = v.abs() > x.abs();
     let too_small = v.abs() < x.abs();
     match r {
-        Rnd::Zero => if too_big { toward_zero(n) } else { n },
+        Rnd::Zero => {
+            if too_big {
+                toward_zero(n)
+            } else {
+                n
+            }
+        }
         Rnd::Up | Rnd::Down => {
             if neg == (r == Rnd::Down) {
                 if too_small { away(n) } else { n }
@@ -146,7 +184,12 @@ pub(crate) fn fma_dir(a: f32, b: f32, c: f32, r: Rnd) -> f32 {
         return f64_to_f32_rnd(s, r);
     }
     let d = s - f64::from(n);
-    steer(n, d > 0.0 || (d == 0.0 && e > 0.0), d < 0.0 || (d == 0.0 && e < 0.0), r)
+    steer(
+        n,
+        d > 0.0 || (d == 0.0 && e > 0.0),
+        d < 0.0 || (d == 0.0 && e < 0.0),
+        r,
+    )
 }
 
 /// Rounds to an integral value.

@@ -24,7 +24,11 @@ pub(crate) struct Conflict {
 
 impl Conflict {
     pub fn who(&self) -> String {
-        if self.actor < self.warps { format!("warp {}", self.actor) } else { format!("an asynchronous copy of warp {}", self.actor - self.warps) }
+        if self.actor < self.warps {
+            format!("warp {}", self.actor)
+        } else {
+            format!("an asynchronous copy of warp {}", self.actor - self.warps)
+        }
     }
 }
 
@@ -70,8 +74,23 @@ impl Race {
     pub fn new(size: u32, warps: u32, on: bool) -> Self {
         let n = warps as usize;
         let on = on && n > 0;
-        let cells = if on { vec![Cell::default(); (size as usize).div_ceil(2)] } else { Vec::new() };
-        let mut r = Self { on, n, vc: vec![vec![0; 2 * n]; n], bars: vec![vec![0; 2 * n]; 16], done: vec![vec![0; 2 * n]; 16], group: vec![1; n], cells, many: Vec::new(), free: Vec::new(), sync: HashMap::new() };
+        let cells = if on {
+            vec![Cell::default(); (size as usize).div_ceil(2)]
+        } else {
+            Vec::new()
+        };
+        let mut r = Self {
+            on,
+            n,
+            vc: vec![vec![0; 2 * n]; n],
+            bars: vec![vec![0; 2 * n]; 16],
+            done: vec![vec![0; 2 * n]; 16],
+            group: vec![1; n],
+            cells,
+            many: Vec::new(),
+            free: Vec::new(),
+            sync: HashMap::new(),
+        };
         r.reset();
         r
     }
@@ -139,17 +158,37 @@ impl Race {
             let e = cell.w;
             if e.clock != 0 {
                 let actor = usize::from(e.actor & 0xff);
-                if actor != wu && vc[actor] < e.clock && !(strong && e.actor & STRONG != 0) && bad.is_none() {
-                    bad = Some(Conflict { pc: e.pc, actor: actor as u32, warps: self.n as u32, now_write: false, was_write: true });
+                if actor != wu
+                    && vc[actor] < e.clock
+                    && !(strong && e.actor & STRONG != 0)
+                    && bad.is_none()
+                {
+                    bad = Some(Conflict {
+                        pc: e.pc,
+                        actor: actor as u32,
+                        warps: self.n as u32,
+                        now_write: false,
+                        was_write: true,
+                    });
                 }
             }
             let r = cell.r;
             if r.clock == 0 && r.actor & MANY == 0 {
-                cell.r = Epoch { clock: now, actor: w as u16, pc };
+                cell.r = Epoch {
+                    clock: now,
+                    actor: w as u16,
+                    pc,
+                };
             } else if r.actor & MANY != 0 {
                 self.many[r.clock as usize][wu] = (now, pc);
-            } else if usize::from(r.actor & 0xff) == wu || vc[usize::from(r.actor & 0xff)] >= r.clock {
-                cell.r = Epoch { clock: now, actor: w as u16, pc };
+            } else if usize::from(r.actor & 0xff) == wu
+                || vc[usize::from(r.actor & 0xff)] >= r.clock
+            {
+                cell.r = Epoch {
+                    clock: now,
+                    actor: w as u16,
+                    pc,
+                };
             } else {
                 let i = match self.free.pop() {
                     Some(i) => {
@@ -164,13 +203,24 @@ impl Race {
                 let m = &mut self.many[i as usize];
                 m[usize::from(r.actor & 0xff)] = (r.clock, r.pc);
                 m[wu] = (now, pc);
-                cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
+                cell.r = Epoch {
+                    clock: i,
+                    actor: MANY,
+                    pc: 0,
+                };
             }
         }
         bad
     }
 
-    pub fn write(&mut self, o: usize, size: u32, w: u32, pc: u32, strong: bool) -> Option<Conflict> {
+    pub fn write(
+        &mut self,
+        o: usize,
+        size: u32,
+        w: u32,
+        pc: u32,
+        strong: bool,
+    ) -> Option<Conflict> {
         if !self.on {
             return None;
         }
@@ -188,14 +238,29 @@ impl Race {
         self.write_as(o, size, w, w + self.n as u32, clock, pc, false)
     }
     #[allow(clippy::too_many_arguments)]
-    fn write_as(&mut self, o: usize, size: u32, w: u32, actor: u32, clock: u32, pc: u32, strong: bool) -> Option<Conflict> {
+    fn write_as(
+        &mut self,
+        o: usize,
+        size: u32,
+        w: u32,
+        actor: u32,
+        clock: u32,
+        pc: u32,
+        strong: bool,
+    ) -> Option<Conflict> {
         let wu = w as usize;
         let vc = &self.vc[wu];
         let mut bad = None;
         let warps = self.n as u32;
         let mut note = |pc: u32, actor: u32, was_write: bool| {
             if bad.is_none() {
-                bad = Some(Conflict { pc, actor, warps, now_write: true, was_write });
+                bad = Some(Conflict {
+                    pc,
+                    actor,
+                    warps,
+                    now_write: true,
+                    was_write,
+                });
             }
         };
         for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
@@ -203,7 +268,11 @@ impl Race {
             if e.clock != 0 {
                 let a = u32::from(e.actor & 0xff);
                 // Two copies of one group by one warp have no order either, but overlapping ones write what a warp asked for.
-                if a != actor && a != w && vc[a as usize] < e.clock && !(strong && e.actor & STRONG != 0) {
+                if a != actor
+                    && a != w
+                    && vc[a as usize] < e.clock
+                    && !(strong && e.actor & STRONG != 0)
+                {
                     note(e.pc, a, true);
                 }
             }
@@ -221,7 +290,14 @@ impl Race {
                     note(r.pc, a as u32, false);
                 }
             }
-            *cell = Cell { w: Epoch { clock, actor: actor as u16 | if strong { STRONG } else { 0 }, pc }, r: Epoch::default() };
+            *cell = Cell {
+                w: Epoch {
+                    clock,
+                    actor: actor as u16 | if strong { STRONG } else { 0 },
+                    pc,
+                },
+                r: Epoch::default(),
+            };
         }
         bad
     }
@@ -251,9 +327,14 @@ struct Sync {
 impl GridOrder {
     pub fn new(allocs: usize, blocks: u64, on: bool) -> Self {
         let on = on && blocks > 1 && blocks < u64::from(SEVERAL) - 2;
-        Self { on, touch: (0..if on { allocs } else { 0 }).map(|_| OnceLock::new()).collect(), sync: Mutex::new(Sync::default()) }
+        Self {
+            on,
+            touch: (0..if on { allocs } else { 0 })
+                .map(|_| OnceLock::new())
+                .collect(),
+            sync: Mutex::new(Sync::default()),
+        }
     }
-    pub fn fence(&self, _cta: u32) {}
     /// An atomic operation of a block.
     pub fn sync(&self, cta: u32, addr: u64) {
         if !self.on {
@@ -268,29 +349,60 @@ impl GridOrder {
         at.extend(known.iter());
     }
     fn knows(&self, cta: u32, other: u32) -> bool {
-        self.sync.lock().is_ok_and(|s| s.known.get(&cta).is_some_and(|k| k.contains(&other)))
+        self.sync
+            .lock()
+            .is_ok_and(|s| s.known.get(&cta).is_some_and(|k| k.contains(&other)))
     }
     fn knows_any(&self, cta: u32) -> bool {
-        self.sync.lock().is_ok_and(|s| s.known.get(&cta).is_some_and(|k| !k.is_empty()))
+        self.sync
+            .lock()
+            .is_ok_and(|s| s.known.get(&cta).is_some_and(|k| !k.is_empty()))
     }
 
     #[allow(clippy::too_many_arguments)]
     #[inline]
-    pub fn access(&self, l: &Launch<'_>, index: usize, al: &Alloc, off: u64, size: u32, write: bool, fl: MemFlags, cta_id: u32, pc: u32, warp: u32, lane: u32, cta: [u32; 3]) {
+    pub fn access(
+        &self,
+        l: &Launch<'_>,
+        index: usize,
+        al: &Alloc,
+        off: u64,
+        size: u32,
+        write: bool,
+        fl: MemFlags,
+        cta_id: u32,
+        pc: u32,
+        warp: u32,
+        lane: u32,
+        cta: [u32; 3],
+    ) {
         if !self.on {
             return;
         }
-        let Some(slot) = self.touch.get(index) else { return };
+        let Some(slot) = self.touch.get(index) else {
+            return;
+        };
         let t = slot.get_or_init(|| {
             let n = (al.size as usize).div_ceil(2);
-            Touch { writer: Sparse::new(n), reader: Sparse::new(n) }
+            Touch {
+                writer: Sparse::new(n),
+                reader: Sparse::new(n),
+            }
         });
+        if fl.strong {
+            // Flags order blocks as atomics do: a store publishes, a load learns.
+            self.sync(cta_id, al.base + off);
+        }
         let me = cta_id + 1;
         let strong = if fl.strong { STRONG_BIT } else { 0 };
         for c in (off / 2)..(off + u64::from(size)).div_ceil(2) {
             let c = c as usize;
             let w = t.writer.at(c).load(Relaxed);
-            if w != 0 && w & !STRONG_BIT != me && !(strong != 0 && w & STRONG_BIT != 0) && !self.knows(cta_id, (w & !STRONG_BIT) - 1) {
+            if w != 0
+                && w & !STRONG_BIT != me
+                && !(strong != 0 && w & STRONG_BIT != 0)
+                && !self.knows(cta_id, (w & !STRONG_BIT) - 1)
+            {
                 let what = if write { "also written" } else { "written" };
                 l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + 2 * c as u64), format!("{} of global memory {} bytes into {}, {what} by block {} with no order between the blocks", if write { "write" } else { "read" }, 2 * c, al.name, (w & !STRONG_BIT) - 1));
             }
@@ -299,16 +411,125 @@ impl GridOrder {
             if write {
                 if r != 0 && r & !STRONG_BIT != me && !(strong != 0 && r & STRONG_BIT != 0) {
                     let other = r & !STRONG_BIT;
-                    let ordered = if other == SEVERAL { self.knows_any(cta_id) } else { self.knows(cta_id, other - 1) };
+                    let ordered = if other == SEVERAL {
+                        self.knows_any(cta_id)
+                    } else {
+                        self.knows(cta_id, other - 1)
+                    };
                     if !ordered {
-                        let by = if other == SEVERAL { "several blocks".to_owned() } else { format!("block {}", other - 1) };
+                        let by = if other == SEVERAL {
+                            "several blocks".to_owned()
+                        } else {
+                            format!("block {}", other - 1)
+                        };
                         l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + 2 * c as u64), format!("write of global memory {} bytes into {}, read by {by} with no order between the blocks", 2 * c, al.name));
                     }
                 }
                 t.writer.at(c).store(me | strong, Relaxed);
             } else if r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
-                rd.store(if r == 0 { me | strong } else { SEVERAL | (r & strong) }, Relaxed);
+                rd.store(
+                    if r == 0 {
+                        me | strong
+                    } else {
+                        SEVERAL | (r & strong)
+                    },
+                    Relaxed,
+                );
             }
         }
+    }
+}
+
+/// An output every byte of which a launch has to write once and only once, with plain stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Where the first row starts.
+    pub address: u64,
+    /// Bytes of a row.
+    pub row_bytes: u64,
+    /// Number of rows.
+    pub rows: u64,
+    /// Bytes from one row's start to the next.
+    pub pitch: u64,
+}
+
+impl Region {
+    fn len(&self) -> u64 {
+        if self.rows == 0 {
+            0
+        } else {
+            (self.rows - 1)
+                .saturating_mul(self.pitch)
+                .saturating_add(self.row_bytes)
+        }
+    }
+}
+
+/// Counts the stores to the regions of a launch.
+pub(crate) struct Coverage {
+    regions: Vec<(Region, Sparse)>,
+}
+
+impl Coverage {
+    pub fn new(regions: &[Region]) -> Self {
+        // A region larger than that is a mistake of the caller.
+        let ok = |r: &&Region| r.len() > 0 && r.len() < 1 << 34 && r.pitch > 0;
+        Self {
+            regions: regions
+                .iter()
+                .filter(ok)
+                .map(|r| (*r, Sparse::new(r.len() as usize)))
+                .collect(),
+        }
+    }
+    /// What is wrong with a store.
+    #[inline]
+    pub fn store(&self, addr: u64, size: u32, cta: u32) -> Option<String> {
+        let mut bad = None;
+        for (r, count) in &self.regions {
+            for a in addr..addr + u64::from(size) {
+                let Some(o) = a.checked_sub(r.address).filter(|o| *o < r.len()) else {
+                    continue;
+                };
+                let (row, col) = (o / r.pitch, o % r.pitch);
+                if col >= r.row_bytes {
+                    bad = Some(format!(
+                        "store {col} bytes into row {row}, between the rows of {} bytes of an output",
+                        r.row_bytes
+                    ));
+                    continue;
+                }
+                let was = count.at(o as usize).swap(cta + 1, Relaxed);
+                if was != 0 {
+                    bad = Some(format!(
+                        "byte {col} of row {row} of an output is written a second time, the first was by block {}",
+                        was - 1
+                    ));
+                }
+            }
+        }
+        bad
+    }
+    /// What was never written.
+    pub fn missing(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for (r, count) in &self.regions {
+            let (mut n, mut first) = (0u64, None);
+            for row in 0..r.rows {
+                for col in 0..r.row_bytes {
+                    if count.at((row * r.pitch + col) as usize).load(Relaxed) == 0 {
+                        n += 1;
+                        first.get_or_insert((row, col));
+                    }
+                }
+            }
+            if let Some((row, col)) = first {
+                out.push(format!("{n} bytes never written, the first in row {row} at byte {col} of an output of {} rows of {} bytes", r.rows, r.row_bytes));
+            }
+        }
+        out
+    }
+    pub fn active(&self) -> bool {
+        !self.regions.is_empty()
     }
 }

@@ -81,8 +81,28 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: ", if self.source.is_empty() { "no source line" } else { &self.source }, self.kind)?;
-        write!(f, "{} [{} in {}, PTX line {}; block ({},{},{}) warp {}", self.message, self.opcode, self.kernel, self.ptx_line, self.cta[0], self.cta[1], self.cta[2], self.warp)?;
+        write!(
+            f,
+            "{}: {}: ",
+            if self.source.is_empty() {
+                "no source line"
+            } else {
+                &self.source
+            },
+            self.kind
+        )?;
+        write!(
+            f,
+            "{} [{} in {}, PTX line {}; block ({},{},{}) warp {}",
+            self.message,
+            self.opcode,
+            self.kernel,
+            self.ptx_line,
+            self.cta[0],
+            self.cta[1],
+            self.cta[2],
+            self.warp
+        )?;
         if let Some(l) = self.lane {
             write!(f, " lane {l}")?;
         }
@@ -171,10 +191,24 @@ impl GlobalAccess {
     }
     /// Sectors per request, the measure of coalescing.
     pub fn sectors_per_request(&self) -> f64 {
-        if self.requests == 0 { 0.0 } else { self.sectors as f64 / self.requests as f64 }
+        if self.requests == 0 {
+            0.0
+        } else {
+            self.sectors as f64 / self.requests as f64
+        }
     }
     fn json(&self) -> String {
-        format!("{{\"requests\":{},\"sectors\":{},\"bytes\":{},\"width\":[{},{},{},{},{}]}}", self.requests, self.sectors, self.bytes, self.width[0], self.width[1], self.width[2], self.width[3], self.width[4])
+        format!(
+            "{{\"requests\":{},\"sectors\":{},\"bytes\":{},\"width\":[{},{},{},{},{}]}}",
+            self.requests,
+            self.sectors,
+            self.bytes,
+            self.width[0],
+            self.width[1],
+            self.width[2],
+            self.width[3],
+            self.width[4]
+        )
     }
 }
 impl SharedAccess {
@@ -184,7 +218,10 @@ impl SharedAccess {
         self.ideal += o.ideal;
     }
     fn json(&self) -> String {
-        format!("{{\"requests\":{},\"wavefronts\":{},\"ideal\":{}}}", self.requests, self.wavefronts, self.ideal)
+        format!(
+            "{{\"requests\":{},\"wavefronts\":{},\"ideal\":{}}}",
+            self.requests, self.wavefronts, self.ideal
+        )
     }
 }
 
@@ -213,13 +250,30 @@ impl Counters {
     }
     /// The counters as one JSON object.
     pub fn to_json(&self) -> String {
-        let mix: Vec<String> = self.mix.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
+        let mix: Vec<String> = self
+            .mix
+            .iter()
+            .map(|(k, v)| format!("\"{k}\":{v}"))
+            .collect();
         format!(
             "{{\"blocks\":{},\"warp_instructions\":{},\"thread_instructions\":{},\"global_load\":{},\"global_store\":{},\"global_atomic\":{},\"cp_async_ca\":{},\"cp_async_cg\":{},\"zero_filled_bytes\":{},\"shared_load\":{},\"shared_store\":{},\"ldmatrix\":{},\"shared_cp_async\":{},\"mma_instructions\":{},\"issued_macs\":{},\"barriers\":{},\"mix\":{{{}}}}}",
-            self.blocks, self.warp_instructions, self.thread_instructions,
-            self.global_load.json(), self.global_store.json(), self.global_atomic.json(), self.cp_async_ca.json(), self.cp_async_cg.json(),
-            self.zero_filled_bytes, self.shared_load.json(), self.shared_store.json(), self.ldmatrix.json(), self.shared_cp_async.json(),
-            self.mma_instructions, self.issued_macs, self.barriers, mix.join(",")
+            self.blocks,
+            self.warp_instructions,
+            self.thread_instructions,
+            self.global_load.json(),
+            self.global_store.json(),
+            self.global_atomic.json(),
+            self.cp_async_ca.json(),
+            self.cp_async_cg.json(),
+            self.zero_filled_bytes,
+            self.shared_load.json(),
+            self.shared_store.json(),
+            self.ldmatrix.json(),
+            self.shared_cp_async.json(),
+            self.mma_instructions,
+            self.issued_macs,
+            self.barriers,
+            mix.join(",")
         )
     }
 }

@@ -36,7 +36,9 @@ fn text<'a>(s: *const c_char) -> Res<&'a str> {
         return Err(code::INVALID_VALUE);
     }
     // SAFETY: the interface requires a string that ends with a zero; it is used during the call only.
-    unsafe { CStr::from_ptr(s) }.to_str().map_err(|_| code::INVALID_VALUE)
+    unsafe { CStr::from_ptr(s) }
+        .to_str()
+        .map_err(|_| code::INVALID_VALUE)
 }
 fn write_text(to: *mut c_char, len: c_int, s: &str) -> Res {
     let len = usize::try_from(len).map_err(|_| code::INVALID_VALUE)?;
@@ -60,7 +62,11 @@ fn guard(f: impl FnOnce() -> Res) -> u32 {
 }
 fn device(d: c_int) -> Res {
     state().usable()?;
-    if d == 0 { Ok(()) } else { Err(code::INVALID_DEVICE) }
+    if d == 0 {
+        Ok(())
+    } else {
+        Err(code::INVALID_DEVICE)
+    }
 }
 fn dims(g: [c_uint; 3]) -> Dim3 {
     Dim3::new(g[0], g[1], g[2])
@@ -94,10 +100,15 @@ fn load(module: *mut Handle, image: *const c_void) -> Result<(), (u32, String)> 
     // SAFETY: an image is at least four bytes long: a header or PTX text.
     let head = unsafe { image.cast::<[u8; 4]>().read_unaligned() };
     if head == *b"\x7fELF" || head == [0x50, 0xed, 0x55, 0xba] {
-        return Err((code::NO_BINARY_FOR_GPU, "machine code cannot be run, PTX can".into()));
+        return Err((
+            code::NO_BINARY_FOR_GPU,
+            "machine code cannot be run, PTX can".into(),
+        ));
     }
     // SAFETY: an image that is no binary is text that ends with a zero.
-    let Ok(ptx) = unsafe { CStr::from_ptr(image.cast()) }.to_str() else { return Err(plain(code::INVALID_IMAGE)) };
+    let Ok(ptx) = unsafe { CStr::from_ptr(image.cast()) }.to_str() else {
+        return Err(plain(code::INVALID_IMAGE));
+    };
     if !ptx.contains(".version") {
         return Err(plain(code::INVALID_IMAGE));
     }
@@ -115,7 +126,10 @@ fn load(module: *mut Handle, image: *const c_void) -> Result<(), (u32, String)> 
     let specific = target.ends_with(['a', 'f']);
     let needs: u32 = target.trim_end_matches(['a', 'f']).parse().unwrap_or(0);
     if needs > have || (specific && needs != have) {
-        return Err((code::INVALID_PTX, format!("the PTX is for {}, the device is sm_{have}", m.target())));
+        return Err((
+            code::INVALID_PTX,
+            format!("the PTX is for {}, the device is sm_{have}", m.target()),
+        ));
     }
     s.dev.attach(&m);
     let id = s.add(Object::Module(m));
@@ -134,7 +148,13 @@ fn parameters(f: usize, args: *mut *mut c_void, extra: *mut *mut c_void) -> Res<
                 return Err(code::INVALID_VALUE);
             }
             // SAFETY: each pointer leads to an object of its parameter's size.
-            unsafe { std::ptr::copy_nonoverlapping(a.cast::<u8>(), buf[*off as usize..].as_mut_ptr(), *size as usize) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    a.cast::<u8>(),
+                    buf[*off as usize..].as_mut_ptr(),
+                    *size as usize,
+                )
+            };
         }
     } else if !extra.is_null() {
         let (mut data, mut len) = (std::ptr::null::<u8>(), 0usize);
@@ -166,19 +186,47 @@ fn parameters(f: usize, args: *mut *mut c_void, extra: *mut *mut c_void) -> Res<
     Ok(buf)
 }
 
-fn launch(f: Handle, grid: [c_uint; 3], block: [c_uint; 3], shared: c_uint, stream: Handle, args: *mut *mut c_void, extra: *mut *mut c_void) -> Res {
+fn launch(
+    f: Handle,
+    grid: [c_uint; 3],
+    block: [c_uint; 3],
+    shared: c_uint,
+    stream: Handle,
+    args: *mut *mut c_void,
+    extra: *mut *mut c_void,
+) -> Res {
     state().context()?;
     let params = parameters(h(f), args, extra)?;
     let mut s = state();
     let limit = s.function(h(f))?.max_dynamic;
     let threads = block.iter().map(|x| u64::from(*x)).product::<u64>();
-    if shared > limit || grid.contains(&0) || threads == 0 || threads > 1024 || grid[1] > 65535 || grid[2] > 65535 || block[2] > 64 {
+    if shared > limit
+        || grid.contains(&0)
+        || threads == 0
+        || threads > 1024
+        || grid[1] > 65535
+        || grid[2] > 65535
+        || block[2] > 64
+    {
         return Err(code::INVALID_VALUE);
     }
-    if s.function(h(f))?.entry.max_threads().is_some_and(|m| threads > u64::from(m)) {
+    if s.function(h(f))?
+        .entry
+        .max_threads()
+        .is_some_and(|m| threads > u64::from(m))
+    {
         return Err(code::INVALID_VALUE);
     }
-    s.enqueue(h(stream), Node::Launch { f: h(f), grid: dims(grid), block: dims(block), shared, params })
+    s.enqueue(
+        h(stream),
+        Node::Launch {
+            f: h(f),
+            grid: dims(grid),
+            block: dims(block),
+            shared,
+            params,
+        },
+    )
 }
 
 /// A copy whose direction its addresses tell.
@@ -186,9 +234,21 @@ fn copy_node(s: &super::State, dst: u64, src: u64, len: usize) -> Node {
     let dev = |a: u64| s.dev.memory.allocation(a).is_some();
     match (dev(dst), dev(src)) {
         (true, true) => Node::OnDevice { dst, src, len },
-        (true, false) => Node::ToDevice { dst, src: src as usize, len },
-        (false, true) => Node::ToHost { dst: dst as usize, src, len },
-        (false, false) => Node::HostToHost { dst: dst as usize, src: src as usize, len },
+        (true, false) => Node::ToDevice {
+            dst,
+            src: src as usize,
+            len,
+        },
+        (false, true) => Node::ToHost {
+            dst: dst as usize,
+            src,
+            len,
+        },
+        (false, false) => Node::HostToHost {
+            dst: dst as usize,
+            src: src as usize,
+            len,
+        },
     }
 }
 
@@ -206,7 +266,11 @@ fn now(n: Node) -> Res {
     s.execute(&n)
 }
 fn null_ok(ptr: *const c_void, len: usize) -> Res {
-    if ptr.is_null() && len != 0 { Err(code::INVALID_VALUE) } else { Ok(()) }
+    if ptr.is_null() && len != 0 {
+        Err(code::INVALID_VALUE)
+    } else {
+        Ok(())
+    }
 }
 fn host_alloc(pp: *mut *mut c_void, len: usize) -> Res {
     let mut s = state();
@@ -236,7 +300,11 @@ fn blocks_per_sm(f: Handle, threads: c_int, dynamic: usize) -> Res<c_int> {
 fn stream_new(ph: *mut Handle, flags: c_uint, priority: c_int) -> Res {
     let mut s = state();
     s.context()?;
-    let id = s.add(Object::Stream(Stream { flags, priority, ..Stream::default() }));
+    let id = s.add(Object::Stream(Stream {
+        flags,
+        priority,
+        ..Stream::default()
+    }));
     out(ph, p(id))
 }
 fn elapsed(ms: *mut f32, a: Handle, b: Handle) -> Res {
@@ -284,7 +352,9 @@ fn new_context(pctx: *mut Handle) -> Res {
 fn instantiate(exec: *mut Handle, graph: Handle) -> Res {
     let mut s = state();
     s.context()?;
-    let Some(Object::Graph(n)) = s.objects.get(&h(graph)) else { return Err(code::INVALID_HANDLE) };
+    let Some(Object::Graph(n)) = s.objects.get(&h(graph)) else {
+        return Err(code::INVALID_HANDLE);
+    };
     let n = n.clone();
     let id = s.add(Object::Exec(n));
     out(exec, p(id))
@@ -302,7 +372,14 @@ fn remove(handle: Handle, is: fn(&Object) -> bool) -> Res {
 }
 fn error_text(e: u32, to: *mut *const c_char, description: bool) -> Res {
     match code::ALL.iter().find(|x| x.0 == e) {
-        Some(x) => out(to, if description { x.2.as_ptr() } else { x.1.as_ptr() }),
+        Some(x) => out(
+            to,
+            if description {
+                x.2.as_ptr()
+            } else {
+                x.1.as_ptr()
+            },
+        ),
         None => {
             out_opt(to, std::ptr::null());
             Err(code::INVALID_VALUE)
@@ -330,7 +407,13 @@ struct LaunchAttribute {
 
 fn attribute(s: &super::State, a: c_int) -> Option<c_int> {
     Some(match a {
-        1 | 2 | 3 => if a == 3 { 64 } else { 1024 },
+        1 | 2 | 3 => {
+            if a == 3 {
+                64
+            } else {
+                1024
+            }
+        }
         4 => 64,
         5 => i32::MAX,
         6 | 7 => 65535,
@@ -1096,6 +1179,12 @@ api! {
 
     // ---- the emulator's own
 
+    fn gpuemu_expect_written_once(address: DevPtr, row_bytes: u64, rows: u64, pitch: u64) {
+        let mut s = state();
+        s.usable()?;
+        s.dev.options.written_once.push(crate::Region { address, row_bytes, rows, pitch });
+        Ok(())
+    }
     fn gpuemu_counters_reset() {
         let mut s = state();
         s.counters = crate::Counters::default();
@@ -1104,10 +1193,21 @@ api! {
     }
 }
 
-fn potential(grid: *mut c_int, block: *mut c_int, f: Handle, b2d: Option<unsafe extern "C" fn(c_int) -> usize>, dynamic: usize, limit: c_int) -> Res {
+fn potential(
+    grid: *mut c_int,
+    block: *mut c_int,
+    f: Handle,
+    b2d: Option<unsafe extern "C" fn(c_int) -> usize>,
+    dynamic: usize,
+    limit: c_int,
+) -> Res {
     let max = {
         let s = state();
-        s.function(h(f))?.entry.max_threads().unwrap_or(1024).min(1024) as c_int
+        s.function(h(f))?
+            .entry
+            .max_threads()
+            .unwrap_or(1024)
+            .min(1024) as c_int
     };
     let max = if limit > 0 { max.min(limit) } else { max };
     let (mut best, mut at) = (0, (0, 0));

@@ -57,15 +57,49 @@ struct Event {
 /// A piece of work on a stream.
 #[derive(Clone)]
 enum Node {
-    Launch { f: usize, grid: Dim3, block: Dim3, shared: u32, params: Vec<u8> },
-    ToDevice { dst: u64, src: usize, len: usize },
-    ToHost { dst: usize, src: u64, len: usize },
-    OnDevice { dst: u64, src: u64, len: usize },
-    HostToHost { dst: usize, src: usize, len: usize },
-    Set { dst: u64, pattern: u32, width: usize, count: usize },
-    Record { event: usize },
-    Free { ptr: u64 },
-    Host { f: usize, data: usize },
+    Launch {
+        f: usize,
+        grid: Dim3,
+        block: Dim3,
+        shared: u32,
+        params: Vec<u8>,
+    },
+    ToDevice {
+        dst: u64,
+        src: usize,
+        len: usize,
+    },
+    ToHost {
+        dst: usize,
+        src: u64,
+        len: usize,
+    },
+    OnDevice {
+        dst: u64,
+        src: u64,
+        len: usize,
+    },
+    HostToHost {
+        dst: usize,
+        src: usize,
+        len: usize,
+    },
+    Set {
+        dst: u64,
+        pattern: u32,
+        width: usize,
+        count: usize,
+    },
+    Record {
+        event: usize,
+    },
+    Free {
+        ptr: u64,
+    },
+    Host {
+        f: usize,
+        data: usize,
+    },
 }
 
 /// Everything behind the interface.
@@ -99,7 +133,10 @@ thread_local! {
 
 fn state() -> MutexGuard<'static, State> {
     static STATE: OnceLock<Mutex<State>> = OnceLock::new();
-    STATE.get_or_init(|| Mutex::new(State::new())).lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    STATE
+        .get_or_init(|| Mutex::new(State::new()))
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl State {
@@ -111,9 +148,26 @@ impl State {
         dev.options = cfg.options();
         Self {
             jitter: cfg.jitter.unwrap_or(0).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
-            cfg, ready: false, dev, objects: HashMap::new(), next: 0x1000, primary: 0, primary_refs: 0, pool: 0,
-            captures: HashMap::new(), next_capture: 1, sticky: None, hung: None, lost: false, launches: 0, allocs: 0, clock: 1_000_000,
-            counters: Counters::default(), findings: Vec::new(), host: HashSet::new(), cache_config: 0,
+            cfg,
+            ready: false,
+            dev,
+            objects: HashMap::new(),
+            next: 0x1000,
+            primary: 0,
+            primary_refs: 0,
+            pool: 0,
+            captures: HashMap::new(),
+            next_capture: 1,
+            sticky: None,
+            hung: None,
+            lost: false,
+            launches: 0,
+            allocs: 0,
+            clock: 1_000_000,
+            counters: Counters::default(),
+            findings: Vec::new(),
+            host: HashSet::new(),
+            cache_config: 0,
         }
     }
     /// Frees all device memory; what the host shares goes with it, as with its context.
@@ -175,7 +229,10 @@ impl State {
     /// Runs work, or keeps it where the stream is being captured.
     fn enqueue(&mut self, s: usize, n: Node) -> Res {
         if let Some(c) = self.capture_of(s)? {
-            self.captures.get_mut(&c).ok_or(code::STREAM_CAPTURE_INVALIDATED)?.push(n);
+            self.captures
+                .get_mut(&c)
+                .ok_or(code::STREAM_CAPTURE_INVALIDATED)?
+                .push(n);
             return Ok(());
         }
         self.execute(&n)
@@ -188,7 +245,10 @@ impl State {
         if self.cfg.oom.is_some_and(|n| self.allocs >= n) {
             return Err(code::OUT_OF_MEMORY);
         }
-        self.dev.memory.alloc(len as u64, "").map_err(|_| code::OUT_OF_MEMORY)
+        self.dev
+            .memory
+            .alloc(len as u64, "")
+            .map_err(|_| code::OUT_OF_MEMORY)
     }
 
     fn execute(&mut self, n: &Node) -> Res {
@@ -201,7 +261,13 @@ impl State {
         }
         let bad = |_| code::INVALID_VALUE;
         match n {
-            Node::Launch { f, grid, block, shared, params } => return self.launch(*f, *grid, *block, *shared, params),
+            Node::Launch {
+                f,
+                grid,
+                block,
+                shared,
+                params,
+            } => return self.launch(*f, *grid, *block, *shared, params),
             Node::ToDevice { dst, src, len } => {
                 // SAFETY: the caller of the copy promised that `len` bytes can be read at `src` until the copy is done.
                 let s = unsafe { std::slice::from_raw_parts(*src as *const u8, *len) };
@@ -223,9 +289,19 @@ impl State {
                 // SAFETY: both ranges were promised by the caller of the copy; `copy` allows them to overlap.
                 unsafe { std::ptr::copy(*src as *const u8, *dst as *mut u8, *len) };
             }
-            Node::Set { dst, pattern, width, count } => {
+            Node::Set {
+                dst,
+                pattern,
+                width,
+                count,
+            } => {
                 let one = &pattern.to_le_bytes()[..*width];
-                let buf: Vec<u8> = one.iter().copied().cycle().take(width.saturating_mul(*count)).collect();
+                let buf: Vec<u8> = one
+                    .iter()
+                    .copied()
+                    .cycle()
+                    .take(width.saturating_mul(*count))
+                    .collect();
                 self.dev.memory.write(*dst, &buf).map_err(bad)?;
                 self.clock += 1000 + buf.len() as u64 / 64;
             }
@@ -240,7 +316,10 @@ impl State {
             Node::Host { f, data } => {
                 // SAFETY: the caller gave a function of this type, to be called once with this argument.
                 unsafe {
-                    let f: unsafe extern "C" fn(*mut std::ffi::c_void) = std::mem::transmute::<usize, unsafe extern "C" fn(*mut std::ffi::c_void)>(*f);
+                    let f: unsafe extern "C" fn(*mut std::ffi::c_void) = std::mem::transmute::<
+                        usize,
+                        unsafe extern "C" fn(*mut std::ffi::c_void),
+                    >(*f);
                     f(*data as *mut std::ffi::c_void);
                 }
             }
@@ -266,9 +345,12 @@ impl State {
         }
         let entry = self.function(f)?.entry.clone();
         let before = self.clock;
-        match self.dev.launch(&entry, grid, block, shared, params) {
+        let done = self.dev.launch(&entry, grid, block, shared, params);
+        self.dev.options.written_once.clear();
+        match done {
             Ok(r) => {
-                self.clock = before + 2000 + r.counters.warp_instructions / u64::from(self.cfg.sms.max(1));
+                self.clock =
+                    before + 2000 + r.counters.warp_instructions / u64::from(self.cfg.sms.max(1));
                 self.counters.add(&r.counters);
                 for x in &r.findings {
                     let s = x.to_string();
@@ -289,7 +371,11 @@ impl State {
                 };
                 Ok(())
             }
-            Err(LaunchError::SharedMemory { .. } | LaunchError::Dimensions(_) | LaunchError::Parameters { .. }) => Err(code::INVALID_VALUE),
+            Err(
+                LaunchError::SharedMemory { .. }
+                | LaunchError::Dimensions(_)
+                | LaunchError::Parameters { .. },
+            ) => Err(code::INVALID_VALUE),
         }
     }
 
