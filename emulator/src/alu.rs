@@ -783,22 +783,26 @@ pub(crate) fn float_d1(op: &str) -> Option<FnD1> {
     })
 }
 
+fn ordered(a: f64, b: f64) -> bool {
+    !a.is_nan() && !b.is_nan()
+}
+
 fn cmp_f(op: &str) -> Option<fn(f64, f64) -> bool> {
     Some(match op {
         "eq" => |a, b| a == b,
-        "ne" => |a, b| a < b || a > b,
+        "ne" => |a, b| ordered(a, b) && a != b,
         "lt" => |a, b| a < b,
         "le" => |a, b| a <= b,
         "gt" => |a, b| a > b,
         "ge" => |a, b| a >= b,
-        "equ" => |a, b| !(a < b || a > b),
+        "equ" => |a, b| !ordered(a, b) || a == b,
         "neu" => |a, b| a != b,
-        "ltu" => |a, b| !(a >= b),
-        "leu" => |a, b| !(a > b),
-        "gtu" => |a, b| !(a <= b),
-        "geu" => |a, b| !(a < b),
-        "num" => |a, b| !a.is_nan() && !b.is_nan(),
-        "nan" => |a, b| a.is_nan() || b.is_nan(),
+        "ltu" => |a, b| !ordered(a, b) || a < b,
+        "leu" => |a, b| !ordered(a, b) || a <= b,
+        "gtu" => |a, b| !ordered(a, b) || a > b,
+        "geu" => |a, b| !ordered(a, b) || a >= b,
+        "num" => ordered,
+        "nan" => |a, b| !ordered(a, b),
         _ => return None,
     })
 }

@@ -37,7 +37,7 @@ pub(crate) fn reconvergence(ins: &mut [Ins]) {
     let nb = starts.len();
     let exit = nb;
     let mut succ: Vec<Vec<usize>> = vec![Vec::new(); nb + 1];
-    for b in 0..nb {
+    for (b, out) in succ.iter_mut().enumerate().take(nb) {
         let last = starts.get(b + 1).copied().unwrap_or(n) - 1;
         let i = &ins[last];
         let next = if last + 1 < n {
@@ -47,26 +47,26 @@ pub(crate) fn reconvergence(ins: &mut [Ins]) {
         };
         match &i.op {
             Op::Bra { to, .. } => {
-                succ[b].push(block_of[*to as usize]);
+                out.push(block_of[*to as usize]);
                 if i.guard != NONE {
-                    succ[b].push(next);
+                    out.push(next);
                 }
             }
             Op::Brx { table, .. } => {
                 for t in table.iter() {
-                    succ[b].push(block_of[*t as usize]);
+                    out.push(block_of[*t as usize]);
                 }
                 if i.guard != NONE || table.is_empty() {
-                    succ[b].push(next);
+                    out.push(next);
                 }
             }
             Op::Exit | Op::Trap(_) => {
-                succ[b].push(exit);
+                out.push(exit);
                 if i.guard != NONE {
-                    succ[b].push(next);
+                    out.push(next);
                 }
             }
-            _ => succ[b].push(next),
+            _ => out.push(next),
         }
     }
     let mut pred: Vec<Vec<usize>> = vec![Vec::new(); nb + 1];

@@ -75,12 +75,7 @@ impl<'a> Mods<'a> {
         }
     }
     fn any(&mut self, of: &[&'static str]) -> Option<&'static str> {
-        for o in of {
-            if self.take(o) {
-                return Some(o);
-            }
-        }
-        None
+        of.iter().copied().find(|o| self.take(o))
     }
     fn ty(&mut self) -> Option<Ty> {
         let i = self.rest.iter().position(|x| Ty::parse(x).is_some())?;
@@ -581,9 +576,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     Opd::Word(w, o) => (Opd::Word(w, 0), o),
                     b => (b, 0),
                 };
-                if c.eat(b'+') {
-                    off += c.int()? as i64;
-                } else if c.is(b'-') {
+                if c.eat(b'+') || c.is(b'-') {
                     off += c.int()? as i64;
                 }
                 if !c.eat(b']') {
@@ -623,11 +616,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     return Ok(Opd::Pair(Box::new(Opd::Word(w, 0)), Box::new(second)));
                 }
                 let mut off = 0;
-                if c.eat(b'+') {
-                    off = c.int()? as i64;
-                } else if c.is(b'-')
-                    && matches!(c.toks.get(c.at + 1).map(|t| &t.tok), Some(Tok::Int(_)))
-                {
+                let minus =
+                    c.is(b'-') && matches!(c.toks.get(c.at + 1).map(|t| &t.tok), Some(Tok::Int(_)));
+                if c.eat(b'+') || minus {
                     off = c.int()? as i64;
                 }
                 Opd::Word(w, off)

@@ -1948,7 +1948,7 @@ impl Warp {
     }
 
     fn local_at(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<usize> {
-        if addr % u64::from(size) != 0 {
+        if !addr.is_multiple_of(u64::from(size)) {
             return self.misaligned(env, lane, addr, size, "local");
         }
         if addr >= u64::from(self.local_bytes)
@@ -2407,7 +2407,7 @@ impl Warp {
         if one[0] % 32 != 0 {
             return self.misaligned(env, 0, one[0], 32, what);
         }
-        if (lds[0] * size) % 16 != 0 {
+        if !lds[0].wrapping_mul(size).is_multiple_of(16) {
             return env.stop(
                 Kind::Misaligned,
                 self,

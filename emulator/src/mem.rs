@@ -16,20 +16,47 @@ const CHUNK: usize = 1 << 14;
 #[derive(Debug)]
 pub(crate) struct Sparse {
     chunks: Vec<OnceLock<Box<[AtomicU32]>>>,
+    /// Words of a chunk, as a power of two.
+    shift: u32,
+    len: usize,
 }
 
 impl Sparse {
     pub fn new(words: usize) -> Self {
+        Self::with_chunks(words, CHUNK)
+    }
+    /// All words in one piece, which has an address.
+    fn whole(words: usize) -> Self {
+        Self::with_chunks(words, words.max(1).next_power_of_two())
+    }
+    fn with_chunks(words: usize, chunk: usize) -> Self {
         Self {
-            chunks: (0..words.div_ceil(CHUNK))
+            chunks: (0..words.div_ceil(chunk))
                 .map(|_| OnceLock::new())
                 .collect(),
+            shift: chunk.trailing_zeros(),
+            len: words,
         }
     }
+    #[inline]
     pub fn at(&self, i: usize) -> &AtomicU32 {
-        let c =
-            self.chunks[i / CHUNK].get_or_init(|| (0..CHUNK).map(|_| AtomicU32::new(0)).collect());
-        &c[i % CHUNK]
+        let c = i >> self.shift;
+        let chunk = 1usize << self.shift;
+        let n = chunk.min(self.len - c * chunk);
+        let words = self.chunks[c].get_or_init(|| (0..n).map(|_| AtomicU32::new(0)).collect());
+        &words[i & (chunk - 1)]
+    }
+    fn ones(&self) -> u64 {
+        let of = |c: &[AtomicU32]| {
+            c.iter()
+                .map(|w| u64::from(w.load(Relaxed).count_ones()))
+                .sum::<u64>()
+        };
+        self.chunks
+            .iter()
+            .filter_map(OnceLock::get)
+            .map(|c| of(c))
+            .sum()
     }
 }
 
@@ -40,27 +67,35 @@ pub struct Alloc {
     pub(crate) size: u64,
     pub(crate) name: String,
     pub(crate) read_only: bool,
-    data: Vec<AtomicU32>,
+    data: Sparse,
     /// The word of `data` where the first byte lies.
     skip: usize,
-    valid: Vec<AtomicU32>,
+    /// What words are combined with: memory of a device is kept inverted, so that pages never touched read as all ones, which is
+    /// no number, without taking up room.
+    flip: u32,
+    valid: Sparse,
 }
 
 impl Alloc {
     fn new(base: u64, size: u64, name: String) -> Self {
-        let words = |n: u64| (0..n).map(|_| AtomicU32::new(0)).collect::<Vec<_>>();
-        let a = Self {
+        Self {
             base,
             size,
             name,
             read_only: false,
-            data: words(size.div_ceil(16) * 4),
+            data: Sparse::new(size.div_ceil(16) as usize * 4),
             skip: 0,
-            valid: words(size.div_ceil(32)),
-        };
-        // Memory that nobody has written has no value to rely on.
-        a.data.iter().for_each(|w| w.store(0xffff_ffff, Relaxed));
-        a
+            flip: u32::MAX,
+            valid: Sparse::new(size.div_ceil(32) as usize),
+        }
+    }
+    #[inline]
+    fn word(&self, i: usize) -> u32 {
+        self.data.at(i).load(Relaxed) ^ self.flip
+    }
+    #[inline]
+    fn set_word(&self, i: usize, v: u32) {
+        self.data.at(i).store(v ^ self.flip, Relaxed);
     }
     pub(crate) fn holds(&self, addr: u64) -> bool {
         addr >= self.base && addr - self.base < self.size
@@ -69,7 +104,7 @@ impl Alloc {
     #[inline]
     pub(crate) fn read(&self, off: u64, bytes: u32) -> [u32; 4] {
         let i = self.skip + (off / 4) as usize;
-        let w = |k: usize| self.data[i + k].load(Relaxed);
+        let w = |k: usize| self.word(i + k);
         match bytes {
             1 => [(w(0) >> (8 * (off & 3))) & 0xff, 0, 0, 0],
             2 => [(w(0) >> (8 * (off & 2))) & 0xffff, 0, 0, 0],
@@ -84,12 +119,14 @@ impl Alloc {
         if bytes < 4 {
             let sh = 8 * (off as u32 & 3);
             let m = if bytes == 1 { 0xff } else { 0xffff };
-            let _ = self.data[i].fetch_update(Relaxed, Relaxed, |x| {
-                Some((x & !(m << sh)) | ((v[0] & m) << sh))
-            });
+            let new = (v[0] ^ self.flip) & m;
+            let _ = self
+                .data
+                .at(i)
+                .fetch_update(Relaxed, Relaxed, |x| Some((x & !(m << sh)) | (new << sh)));
         } else {
             for (k, x) in v.iter().enumerate().take(bytes as usize / 4) {
-                self.data[i + k].store(*x, Relaxed);
+                self.set_word(i + k, *x);
             }
         }
         self.set_valid(off, u64::from(bytes));
@@ -99,7 +136,7 @@ impl Alloc {
         while o < end {
             let n = (32 - o % 32).min(end - o);
             let m = (((1u64 << n) - 1) << (o % 32)) as u32;
-            let w = &self.valid[(o / 32) as usize];
+            let w = self.valid.at((o / 32) as usize);
             if w.load(Relaxed) & m != m {
                 w.fetch_or(m, Relaxed);
             }
@@ -109,46 +146,41 @@ impl Alloc {
     #[inline]
     pub(crate) fn is_valid(&self, off: u64, bytes: u32) -> bool {
         let m = (((1u64 << bytes) - 1) << (off % 32)) as u32;
-        self.valid[(off / 32) as usize].load(Relaxed) & m == m
+        self.valid.at((off / 32) as usize).load(Relaxed) & m == m
     }
     /// Any bytes, at any offset.
     pub(crate) fn read_bytes(&self, off: u64, out: &mut [u8]) {
-        for (k, b) in out.iter_mut().enumerate() {
+        let mut k = 0;
+        while k < out.len() {
             let o = off + k as u64;
-            *b = (self.data[self.skip + (o / 4) as usize].load(Relaxed) >> (8 * (o & 3))) as u8;
+            let w = self.word(self.skip + (o / 4) as usize).to_le_bytes();
+            let from = (o & 3) as usize;
+            let n = (4 - from).min(out.len() - k);
+            out[k..k + n].copy_from_slice(&w[from..from + n]);
+            k += n;
         }
     }
     pub(crate) fn write_bytes(&self, off: u64, src: &[u8]) {
         let mut k = 0;
         while k < src.len() {
             let o = off + k as u64;
-            if o % 4 == 0 && src.len() - k >= 4 {
-                self.data[self.skip + (o / 4) as usize].store(
-                    u32::from_le_bytes([src[k], src[k + 1], src[k + 2], src[k + 3]]),
-                    Relaxed,
-                );
-                k += 4;
+            let i = self.skip + (o / 4) as usize;
+            let from = (o & 3) as usize;
+            let n = (4 - from).min(src.len() - k);
+            let mut w = if n == 4 {
+                [0; 4]
             } else {
-                let sh = 8 * (o & 3);
-                let w = &self.data[self.skip + (o / 4) as usize];
-                w.store(
-                    (w.load(Relaxed) & !(0xff << sh)) | (u32::from(src[k]) << sh),
-                    Relaxed,
-                );
-                k += 1;
-            }
+                self.word(i).to_le_bytes()
+            };
+            w[from..from + n].copy_from_slice(&src[k..k + n]);
+            self.set_word(i, u32::from_le_bytes(w));
+            k += n;
         }
         self.set_valid(off, src.len() as u64);
     }
     /// Bytes of the allocation never written.
     pub(crate) fn unwritten(&self) -> u64 {
-        self.size
-            - self
-                .valid
-                .iter()
-                .map(|w| u64::from(w.load(Relaxed).count_ones()))
-                .sum::<u64>()
-                .min(self.size)
+        self.size - self.valid.ones().min(self.size)
     }
 }
 
@@ -242,8 +274,10 @@ impl Memory {
             size + PAGE as u64,
             format!("host allocation {}", self.count),
         );
-        a.data.iter().for_each(|w| w.store(0, Relaxed));
-        let at = a.data.as_ptr() as usize;
+        // The host sees the words as they are.
+        a.flip = 0;
+        a.data = Sparse::whole(((size + PAGE as u64).div_ceil(16) * 4) as usize);
+        let at = std::ptr::from_ref(a.data.at(0)) as usize;
         let base = at.next_multiple_of(PAGE);
         a.skip = (base - at) / 4;
         a.base = base as u64;
@@ -400,7 +434,9 @@ impl Memory {
         let a = self.range(addr, len)?;
         let off = addr - a.base;
         for k in off..off + len {
-            a.valid[(k / 32) as usize].fetch_and(!(1 << (k % 32)), Relaxed);
+            a.valid
+                .at((k / 32) as usize)
+                .fetch_and(!(1 << (k % 32)), Relaxed);
         }
         Ok(())
     }

@@ -57,9 +57,9 @@ pub(crate) fn mma(
         let (g, t) = (lane >> 2, lane & 3);
         let at = |i: usize| c[g + 8 * (i >> 1)][2 * t + (i & 1)];
         if out_f16 {
-            for i in 0..2 {
-                acc[i][lane] =
-                    u32::from(f32_to_half(at(2 * i))) | u32::from(f32_to_half(at(2 * i + 1))) << 16;
+            for (i, r) in acc.iter_mut().enumerate().take(2) {
+                let (lo, hi) = (f32_to_half(at(2 * i)), f32_to_half(at(2 * i + 1)));
+                r[lane] = u32::from(lo) | u32::from(hi) << 16;
             }
         } else {
             for (i, r) in acc.iter_mut().enumerate() {

@@ -690,7 +690,6 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
     if !version {
         return err(1, "no .version: this is not PTX");
     }
-    drop(c);
     Ok(Outline {
         toks,
         vars,

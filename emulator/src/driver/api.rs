@@ -275,8 +275,11 @@ fn null_ok(ptr: *const c_void, len: usize) -> Res {
 fn host_alloc(pp: *mut *mut c_void, len: usize) -> Res {
     let mut s = state();
     s.context()?;
-    if pp.is_null() || len == 0 || len > 1 << 40 {
+    if pp.is_null() || len == 0 {
         return Err(code::INVALID_VALUE);
+    }
+    if len > 1 << 34 {
+        return Err(code::OUT_OF_MEMORY);
     }
     let a = s.dev.memory.alloc_host(len as u64);
     s.host.insert(a as usize);
@@ -407,7 +410,7 @@ struct LaunchAttribute {
 
 fn attribute(s: &super::State, a: c_int) -> Option<c_int> {
     Some(match a {
-        1 | 2 | 3 => {
+        1..=3 => {
             if a == 3 {
                 64
             } else {
@@ -432,7 +435,7 @@ fn attribute(s: &super::State, a: c_int) -> Option<c_int> {
         30 => 512,
         31 => 1,
         32 => 0,
-        33 | 34 | 35 => 0,
+        33..=35 => 0,
         36 => 1_000_000,
         37 => 5120,
         38 => 50 << 20,
