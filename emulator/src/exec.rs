@@ -1462,6 +1462,12 @@ impl Warp {
     fn branch(&mut self, to: u32, rpc: u32, mask: u32, taken: u32) -> Flow {
         let n = self.stack.len() - 1;
         let pc = self.at;
+        // Where the paths never meet, they meet at the latest where the branch around them does.
+        let rpc = if rpc == PC_END {
+            self.stack[n].rpc
+        } else {
+            rpc
+        };
         let not = mask & !taken;
         if not == 0 {
             self.stack[n].pc = to;
@@ -1531,6 +1537,11 @@ impl Warp {
             }
         }
         let n = self.stack.len() - 1;
+        let rpc = if rpc == PC_END {
+            self.stack[n].rpc
+        } else {
+            rpc
+        };
         if groups.len() == 1 {
             self.stack[n].pc = groups[0].0;
             return Ok(Flow::Jump);

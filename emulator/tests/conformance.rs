@@ -138,7 +138,7 @@ fn integers() {
     binary("shl.b32", |a, b| if b < 32 { a << b } else { 0 });
     binary("shr.u32", |a, b| if b < 32 { a >> b } else { 0 });
     binary("shr.s32", |a, b| ((a as i32) >> b.min(31)) as u32);
-    binary("div.u32", |a, b| if b == 0 { u32::MAX } else { a / b });
+    binary("div.u32", |a, b| a.checked_div(b).unwrap_or(u32::MAX));
     binary("rem.u32", |a, b| if b == 0 { a } else { a % b });
     binary("add.sat.s32", |a, b| {
         (a as i32).saturating_add(b as i32) as u32

@@ -204,7 +204,7 @@ fn scalar_code() {
         let mut d = Device::new();
         let dv: Vec<f64> = (0..32).map(|t| t as f64 * 0.75).collect();
         let fv: Vec<f32> = (0..32).map(|t| t as f32 * 0.5).collect();
-        let iv: Vec<i32> = (0..32).map(|t| (t * 0x1234_567) ^ (t << 27)).collect();
+        let iv: Vec<i32> = (0..32).map(|t| (t * 0x0123_4567) ^ (t << 27)).collect();
         let uv: Vec<u64> = (0..32).map(|t| t * 0x1234_5678_9abc).collect();
         let pd = put(
             &mut d,
@@ -303,8 +303,7 @@ fn scalar_code() {
             .collect();
         let positive = i.iter().filter(|x| **x > 0).count() as i32;
         let last = (0..32)
-            .filter(|q| (q * n) & 31 == n * 3 & 31)
-            .next_back()
+            .rfind(|q| (q * n) & 31 == (n * 3) & 31)
             .map_or(0, |q| (q * n) as i32);
         i = i
             .iter()
