@@ -1,0 +1,2636 @@
+//! Running a kernel: warps in lockstep, blocks one after another or on several host threads.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use crate::alu::*;
+use crate::decode::loc_text;
+use crate::ins::*;
+use crate::mem::{Alloc, Memory};
+use crate::mma;
+use crate::num::*;
+use crate::report::*;
+use crate::shared::{Shared, wavefronts};
+
+/// How a launch is run and what is checked.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Report reads of bytes that were never written.
+    pub check_init: bool,
+    /// Report unordered accesses to shared memory, and to global memory by different blocks.
+    pub check_race: bool,
+    /// Warp instructions after which a launch counts as one that never ends.
+    pub max_instructions: u64,
+    /// Host threads; zero takes what the machine has.
+    pub threads: usize,
+    /// Blocks of one host thread that take turns where one of them keeps running, so that a block can wait for a later one.
+    pub resident: usize,
+    /// Findings kept; more are only counted.
+    pub max_findings: usize,
+    /// Multiprocessors of the device that is emulated, for `%nsmid` and `%smid`.
+    pub sms: u32,
+    /// Races that are meant: names of kernels, or parts of `file:line` source positions.
+    pub allow_race: Vec<String>,
+    /// Outputs every byte of which has to be written once.
+    pub written_once: Vec<crate::Region>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            check_init: true,
+            check_race: true,
+            max_instructions: 4_000_000_000,
+            threads: 1,
+            resident: 8,
+            max_findings: 64,
+            sms: 4,
+            allow_race: Vec::new(),
+            written_once: Vec::new(),
+        }
+    }
+}
+
+/// The launch has to stop; the finding is already recorded.
+pub(crate) struct Stop;
+
+type Run<T> = Result<T, Stop>;
+
+/// What all blocks of a launch share.
+pub(crate) struct Launch<'a> {
+    pub k: &'a Kernel,
+    pub files: &'a [(u32, String)],
+    pub mem: &'a Memory,
+    pub params: &'a [u8],
+    pub grid: [u32; 3],
+    pub block: [u32; 3],
+    pub dyn_shared: u32,
+    pub opt: &'a Options,
+    pub findings: Mutex<Found>,
+    pub halt: AtomicBool,
+    pub spent: AtomicU64,
+    pub atomics: Mutex<()>,
+    pub order: crate::race::GridOrder,
+    pub cover: crate::race::Coverage,
+}
+
+#[derive(Default)]
+pub(crate) struct Found {
+    pub list: Vec<Finding>,
+    seen: HashMap<(Kind, u32), usize>,
+    pub fault: Option<Kind>,
+}
+
+/// Counters of the blocks that one host thread runs.
+#[derive(Default)]
+pub(crate) struct Stats {
+    pub c: Counters,
+    /// Executions and active lanes of every instruction.
+    pub pc: Vec<(u64, u64)>,
+}
+
+/// A set of lanes that runs as one, and where it joins the others.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    pc: u32,
+    rpc: u32,
+    mask: u32,
+    wait: bool,
+}
+
+/// A `cp.async` of a warp that has not landed.
+struct Copy {
+    group: u32,
+    mask: u32,
+    bytes: u8,
+    dst: V,
+    data: Box<[[u32; 4]; 32]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    Barrier(u32),
+    Done,
+}
+
+#[derive(Default)]
+struct Bar {
+    /// Warps that wait, and threads that have arrived.
+    waiting: u32,
+    threads: u32,
+    /// Threads to wait for; zero for all of the block.
+    expect: u32,
+    arrived_warps: u64,
+    popc: u32,
+    and: bool,
+    or: bool,
+}
+
+pub(crate) struct Warp {
+    id: u32,
+    w: Vec<V>,
+    d: Vec<D>,
+    p: Vec<u32>,
+    stack: Vec<Frame>,
+    live: u32,
+    local: Vec<u8>,
+    local_bytes: u32,
+    copies: Vec<Copy>,
+    group: V,
+    state: State,
+    hint: usize,
+    at: u32,
+    /// The reduction that a barrier in progress will give.
+    red: Option<(BarRed, Reg, u32)>,
+}
+
+/// What an instruction may touch besides its warp.
+struct Env<'e, 'a> {
+    l: &'e Launch<'a>,
+    sh: &'e mut Shared,
+    st: &'e mut Stats,
+    bars: &'e mut [Bar; 16],
+    cta: [u32; 3],
+    cta_id: u32,
+    cta_threads: u32,
+    budget: u64,
+}
+
+enum Flow {
+    Next,
+    Jump,
+    Block,
+}
+
+fn lanes(mask: u32) -> impl Iterator<Item = usize> {
+    let mut m = mask;
+    std::iter::from_fn(move || {
+        if m == 0 {
+            return None;
+        }
+        let i = m.trailing_zeros();
+        m &= m - 1;
+        Some(i as usize)
+    })
+}
+
+#[inline]
+fn put<T: std::marker::Copy>(dst: &mut [T; 32], src: &[T; 32], mask: u32) {
+    if mask == u32::MAX {
+        *dst = *src;
+    } else {
+        for i in 0..32 {
+            if mask >> i & 1 != 0 {
+                dst[i] = src[i];
+            }
+        }
+    }
+}
+
+fn flush(x: u32) -> u32 {
+    if x & 0x7f80_0000 == 0 {
+        x & 0x8000_0000
+    } else {
+        x
+    }
+}
+
+impl Env<'_, '_> {
+    fn find(
+        &self,
+        kind: Kind,
+        warp: &Warp,
+        lane: Option<u32>,
+        address: Option<u64>,
+        message: String,
+    ) {
+        let pc = warp.at;
+        self.l
+            .found(kind, pc, self.cta, warp.id, lane, address, message);
+    }
+    fn stop<T>(
+        &self,
+        kind: Kind,
+        warp: &Warp,
+        lane: Option<u32>,
+        address: Option<u64>,
+        message: String,
+    ) -> Run<T> {
+        self.find(kind, warp, lane, address, message);
+        self.l.halt.store(true, Relaxed);
+        Err(Stop)
+    }
+}
+
+impl Launch<'_> {
+    pub fn source(&self, pc: u32) -> String {
+        self.k
+            .ins
+            .get(pc as usize)
+            .map_or_else(String::new, |i| loc_text(self.files, i.loc))
+    }
+    #[allow(clippy::too_many_arguments)]
+    pub fn found(
+        &self,
+        kind: Kind,
+        pc: u32,
+        cta: [u32; 3],
+        warp: u32,
+        lane: Option<u32>,
+        address: Option<u64>,
+        message: String,
+    ) {
+        if kind == Kind::Race && !self.opt.allow_race.is_empty() {
+            let at = self.source(pc);
+            if self
+                .opt
+                .allow_race
+                .iter()
+                .any(|x| *x == self.k.name || (!x.is_empty() && at.contains(x.as_str())))
+            {
+                return;
+            }
+        }
+        let Ok(mut f) = self.findings.lock() else {
+            return;
+        };
+        if kind.fatal() && f.fault.is_none() {
+            f.fault = Some(kind);
+        }
+        if let Some(i) = f.seen.get(&(kind, pc)).copied() {
+            f.list[i].count += 1;
+            return;
+        }
+        if f.list.len() >= self.opt.max_findings && !kind.fatal() {
+            return;
+        }
+        let (ptx_line, opcode) = self.k.ins.get(pc as usize).map_or((0, String::new()), |i| {
+            (i.ptx_line, self.k.opcodes[i.name as usize].clone())
+        });
+        let n = f.list.len();
+        f.seen.insert((kind, pc), n);
+        f.list.push(Finding {
+            kind,
+            kernel: self.k.name.clone(),
+            source: self.source(pc),
+            ptx_line,
+            opcode,
+            cta,
+            warp,
+            lane,
+            address,
+            message,
+            count: 1,
+        });
+    }
+
+    /// Runs every block.
+    pub fn run(&self) -> Report {
+        let total = u64::from(self.grid[0]) * u64::from(self.grid[1]) * u64::from(self.grid[2]);
+        let threads = match self.opt.threads {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            n => n,
+        };
+        let threads = threads
+            .min(usize::try_from(total).unwrap_or(usize::MAX))
+            .max(1);
+        let next = AtomicU64::new(0);
+        let resident = self.opt.resident.max(1);
+        let work = || {
+            let mut st = Stats {
+                pc: vec![(0, 0); self.k.ins.len()],
+                ..Stats::default()
+            };
+            let mut free: Vec<Cta> = Vec::new();
+            let mut running: std::collections::VecDeque<Cta> = std::collections::VecDeque::new();
+            loop {
+                if self.halt.load(Relaxed) {
+                    break;
+                }
+                // A block that has used its turn makes room for the next, as it may wait for what that one does.
+                let mut cta = if running.len() < resident && next.load(Relaxed) < total {
+                    let i = next.fetch_add(1, Relaxed);
+                    if i >= total {
+                        continue;
+                    }
+                    let mut c = free.pop().unwrap_or_else(|| Cta::new(self));
+                    c.begin(self, i);
+                    st.c.blocks += 1;
+                    c
+                } else if let Some(c) = running.pop_front() {
+                    c
+                } else {
+                    break;
+                };
+                if cta.run(self, &mut st) {
+                    free.push(cta);
+                } else {
+                    running.push_back(cta);
+                }
+            }
+            st
+        };
+        let all: Vec<Stats> = if threads == 1 {
+            vec![work()]
+        } else {
+            std::thread::scope(|s| {
+                let h: Vec<_> = (0..threads).map(|_| s.spawn(work)).collect();
+                h.into_iter().filter_map(|h| h.join().ok()).collect()
+            })
+        };
+        let mut report = Report::default();
+        for st in all {
+            let mut c = st.c;
+            for (i, (n, lanes)) in self.k.ins.iter().zip(&st.pc) {
+                if *n > 0 {
+                    c.warp_instructions += n;
+                    c.thread_instructions += lanes;
+                    *c.mix
+                        .entry(self.k.opcodes[i.name as usize].clone())
+                        .or_default() += n;
+                }
+            }
+            report.counters.add(&c);
+        }
+        if !self.halt.load(Relaxed) {
+            for what in self.cover.missing() {
+                self.found(Kind::Coverage, u32::MAX, [0; 3], 0, None, None, what);
+            }
+        }
+        if let Ok(mut f) = self.findings.lock() {
+            report.findings = std::mem::take(&mut f.list);
+            report.fault = f.fault;
+        }
+        report
+    }
+}
+
+/// A block that runs or has run; its memory is used again for the next.
+struct Cta {
+    warps: Vec<Warp>,
+    sh: Shared,
+    bars: [Bar; 16],
+    at: [u32; 3],
+    index: u64,
+    budget: u64,
+}
+
+impl Cta {
+    fn new(l: &Launch<'_>) -> Self {
+        let threads = l.block[0] * l.block[1] * l.block[2];
+        let n = threads.div_ceil(32);
+        let k = l.k;
+        let warps = (0..n)
+            .map(|id| Warp {
+                id,
+                w: vec![[0; 32]; k.n_w as usize],
+                d: vec![[0; 32]; k.n_d as usize],
+                p: vec![0; k.n_p as usize],
+                stack: Vec::new(),
+                live: 0,
+                local: vec![0; k.local_bytes as usize * 32],
+                local_bytes: k.local_bytes,
+                copies: Vec::new(),
+                group: [0; 32],
+                state: State::Ready,
+                hint: 0,
+                at: 0,
+                red: None,
+            })
+            .collect();
+        let sh = Shared::new(
+            k.static_shared + l.dyn_shared,
+            n,
+            l.opt.check_init,
+            l.opt.check_race,
+        );
+        Self {
+            warps,
+            sh,
+            bars: Default::default(),
+            at: [0; 3],
+            index: 0,
+            budget: 0,
+        }
+    }
+
+    fn begin(&mut self, l: &Launch<'_>, index: u64) {
+        let g = [u64::from(l.grid[0]), u64::from(l.grid[1])];
+        self.index = index;
+        self.at = [
+            (index % g[0]) as u32,
+            (index / g[0] % g[1]) as u32,
+            (index / g[0] / g[1]) as u32,
+        ];
+        self.bars = Default::default();
+        self.sh.reset();
+        let threads = l.block[0] * l.block[1] * l.block[2];
+        for w in &mut self.warps {
+            w.reset(l, self.at, index, threads);
+        }
+    }
+
+    /// Runs until the block has ended, or a warp has used its turn without coming to a barrier. Says whether it has ended.
+    fn run(&mut self, l: &Launch<'_>, st: &mut Stats) -> bool {
+        let threads = l.block[0] * l.block[1] * l.block[2];
+        let Self {
+            warps,
+            sh,
+            bars,
+            at,
+            index,
+            budget,
+        } = self;
+        loop {
+            let (mut progress, mut tired) = (false, false);
+            for i in 0..warps.len() {
+                if warps[i].state != State::Ready {
+                    continue;
+                }
+                progress = true;
+                let mut env = Env {
+                    l,
+                    sh,
+                    st,
+                    bars,
+                    cta: *at,
+                    cta_id: *index as u32,
+                    cta_threads: threads,
+                    budget: *budget,
+                };
+                let r = warps[i].run(&mut env);
+                *budget = env.budget;
+                if r.is_err() || l.halt.load(Relaxed) {
+                    return true;
+                }
+                tired |= warps[i].state == State::Ready;
+                Self::release(warps, sh, bars);
+            }
+            if tired {
+                return false;
+            }
+            if !progress {
+                break;
+            }
+        }
+        if warps.iter().any(|w| w.state != State::Done) {
+            let mut text = String::from("no warp can go on:");
+            let mut first = None;
+            for w in warps.iter() {
+                match w.state {
+                    State::Barrier(b) => {
+                        first = first.or(Some((w.id, w.at)));
+                        let bar = &bars[b as usize];
+                        let need = if bar.expect == 0 {
+                            "all threads".to_owned()
+                        } else {
+                            format!("{} threads", bar.expect)
+                        };
+                        text += &format!(
+                            " warp {} waits at barrier {b} ({} arrived, {need} needed) at {};",
+                            w.id,
+                            bar.threads,
+                            l.source(w.at)
+                        );
+                    }
+                    State::Done => text += &format!(" warp {} has ended;", w.id),
+                    State::Ready => {}
+                }
+            }
+            let (id, pc) = first.unwrap_or((0, 0));
+            l.found(Kind::Deadlock, pc, *at, id, None, None, text);
+            l.halt.store(true, Relaxed);
+        }
+        true
+    }
+
+    /// Lets go the warps whose barrier is complete.
+    fn release(warps: &mut [Warp], sh: &mut Shared, bars: &mut [Bar; 16]) {
+        for (b, bar) in bars.iter_mut().enumerate() {
+            if bar.waiting == 0 && bar.threads == 0 {
+                continue;
+            }
+            let complete = if bar.expect == 0 {
+                warps
+                    .iter()
+                    .all(|w| w.state == State::Done || bar.arrived_warps >> w.id & 1 != 0)
+            } else {
+                bar.threads >= bar.expect
+            };
+            if !complete {
+                continue;
+            }
+            sh.race.barrier_done(b);
+            for w in warps.iter_mut() {
+                if w.state == State::Barrier(b as u32) {
+                    w.state = State::Ready;
+                    sh.race.barrier_pass(b, w.id);
+                    w.finish_barrier(bar);
+                }
+            }
+            *bar = Bar::default();
+        }
+    }
+}
+
+impl Warp {
+    fn reset(&mut self, l: &Launch<'_>, cta: [u32; 3], index: u64, threads: u32) {
+        let k = l.k;
+        self.w.iter_mut().for_each(|r| *r = [0; 32]);
+        self.d.iter_mut().for_each(|r| *r = [0; 32]);
+        self.p.iter_mut().for_each(|r| *r = 0);
+        for (s, v) in &k.const_w {
+            self.w[*s as usize] = [*v; 32];
+        }
+        for (s, v) in &k.const_d {
+            self.d[*s as usize] = [*v; 32];
+        }
+        let first = self.id * 32;
+        let n = threads - first;
+        self.live = if n >= 32 { u32::MAX } else { (1 << n) - 1 };
+        for (s, slot) in &k.sregs {
+            let r = &mut self.w[*slot as usize];
+            for (i, x) in r.iter_mut().enumerate() {
+                let t = first + i as u32;
+                let tid = [
+                    t % l.block[0],
+                    t / l.block[0] % l.block[1],
+                    t / l.block[0] / l.block[1],
+                ];
+                *x = match s {
+                    Sreg::Tid(d) => tid[*d as usize],
+                    Sreg::Ntid(d) => l.block[*d as usize],
+                    Sreg::Ctaid(d) | Sreg::ClusterId(d) => cta[*d as usize],
+                    Sreg::Nctaid(d) | Sreg::NClusterId(d) => l.grid[*d as usize],
+                    Sreg::LaneId => i as u32,
+                    Sreg::WarpId => self.id,
+                    Sreg::NWarpId => threads.div_ceil(32),
+                    Sreg::SmId => (index % u64::from(l.opt.sms.max(1))) as u32,
+                    Sreg::NSmId => l.opt.sms,
+                    Sreg::GridId | Sreg::ClusterRank | Sreg::ClusterCtaid(_) => 0,
+                    Sreg::ClusterSize | Sreg::ClusterNctaid(_) => 1,
+                    Sreg::LaneMask(0) => 1 << i,
+                    Sreg::LaneMask(1) => u32::MAX >> (31 - i),
+                    Sreg::LaneMask(2) => (1u32 << i) - 1,
+                    Sreg::LaneMask(3) => u32::MAX << i,
+                    Sreg::LaneMask(_) => (u32::MAX << i) & !(1 << i),
+                    Sreg::DynSmem => l.dyn_shared,
+                    Sreg::TotalSmem => l.k.static_shared + l.dyn_shared,
+                    Sreg::WarpSize => 32,
+                };
+            }
+        }
+        self.stack.clear();
+        self.stack.push(Frame {
+            pc: 0,
+            rpc: PC_END,
+            mask: self.live,
+            wait: false,
+        });
+        self.local.fill(0xff);
+        self.copies.clear();
+        self.group = [0; 32];
+        self.state = State::Ready;
+        self.at = 0;
+    }
+
+    fn end_lanes(&mut self, mask: u32) {
+        self.live &= !mask;
+        for f in &mut self.stack {
+            f.mask &= !mask;
+            f.wait = false;
+        }
+        self.stack.retain(|f| f.mask != 0);
+    }
+
+    /// Runs until the warp waits, ends or has had its turn.
+    fn run(&mut self, env: &mut Env<'_, '_>) -> Run<()> {
+        let l = env.l;
+        let ins = &l.k.ins[..];
+        let mut turn = 200_000u32;
+        loop {
+            let Some(top) = self.stack.last_mut() else {
+                self.state = State::Done;
+                return Ok(());
+            };
+            if top.pc == top.rpc {
+                self.stack.pop();
+                for f in &mut self.stack {
+                    f.wait = false;
+                }
+                continue;
+            }
+            if turn == 0 {
+                return Ok(());
+            }
+            turn -= 1;
+            if env.budget == 0 {
+                const SLICE: u64 = 1 << 16;
+                if l.spent.fetch_add(SLICE, Relaxed) >= l.opt.max_instructions {
+                    self.at = top.pc;
+                    return env.stop(
+                        Kind::Timeout,
+                        self,
+                        None,
+                        None,
+                        format!(
+                            "still running after {} warp instructions",
+                            l.opt.max_instructions
+                        ),
+                    );
+                }
+                if l.halt.load(Relaxed) {
+                    return Err(Stop);
+                }
+                env.budget = SLICE;
+            }
+            env.budget -= 1;
+            let (pc, mask) = (top.pc, top.mask);
+            self.at = pc;
+            let i = &ins[pc as usize];
+            let m = match i.guard {
+                NONE => mask,
+                g => {
+                    let p = self.p[g as usize];
+                    mask & if i.guard_not { !p } else { p }
+                }
+            };
+            let flow = if m == 0 && !matches!(i.op, Op::Bra { .. } | Op::Brx { .. }) {
+                Flow::Next
+            } else {
+                self.step(env, &i.op, mask, m)?
+            };
+            match flow {
+                Flow::Next => {
+                    let s = &mut env.st.pc[pc as usize];
+                    s.0 += 1;
+                    s.1 += u64::from(m.count_ones());
+                    if let Some(top) = self.stack.last_mut() {
+                        top.pc = pc + 1;
+                    }
+                }
+                Flow::Jump => {
+                    let s = &mut env.st.pc[pc as usize];
+                    s.0 += 1;
+                    s.1 += u64::from(mask.count_ones());
+                }
+                Flow::Block => {
+                    if matches!(self.state, State::Barrier(_)) {
+                        let s = &mut env.st.pc[pc as usize];
+                        s.0 += 1;
+                        s.1 += u64::from(m.count_ones());
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the lanes an instruction needs are all here: otherwise lets the others come first.
+    fn together(&mut self, env: &Env<'_, '_>, have: u32, need: u32, what: &str) -> Run<bool> {
+        if have & need == need & self.live {
+            return Ok(true);
+        }
+        let n = self.stack.len();
+        let pc = self.stack[n - 1].pc;
+        self.stack[n - 1].wait = true;
+        // Lanes that wait at the same instruction under the same reconvergence point go on as one.
+        let rpc = self.stack[n - 1].rpc;
+        let mut joined = false;
+        let mut i = n - 1;
+        while i > 0 {
+            i -= 1;
+            let f = self.stack[i];
+            if f.pc == pc
+                && f.rpc == rpc
+                && f.wait
+                && f.mask & self.stack[self.stack.len() - 1].mask == 0
+            {
+                self.stack.remove(i);
+                let t = self.stack.len() - 1;
+                self.stack[t].mask |= f.mask;
+                self.stack[t].wait = false;
+                joined = true;
+            }
+        }
+        if joined {
+            return Ok(false);
+        }
+        let mut above = 0u32;
+        for i in (0..n).rev() {
+            let f = self.stack[i];
+            if f.mask & above == 0 && !f.wait {
+                let f = self.stack.remove(i);
+                self.stack.push(f);
+                return Ok(false);
+            }
+            above |= f.mask;
+        }
+        let missing = need & self.live & !have;
+        env.stop(
+            Kind::Divergence,
+            self,
+            Some(missing.trailing_zeros()),
+            None,
+            format!(
+                "{what} needs lanes {:#010x} together, only {:#010x} are here",
+                need & self.live,
+                have
+            ),
+        )
+    }
+
+    fn finish_barrier(&mut self, bar: &Bar) {
+        // The instruction's result is written when the barrier opens.
+        if let Some(f) = self.stack.last_mut() {
+            f.pc = self.at + 1;
+        }
+        if let Some((red, d, mask)) = self.red.take() {
+            match (red, d) {
+                (BarRed::Popc(_), Reg::W(d)) => put(&mut self.w[d as usize], &[bar.popc; 32], mask),
+                (BarRed::And(_), Reg::P(d)) => {
+                    self.set_p(d, if bar.and { u32::MAX } else { 0 }, mask)
+                }
+                (BarRed::Or(_), Reg::P(d)) => {
+                    self.set_p(d, if bar.or { u32::MAX } else { 0 }, mask)
+                }
+                _ => {}
+            }
+        }
+    }
+    #[inline]
+    fn set_p(&mut self, d: u32, v: u32, mask: u32) {
+        let p = &mut self.p[d as usize];
+        *p = (*p & !mask) | (v & mask);
+    }
+    fn combine(&self, v: u32, with: &Option<(BoolOp, u32, bool)>) -> (u32, u32) {
+        match with {
+            None => (v, !v),
+            Some((op, p, not)) => {
+                let c = if *not {
+                    !self.p[*p as usize]
+                } else {
+                    self.p[*p as usize]
+                };
+                let f = |v: u32| match op {
+                    BoolOp::And => v & c,
+                    BoolOp::Or => v | c,
+                    BoolOp::Xor => v ^ c,
+                };
+                (f(v), f(!v))
+            }
+        }
+    }
+    fn set_pair(&mut self, d: u32, d2: u32, v: u32, with: &Option<(BoolOp, u32, bool)>, mask: u32) {
+        let (a, b) = self.combine(v, with);
+        self.set_p(d, a, mask);
+        if d2 != NONE {
+            self.set_p(d2, b, mask);
+        }
+    }
+
+    #[inline]
+    fn addresses(&self, a: &Addr) -> D {
+        let mut out = [a.off as u64; 32];
+        match a.base {
+            Base::None => {}
+            Base::W(r) => {
+                let r = &self.w[r as usize];
+                for i in 0..32 {
+                    out[i] = u64::from(r[i].wrapping_add(a.off as u32));
+                }
+            }
+            Base::D(r) => {
+                let r = &self.d[r as usize];
+                for i in 0..32 {
+                    out[i] = r[i].wrapping_add(a.off as u64);
+                }
+            }
+        }
+        out
+    }
+
+    /// One value of a register, by lane.
+    fn get(&self, r: Reg, lane: usize) -> u64 {
+        match r {
+            Reg::W(r) => u64::from(self.w[r as usize][lane]),
+            Reg::D(r) => self.d[r as usize][lane],
+            Reg::P(r) => u64::from(self.p[r as usize] >> lane & 1),
+        }
+    }
+    fn set(&mut self, r: Reg, lane: usize, v: u64) {
+        match r {
+            Reg::W(r) => self.w[r as usize][lane] = v as u32,
+            Reg::D(r) => self.d[r as usize][lane] = v,
+            Reg::P(_) => {}
+        }
+    }
+
+    #[allow(clippy::too_many_lines)]
+    fn step(&mut self, env: &mut Env<'_, '_>, op: &Op, mask: u32, m: u32) -> Run<Flow> {
+        macro_rules! alu {
+            ($file:ident, $d:expr, $zero:expr, |$t:ident| $body:expr) => {{
+                let mut $t = [$zero; 32];
+                $body;
+                put(&mut self.$file[*$d as usize], &$t, m);
+            }};
+        }
+        macro_rules! w {
+            ($r:expr) => {
+                &self.w[*$r as usize]
+            };
+        }
+        macro_rules! d {
+            ($r:expr) => {
+                &self.d[*$r as usize]
+            };
+        }
+        match op {
+            // Fences order nothing here that atomics and flags do not order already.
+            Op::Nop | Op::Prefetch | Op::Fence => {}
+            Op::Bra { to, rpc } => return Ok(self.branch(*to, *rpc, mask, m)),
+            Op::Brx { index, table, rpc } => {
+                return self.branch_table(env, *index, table, *rpc, mask, m);
+            }
+            Op::Exit => {
+                // Copies of lanes that end land, as they would.
+                if self.live & !m == 0 {
+                    for c in std::mem::take(&mut self.copies) {
+                        self.land(env, &c, c.mask);
+                    }
+                }
+                let partial = m != mask;
+                let pc = self.at;
+                if partial && let Some(t) = self.stack.last_mut() {
+                    t.pc = pc + 1;
+                }
+                self.end_lanes(m);
+                return Ok(Flow::Jump);
+            }
+            Op::Trap(s) => {
+                return env.stop(
+                    Kind::Trap,
+                    self,
+                    Some(m.trailing_zeros()),
+                    None,
+                    (*s).to_owned(),
+                );
+            }
+            Op::Assert => {
+                return env.stop(
+                    Kind::Trap,
+                    self,
+                    Some(m.trailing_zeros()),
+                    None,
+                    "device assertion failed".into(),
+                );
+            }
+            Op::W1 { f, d, a } => alu!(w, d, 0u32, |t| f(w!(a), &mut t)),
+            Op::W2 { f, d, a, b } => alu!(w, d, 0u32, |t| f(w!(a), w!(b), &mut t)),
+            Op::W3 { f, d, a, b, c } => alu!(w, d, 0u32, |t| f(w!(a), w!(b), w!(c), &mut t)),
+            Op::D1 { f, d, a } => alu!(d, d, 0u64, |t| f(d!(a), &mut t)),
+            Op::D2 { f, d, a, b } => alu!(d, d, 0u64, |t| f(d!(a), d!(b), &mut t)),
+            Op::D3 { f, d, a, b, c } => alu!(d, d, 0u64, |t| f(d!(a), d!(b), d!(c), &mut t)),
+            Op::Dw { f, d, a, b } => alu!(d, d, 0u64, |t| f(d!(a), w!(b), &mut t)),
+            Op::Dww { f, d, a, b, c } => alu!(d, d, 0u64, |t| f(d!(a), w!(b), w!(c), &mut t)),
+            Op::Wd1 { f, d, a } => alu!(w, d, 0u32, |t| f(d!(a), &mut t)),
+            Op::Dw1 { f, d, a } => alu!(d, d, 0u64, |t| f(w!(a), &mut t)),
+            Op::Wide2 { f, d, a, b } => alu!(d, d, 0u64, |t| f(w!(a), w!(b), &mut t)),
+            Op::Wide3 { f, d, a, b, c } => alu!(d, d, 0u64, |t| f(w!(a), w!(b), d!(c), &mut t)),
+            Op::FloatX {
+                f,
+                d,
+                a,
+                b,
+                c,
+                ftz,
+                sat,
+            } => {
+                let load = |r: &u32| {
+                    let v = self.w[*r as usize];
+                    if *ftz { v.map(flush) } else { v }
+                };
+                let (va, vb, vc) = (load(a), load(b), load(c));
+                let mut t = [0u32; 32];
+                match f {
+                    FloatFn::F1(f) => f(&va, &mut t),
+                    FloatFn::F2(f) => f(&va, &vb, &mut t),
+                    FloatFn::F3(f) => f(&va, &vb, &vc, &mut t),
+                }
+                if *ftz {
+                    t = t.map(flush);
+                }
+                if *sat {
+                    t = t.map(|x| {
+                        let x = f32::from_bits(x);
+                        if x > 0.0 { x.min(1.0).to_bits() } else { 0 }
+                    });
+                }
+                put(&mut self.w[*d as usize], &t, m);
+            }
+            Op::Lop3 { d, a, b, c, lut } => {
+                let mut t = [0; 32];
+                for (i, x) in t.iter_mut().enumerate() {
+                    *x = lop3(w!(a)[i], w!(b)[i], w!(c)[i], *lut);
+                }
+                put(&mut self.w[*d as usize], &t, m);
+            }
+            Op::Bfi32 { d, a, b, c, e } => {
+                let mut t = [0; 32];
+                for (i, x) in t.iter_mut().enumerate() {
+                    *x = bfi32(w!(a)[i], w!(b)[i], w!(c)[i], w!(e)[i]);
+                }
+                put(&mut self.w[*d as usize], &t, m);
+            }
+            Op::Bfi64 { d, a, b, c, e } => {
+                let mut t = [0; 32];
+                for (i, x) in t.iter_mut().enumerate() {
+                    *x = bfi64(d!(a)[i], d!(b)[i], w!(c)[i], w!(e)[i]);
+                }
+                put(&mut self.d[*d as usize], &t, m);
+            }
+            Op::SetpW {
+                f,
+                d,
+                d2,
+                a,
+                b,
+                with,
+            } => {
+                let v = f(w!(a), w!(b));
+                self.set_pair(*d, *d2, v, with, m);
+            }
+            Op::SetpD {
+                f,
+                d,
+                d2,
+                a,
+                b,
+                with,
+            } => {
+                let v = f(d!(a), d!(b));
+                self.set_pair(*d, *d2, v, with, m);
+            }
+            Op::SetpF {
+                f,
+                ty,
+                ftz,
+                d,
+                d2,
+                a,
+                b,
+                with,
+            } => {
+                let num = |bits: u64| -> f64 {
+                    match ty {
+                        Ty::F64 => f64::from_bits(bits),
+                        Ty::F32 => f64::from(f32::from_bits(if *ftz {
+                            flush(bits as u32)
+                        } else {
+                            bits as u32
+                        })),
+                        Ty::F16 => f64::from(half_to_f32(bits as u16)),
+                        _ => f64::from(f32::from_bits((bits as u32) << 16)),
+                    }
+                };
+                let mut v = 0;
+                for i in 0..32 {
+                    v |= u32::from(f(num(self.get(*a, i)), num(self.get(*b, i)))) << i;
+                }
+                self.set_pair(*d, *d2, v, with, m);
+            }
+            Op::SetW { f, d, a, b, yes } => {
+                let v = f(w!(a), w!(b));
+                let t: V = std::array::from_fn(|i| if v >> i & 1 != 0 { *yes } else { 0 });
+                put(&mut self.w[*d as usize], &t, m);
+            }
+            Op::SelW { d, a, b, p, not } => {
+                let p = self.p[*p as usize] ^ if *not { u32::MAX } else { 0 };
+                let mut t = *w!(b);
+                put(&mut t, w!(a), p);
+                put(&mut self.w[*d as usize], &t, m);
+            }
+            Op::SelD { d, a, b, p, not } => {
+                let p = self.p[*p as usize] ^ if *not { u32::MAX } else { 0 };
+                let mut t = *d!(b);
+                put(&mut t, d!(a), p);
+                put(&mut self.d[*d as usize], &t, m);
+            }
+            Op::P2 { f, d, a, b } => self.set_p(*d, f(self.p[*a as usize], self.p[*b as usize]), m),
+            Op::PNot { d, a } => self.set_p(*d, !self.p[*a as usize], m),
+            Op::PMov { d, a } => self.set_p(*d, self.p[*a as usize], m),
+            Op::PConst { d, v } => self.set_p(*d, if *v { u32::MAX } else { 0 }, m),
+            Op::Pack2x16 { d, s } => alu!(w, d, 0u32, |t| for (i, x) in t.iter_mut().enumerate() {
+                *x = (w!(&s[0])[i] & 0xffff) | w!(&s[1])[i] << 16;
+            }),
+            Op::Unpack2x16 { d, s } => {
+                let v = *w!(s);
+                put(&mut self.w[d[0] as usize], &v.map(|x| x & 0xffff), m);
+                put(&mut self.w[d[1] as usize], &v.map(|x| x >> 16), m);
+            }
+            Op::Pack2x32 { d, s } => alu!(d, d, 0u64, |t| for (i, x) in t.iter_mut().enumerate() {
+                *x = u64::from(w!(&s[0])[i]) | u64::from(w!(&s[1])[i]) << 32;
+            }),
+            Op::Unpack2x32 { d, s } => {
+                let v = *d!(s);
+                put(&mut self.w[d[0] as usize], &v.map(|x| x as u32), m);
+                put(&mut self.w[d[1] as usize], &v.map(|x| (x >> 32) as u32), m);
+            }
+            Op::Pack4x16 { d, s } => alu!(d, d, 0u64, |t| for (i, x) in t.iter_mut().enumerate() {
+                for (k, r) in s.iter().enumerate() {
+                    *x |= u64::from(w!(r)[i] & 0xffff) << (16 * k);
+                }
+            }),
+            Op::Unpack4x16 { d, s } => {
+                let v = *d!(s);
+                for (k, r) in d.iter().enumerate() {
+                    put(
+                        &mut self.w[*r as usize],
+                        &v.map(|x| (x >> (16 * k)) as u32 & 0xffff),
+                        m,
+                    );
+                }
+            }
+            Op::Cvt {
+                dst,
+                src,
+                rnd,
+                to_int,
+                sat,
+                ftz,
+                relu,
+                d,
+                a,
+            } => {
+                for i in lanes(m) {
+                    let mut v = self.get(*a, i);
+                    if *ftz && *src == Ty::F32 {
+                        v = u64::from(flush(v as u32));
+                    }
+                    let mut r = convert(*dst, *src, *rnd, *to_int, *sat, v);
+                    if *ftz && *dst == Ty::F32 {
+                        r = u64::from(flush(r as u32));
+                    }
+                    if *relu && r & 0x8000 != 0 {
+                        r = 0;
+                    }
+                    // Into a wider register a signed result is sign extended.
+                    if dst.signed() && !dst.is64() && matches!(d, Reg::D(_)) {
+                        r = r as u32 as i32 as i64 as u64;
+                    }
+                    self.set(*d, i, r);
+                }
+            }
+            Op::CvtPack {
+                d,
+                hi,
+                lo,
+                bf,
+                rnd,
+                relu,
+            } => {
+                let one = |x: u32| -> u32 {
+                    let x = f32::from_bits(x);
+                    let x = if *relu { fmax(x, 0.0) } else { x };
+                    convert(
+                        if *bf { Ty::BF16 } else { Ty::F16 },
+                        Ty::F32,
+                        *rnd,
+                        false,
+                        false,
+                        u64::from(x.to_bits()),
+                    ) as u32
+                };
+                let near = !*bf && *rnd == Rnd::Near && !*relu;
+                let t: V = std::array::from_fn(|i| {
+                    let (h, l) = (w!(hi)[i], w!(lo)[i]);
+                    if near {
+                        u32::from(f32_to_half(f32::from_bits(h))) << 16
+                            | u32::from(f32_to_half(f32::from_bits(l)))
+                    } else {
+                        one(h) << 16 | one(l)
+                    }
+                });
+                put(&mut self.w[*d as usize], &t, m);
+            }
+            Op::Cvta { to, window, d, a } => {
+                let t = d!(a).map(|x| {
+                    if *to {
+                        x.wrapping_sub(*window)
+                    } else {
+                        x.wrapping_add(*window)
+                    }
+                });
+                put(&mut self.d[*d as usize], &t, m);
+            }
+            Op::Clock { d } => {
+                let now = env.l.spent.load(Relaxed).wrapping_sub(env.budget);
+                for i in lanes(m) {
+                    self.set(*d, i, now);
+                }
+            }
+            Op::Ld {
+                space,
+                bytes,
+                n,
+                ext,
+                fl,
+                d,
+                a,
+            } => self.load(env, *space, *bytes, *n, *ext, *fl, d, a, m)?,
+            Op::St {
+                space,
+                bytes,
+                n,
+                fl,
+                s,
+                a,
+            } => self.store(env, *space, *bytes, *n, *fl, s, a, m)?,
+            Op::Atom {
+                space,
+                op,
+                ty,
+                fl,
+                d,
+                a,
+                b,
+                c,
+            } => self.atomic(env, *space, *op, *ty, *fl, *d, a, *b, *c, m)?,
+            Op::CpAsync {
+                bytes,
+                bypass,
+                dst,
+                src,
+                src_size,
+                ignore,
+            } => self.cp_async(env, *bytes, *bypass, dst, src, *src_size, *ignore, m)?,
+            Op::CpCommit => {
+                for i in lanes(m) {
+                    self.group[i] += 1;
+                }
+                env.sh.race.commit(self.id);
+            }
+            Op::CpWait { n } => self.cp_wait(env, Some(*n), m),
+            Op::CpWaitAll => self.cp_wait(env, None, m),
+            Op::Ldmatrix { n, trans, d, a } => {
+                if !self.together(env, m, u32::MAX, "ldmatrix")? {
+                    return Ok(Flow::Block);
+                }
+                self.ldmatrix(env, *n, *trans, d, a)?;
+            }
+            Op::Stmatrix { n, trans, s, a } => {
+                if !self.together(env, m, u32::MAX, "stmatrix")? {
+                    return Ok(Flow::Block);
+                }
+                self.stmatrix(env, *n, *trans, s, a)?;
+            }
+            Op::Movmatrix { d, a } => {
+                if !self.together(env, m, u32::MAX, "movmatrix")? {
+                    return Ok(Flow::Block);
+                }
+                let v = *w!(a);
+                let at = |r: usize, c: usize| (v[r * 4 + c / 2] >> (16 * (c & 1))) & 0xffff;
+                let t: V = std::array::from_fn(|l| {
+                    at(2 * (l & 3), l >> 2) | at(2 * (l & 3) + 1, l >> 2) << 16
+                });
+                put(&mut self.w[*d as usize], &t, m);
+            }
+            Op::Mma {
+                k16,
+                bf,
+                acc_f16,
+                out_f16,
+                d,
+                a,
+                b,
+                c,
+            } => {
+                if !self.together(env, m, u32::MAX, "mma")? {
+                    return Ok(Flow::Block);
+                }
+                self.full_warp(env, "mma")?;
+                let mut fa = [[0u32; 32]; 4];
+                let mut fb = [[0u32; 32]; 2];
+                let (na, nb) = if *k16 { (4, 2) } else { (2, 1) };
+                for i in 0..na {
+                    fa[i] = self.w[a[i] as usize];
+                }
+                for i in 0..nb {
+                    fb[i] = self.w[b[i] as usize];
+                }
+                let mut acc = [[0u32; 32]; 4];
+                for i in 0..if *acc_f16 { 2 } else { 4 } {
+                    acc[i] = self.w[c[i] as usize];
+                }
+                mma::mma(*k16, *bf, *acc_f16, *out_f16, &fa, &fb, &mut acc);
+                for i in 0..if *out_f16 { 2 } else { 4 } {
+                    self.w[d[i] as usize] = acc[i];
+                }
+                env.st.c.mma_instructions += 1;
+                env.st.c.issued_macs += if *k16 { 2048 } else { 1024 };
+            }
+            Op::WmmaLoad {
+                part,
+                row,
+                space,
+                d,
+                a,
+                ld,
+            } => {
+                if !self.together(env, m, u32::MAX, "wmma.load")? {
+                    return Ok(Flow::Block);
+                }
+                self.wmma_load(env, *part, *row, *space, d, a, *ld)?;
+            }
+            Op::WmmaStore {
+                part,
+                row,
+                space,
+                s,
+                a,
+                ld,
+            } => {
+                if !self.together(env, m, u32::MAX, "wmma.store")? {
+                    return Ok(Flow::Block);
+                }
+                self.wmma_store(env, *part, *row, *space, s, a, *ld)?;
+            }
+            Op::WmmaMma {
+                c16,
+                d16,
+                d,
+                a,
+                b,
+                c,
+            } => {
+                if !self.together(env, m, u32::MAX, "wmma.mma")? {
+                    return Ok(Flow::Block);
+                }
+                self.full_warp(env, "wmma.mma")?;
+                let fa: [V; 4] = std::array::from_fn(|i| self.w[a[i] as usize]);
+                for half in 0..2 {
+                    let fb: [V; 2] = std::array::from_fn(|i| self.w[b[2 * half + i] as usize]);
+                    let mut acc = [[0u32; 32]; 4];
+                    let nc = if *c16 { 2 } else { 4 };
+                    for i in 0..nc {
+                        acc[i] = self.w[c[nc * half + i] as usize];
+                    }
+                    mma::mma(true, false, *c16, *d16, &fa, &fb, &mut acc);
+                    let nd = if *d16 { 2 } else { 4 };
+                    for i in 0..nd {
+                        self.w[d[nd * half + i] as usize] = acc[i];
+                    }
+                }
+                env.st.c.mma_instructions += 1;
+                env.st.c.issued_macs += 4096;
+            }
+            Op::Vote {
+                op,
+                d,
+                p,
+                not,
+                mask: mm,
+            } => {
+                let need = self.w[*mm as usize][m.trailing_zeros() as usize];
+                if !self.together(env, m, need, "vote")? {
+                    return Ok(Flow::Block);
+                }
+                let v = self.p[*p as usize] ^ if *not { u32::MAX } else { 0 };
+                let q = need & m;
+                let yes = v & q;
+                match (op, d) {
+                    (VoteOp::Ballot, Reg::W(d)) => put(&mut self.w[*d as usize], &[yes; 32], m),
+                    (op, Reg::P(d)) => {
+                        let r = match op {
+                            VoteOp::All => yes == q,
+                            VoteOp::Any => yes != 0,
+                            _ => yes == q || yes == 0,
+                        };
+                        self.set_p(*d, if r { u32::MAX } else { 0 }, m);
+                    }
+                    _ => {}
+                }
+            }
+            Op::Shfl {
+                op,
+                d,
+                p,
+                a,
+                b,
+                c,
+                mask: mm,
+            } => {
+                let need = self.w[*mm as usize][m.trailing_zeros() as usize];
+                if !self.together(env, m, need, "shfl")? {
+                    return Ok(Flow::Block);
+                }
+                let (va, vb, vc) = (*w!(a), *w!(b), *w!(c));
+                let mut t = va;
+                let mut ok = 0u32;
+                for i in lanes(m) {
+                    let seg = vc[i] >> 8 & 31;
+                    let clamp = vc[i] & 31;
+                    let lane = i as u32;
+                    let max = (lane & seg) | (clamp & !seg);
+                    let min = lane & seg;
+                    let b = vb[i] & 31;
+                    let (j, inside) = match op {
+                        ShflOp::Up => (lane.wrapping_sub(b), lane as i32 - b as i32 >= max as i32),
+                        ShflOp::Down => (lane + b, lane + b <= max),
+                        ShflOp::Bfly => (lane ^ b, lane ^ b <= max),
+                        ShflOp::Idx => (min | (b & !seg), (min | (b & !seg)) <= max),
+                    };
+                    let j = if inside { j & 31 } else { lane };
+                    if inside {
+                        ok |= 1 << i;
+                    }
+                    t[i] = va[j as usize];
+                    if m >> j & 1 == 0 && self.live >> j & 1 != 0 {
+                        return env.stop(
+                            Kind::Divergence,
+                            self,
+                            Some(lane),
+                            None,
+                            format!("shfl reads lane {j}, which does not take part"),
+                        );
+                    }
+                }
+                put(&mut self.w[*d as usize], &t, m);
+                if *p != NONE {
+                    self.set_p(*p, ok, m);
+                }
+            }
+            Op::Match {
+                all,
+                wide,
+                d,
+                p,
+                a,
+                mask: mm,
+            } => {
+                let need = self.w[*mm as usize][m.trailing_zeros() as usize];
+                if !self.together(env, m, need, "match")? {
+                    return Ok(Flow::Block);
+                }
+                let v: D = std::array::from_fn(|i| {
+                    if *wide {
+                        self.d[*a as usize][i]
+                    } else {
+                        u64::from(self.w[*a as usize][i])
+                    }
+                });
+                let q = need & m;
+                let mut t = [0; 32];
+                for i in lanes(q) {
+                    t[i] = lanes(q)
+                        .filter(|j| v[*j] == v[i])
+                        .fold(0, |s, j| s | 1 << j);
+                }
+                if *all {
+                    let same = lanes(q).all(|i| t[i] == q);
+                    t = [if same { q } else { 0 }; 32];
+                    if *p != NONE {
+                        self.set_p(*p, if same { u32::MAX } else { 0 }, m);
+                    }
+                }
+                put(&mut self.w[*d as usize], &t, m);
+            }
+            Op::Redux { op, d, a, mask: mm } => {
+                let need = self.w[*mm as usize][m.trailing_zeros() as usize];
+                if !self.together(env, m, need, "redux")? {
+                    return Ok(Flow::Block);
+                }
+                let v = *w!(a);
+                let r = lanes(need & m).map(|i| v[i]).reduce(|x, y| match op {
+                    ReduxOp::AddU => x.wrapping_add(y),
+                    ReduxOp::MinU => x.min(y),
+                    ReduxOp::MaxU => x.max(y),
+                    ReduxOp::MinS => (x as i32).min(y as i32) as u32,
+                    ReduxOp::MaxS => (x as i32).max(y as i32) as u32,
+                    ReduxOp::And => x & y,
+                    ReduxOp::Or => x | y,
+                    ReduxOp::Xor => x ^ y,
+                });
+                put(&mut self.w[*d as usize], &[r.unwrap_or(0); 32], m);
+            }
+            Op::Activemask { d } => put(&mut self.w[*d as usize], &[m; 32], m),
+            Op::Elect { d, p, mask: mm } => {
+                let need = self.w[*mm as usize][m.trailing_zeros() as usize];
+                if !self.together(env, m, need, "elect")? {
+                    return Ok(Flow::Block);
+                }
+                let leader = (need & m).trailing_zeros();
+                if *d != NONE {
+                    put(&mut self.w[*d as usize], &[leader; 32], m);
+                }
+                self.set_p(*p, 1u32.checked_shl(leader).unwrap_or(0), m);
+            }
+            Op::WarpSync { mask: mm } => {
+                let need = self.w[*mm as usize][m.trailing_zeros() as usize];
+                if !self.together(env, m, need, "bar.warp.sync")? {
+                    return Ok(Flow::Block);
+                }
+            }
+            Op::Bar {
+                id,
+                count,
+                arrive,
+                red,
+                not,
+                d,
+            } => return self.barrier(env, *id, *count, *arrive, *red, *not, *d, m),
+        }
+        Ok(Flow::Next)
+    }
+
+    fn full_warp(&self, env: &Env<'_, '_>, what: &str) -> Run<()> {
+        if self.live == u32::MAX {
+            Ok(())
+        } else {
+            env.stop(
+                Kind::Divergence,
+                self,
+                Some((!self.live).trailing_zeros()),
+                None,
+                format!("{what} in a warp of which some lanes have ended or do not exist"),
+            )
+        }
+    }
+
+    fn branch(&mut self, to: u32, rpc: u32, mask: u32, taken: u32) -> Flow {
+        let n = self.stack.len() - 1;
+        let pc = self.at;
+        // Where the paths never meet, they meet at the latest where the branch around them does.
+        let rpc = if rpc == PC_END {
+            self.stack[n].rpc
+        } else {
+            rpc
+        };
+        let not = mask & !taken;
+        if not == 0 {
+            self.stack[n].pc = to;
+        } else if taken == 0 {
+            self.stack[n].pc = pc + 1;
+        } else {
+            if rpc == PC_END || (self.stack[n].rpc == rpc && n > 0) {
+                self.stack.pop();
+            } else {
+                self.stack[n].pc = rpc;
+            }
+            // The path that stands first in the text runs first.
+            let (a, b) = (
+                Frame {
+                    pc: pc + 1,
+                    rpc,
+                    mask: not,
+                    wait: false,
+                },
+                Frame {
+                    pc: to,
+                    rpc,
+                    mask: taken,
+                    wait: false,
+                },
+            );
+            for f in if to > pc { [b, a] } else { [a, b] } {
+                if f.pc != rpc {
+                    self.stack.push(f);
+                }
+            }
+        }
+        Flow::Jump
+    }
+
+    fn branch_table(
+        &mut self,
+        env: &Env<'_, '_>,
+        index: u32,
+        table: &[u32],
+        rpc: u32,
+        mask: u32,
+        m: u32,
+    ) -> Run<Flow> {
+        let v = self.w[index as usize];
+        let mut groups: Vec<(u32, u32)> = Vec::new();
+        let mut add = |to: u32, bit: u32| match groups.iter_mut().find(|g| g.0 == to) {
+            Some(g) => g.1 |= bit,
+            None => groups.push((to, bit)),
+        };
+        for i in lanes(mask) {
+            if m >> i & 1 == 0 {
+                add(self.at + 1, 1 << i);
+                continue;
+            }
+            match table.get(v[i] as usize) {
+                Some(t) => add(*t, 1 << i),
+                None => {
+                    return env.stop(
+                        Kind::Trap,
+                        self,
+                        Some(i as u32),
+                        None,
+                        format!("index {} beyond a branch table of {}", v[i], table.len()),
+                    );
+                }
+            }
+        }
+        let n = self.stack.len() - 1;
+        let rpc = if rpc == PC_END {
+            self.stack[n].rpc
+        } else {
+            rpc
+        };
+        if groups.len() == 1 {
+            self.stack[n].pc = groups[0].0;
+            return Ok(Flow::Jump);
+        }
+        if rpc == PC_END || (self.stack[n].rpc == rpc && n > 0) {
+            self.stack.pop();
+        } else {
+            self.stack[n].pc = rpc;
+        }
+        for (pc, mask) in groups {
+            if pc != rpc {
+                self.stack.push(Frame {
+                    pc,
+                    rpc,
+                    mask,
+                    wait: false,
+                });
+            }
+        }
+        Ok(Flow::Jump)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn barrier(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        id: u32,
+        count: u32,
+        arrive: bool,
+        red: BarRed,
+        not: bool,
+        d: Reg,
+        m: u32,
+    ) -> Run<Flow> {
+        if !self.together(env, m, u32::MAX, "a barrier")? {
+            return Ok(Flow::Block);
+        }
+        let lane = m.trailing_zeros() as usize;
+        let b = self.w[id as usize][lane];
+        if b > 15 {
+            return env.stop(
+                Kind::Trap,
+                self,
+                Some(lane as u32),
+                None,
+                format!("barrier {b}: there are 16"),
+            );
+        }
+        let expect = if count == NONE {
+            0
+        } else {
+            self.w[count as usize][lane]
+        };
+        if count != NONE && (expect == 0 || expect % 32 != 0) {
+            return env.stop(
+                Kind::Trap,
+                self,
+                Some(lane as u32),
+                None,
+                format!("a barrier for {expect} threads: a multiple of 32 is needed"),
+            );
+        }
+        if expect > env.cta_threads.div_ceil(32) * 32 {
+            return env.stop(
+                Kind::Deadlock,
+                self,
+                Some(lane as u32),
+                None,
+                format!(
+                    "a barrier for {expect} threads in a block of {}",
+                    env.cta_threads
+                ),
+            );
+        }
+        env.st.c.barriers += 1;
+        let bar = &mut env.bars[b as usize];
+        if bar.arrived_warps != 0 && bar.expect != expect {
+            let e = bar.expect;
+            return env.stop(
+                Kind::Deadlock,
+                self,
+                Some(lane as u32),
+                None,
+                format!("barrier {b} is awaited for {e} and for {expect} threads (0: all)"),
+            );
+        }
+        let bar = &mut env.bars[b as usize];
+        if bar.arrived_warps == 0 {
+            bar.and = true;
+        }
+        bar.expect = expect;
+        bar.arrived_warps |= 1 << self.id;
+        bar.threads += 32;
+        let live = m;
+        if let BarRed::Popc(p) | BarRed::And(p) | BarRed::Or(p) = red {
+            let v = self.p[p as usize] ^ if not { u32::MAX } else { 0 };
+            bar.popc += (v & live).count_ones();
+            bar.and &= v & live == live;
+            bar.or |= v & live != 0;
+        }
+        env.sh.race.barrier_arrive(b as usize, self.id);
+        if arrive {
+            return Ok(Flow::Next);
+        }
+        bar.waiting += 1;
+        self.red = if red == BarRed::None {
+            None
+        } else {
+            Some((red, d, m))
+        };
+        self.state = State::Barrier(b);
+        Ok(Flow::Block)
+    }
+
+    // ---- memory
+
+    fn resolve(space: Space, addrs: &mut D, m: u32) -> Result<Space, (usize, u64)> {
+        if space != Space::Generic {
+            return Ok(space);
+        }
+        let first = m.trailing_zeros() as usize;
+        let kind = |a: u64| match a {
+            a if (SHARED_WINDOW..SHARED_WINDOW + WINDOW_SIZE).contains(&a) => Space::Shared,
+            a if (LOCAL_WINDOW..LOCAL_WINDOW + WINDOW_SIZE).contains(&a) => Space::Local,
+            a if (PARAM_WINDOW..PARAM_WINDOW + WINDOW_SIZE).contains(&a) => Space::Param,
+            _ => Space::Global,
+        };
+        let s = kind(addrs[first]);
+        for i in lanes(m) {
+            if kind(addrs[i]) != s {
+                return Err((i, addrs[i]));
+            }
+            addrs[i] -= match s {
+                Space::Shared => SHARED_WINDOW,
+                Space::Local => LOCAL_WINDOW,
+                Space::Param => PARAM_WINDOW,
+                _ => 0,
+            };
+        }
+        Ok(s)
+    }
+
+    /// Splits a generic access whose lanes point into different spaces.
+    fn by_space(space: Space, addrs: &D, m: u32) -> Vec<(Space, D, u32)> {
+        let mut out = Vec::with_capacity(1);
+        let mut left = m;
+        while left != 0 {
+            let mut part = left;
+            loop {
+                let mut a = *addrs;
+                match Self::resolve(space, &mut a, part) {
+                    Ok(s) => {
+                        out.push((s, a, part));
+                        break;
+                    }
+                    Err((lane, _)) => part &= !(1 << lane),
+                }
+            }
+            left &= !part;
+        }
+        out
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn load(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        bytes: u8,
+        n: u8,
+        ext: Ext,
+        fl: MemFlags,
+        d: &[Reg; 4],
+        a: &Addr,
+        m: u32,
+    ) -> Run<()> {
+        let mut addrs = self.addresses(a);
+        let mut data = [[0u32; 4]; 32];
+        let size = u32::from(bytes) * u32::from(n);
+        if space == Space::Generic {
+            for (s, mut ad, part) in Self::by_space(space, &addrs, m) {
+                self.fetch(env, s, &mut ad, size, fl, part, &mut data)?;
+            }
+        } else {
+            self.fetch(env, space, &mut addrs, size, fl, m, &mut data)?;
+        }
+        let per = bytes as usize;
+        for (k, r) in d.iter().enumerate().take(n as usize) {
+            match r {
+                Reg::W(r) => {
+                    let t: V = std::array::from_fn(|i| {
+                        let v = pick(&data[i], k * per, per) as u32;
+                        match ext {
+                            Ext::Sign8 => v as u8 as i8 as i32 as u32,
+                            Ext::Sign16 => v as u16 as i16 as i32 as u32,
+                            _ => v,
+                        }
+                    });
+                    put(&mut self.w[*r as usize], &t, m);
+                }
+                Reg::D(r) => {
+                    let t: D = std::array::from_fn(|i| {
+                        let v = pick(&data[i], k * per, per);
+                        match ext {
+                            Ext::Sign8 => v as u8 as i8 as i64 as u64,
+                            Ext::Sign16 => v as u16 as i16 as i64 as u64,
+                            Ext::Sign32 => v as u32 as i32 as i64 as u64,
+                            Ext::Zero => v,
+                        }
+                    });
+                    put(&mut self.d[*r as usize], &t, m);
+                }
+                Reg::P(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn store(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        bytes: u8,
+        n: u8,
+        fl: MemFlags,
+        s: &[Reg; 4],
+        a: &Addr,
+        m: u32,
+    ) -> Run<()> {
+        let addrs = self.addresses(a);
+        let mut data = [[0u32; 4]; 32];
+        let per = bytes as usize;
+        for (k, r) in s.iter().enumerate().take(n as usize) {
+            for (i, x) in data.iter_mut().enumerate() {
+                stuff(x, k * per, per, self.get(*r, i));
+            }
+        }
+        let size = u32::from(bytes) * u32::from(n);
+        if space == Space::Generic {
+            for (s, ad, part) in Self::by_space(space, &addrs, m) {
+                self.write(env, s, &ad, size, fl, part, &data)?;
+            }
+            Ok(())
+        } else {
+            self.write(env, space, &addrs, size, fl, m, &data)
+        }
+    }
+
+    fn misaligned<T>(
+        &self,
+        env: &Env<'_, '_>,
+        lane: usize,
+        addr: u64,
+        size: u32,
+        space: &str,
+    ) -> Run<T> {
+        let what = if space == "global" {
+            format!(" ({})", env.l.mem.describe(addr))
+        } else {
+            String::new()
+        };
+        env.stop(
+            Kind::Misaligned,
+            self,
+            Some(lane as u32),
+            Some(addr),
+            format!(
+                "{size}-byte access to {space} memory at an address that is {} modulo {size}{what}",
+                addr % u64::from(size)
+            ),
+        )
+    }
+    fn out_of_bounds<T>(
+        &self,
+        env: &Env<'_, '_>,
+        lane: usize,
+        addr: u64,
+        size: u32,
+        space: &str,
+    ) -> Run<T> {
+        let what = match space {
+            "global" => {
+                // The address may be inside while the access runs past the end.
+                let d = env.l.mem.describe(addr);
+                if env.l.mem.find(addr, &mut 0).is_some() {
+                    format!("runs past the end: {d}")
+                } else {
+                    d
+                }
+            }
+            "shared" => format!(
+                "offset {} of {} bytes",
+                addr.wrapping_sub(u64::from(SHARED_BASE)) as i64,
+                env.sh.size()
+            ),
+            "local" => format!("offset {} of {} bytes", addr as i64, self.local_bytes),
+            _ => format!("offset {} of {} bytes", addr as i64, env.l.params.len()),
+        };
+        env.stop(
+            Kind::OutOfBounds,
+            self,
+            Some(lane as u32),
+            Some(addr),
+            format!("{size}-byte access to {space} memory, {what}"),
+        )
+    }
+
+    fn global<'m>(
+        &mut self,
+        env: &Env<'m, '_>,
+        lane: usize,
+        addr: u64,
+        size: u32,
+    ) -> Run<(&'m Alloc, u64)> {
+        if addr & u64::from(size - 1) != 0 {
+            return self.misaligned(env, lane, addr, size, "global");
+        }
+        let mem: &'m Memory = env.l.mem;
+        match mem.find(addr, &mut self.hint) {
+            Some(al) if addr - al.base + u64::from(size) <= al.size => Ok((al, addr - al.base)),
+            _ => self.out_of_bounds(env, lane, addr, size, "global"),
+        }
+    }
+    fn shared_at(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<usize> {
+        let a = addr & 0xffff_ffff;
+        if a & u64::from(size - 1) != 0 {
+            return self.misaligned(env, lane, a, size, "shared");
+        }
+        let o = a.wrapping_sub(u64::from(SHARED_BASE));
+        if o >= env.sh.size() as u64 || o + u64::from(size) > env.sh.size() as u64 {
+            return self.out_of_bounds(env, lane, a, size, "shared");
+        }
+        Ok(o as usize)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn fetch(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        addrs: &mut D,
+        size: u32,
+        fl: MemFlags,
+        m: u32,
+        data: &mut [[u32; 4]; 32],
+    ) -> Run<()> {
+        match space {
+            Space::Global | Space::Const | Space::Generic => {
+                let mut last = usize::MAX;
+                for i in lanes(m) {
+                    // Lanes that read the same address are one access.
+                    if last != usize::MAX && addrs[i] == addrs[last] {
+                        data[i] = data[last];
+                        continue;
+                    }
+                    last = i;
+                    let (al, off) = self.global(env, i, addrs[i], size)?;
+                    if env.l.opt.check_init && !al.is_valid(off, size) {
+                        env.find(Kind::Uninitialised, self, Some(i as u32), Some(addrs[i]), format!("read of {size} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
+                    }
+                    data[i] = al.read(off, size);
+                    if env.l.opt.check_race && !al.read_only {
+                        env.l.order.access(
+                            env.l, self.hint, al, off, size, false, fl, env.cta_id, self.at,
+                            self.id, i as u32, env.cta,
+                        );
+                    }
+                }
+                if space != Space::Const {
+                    count_global(&mut env.st.c.global_load, addrs, size, m);
+                }
+            }
+            Space::Shared => {
+                let mut offs = [0u32; 32];
+                for i in lanes(m) {
+                    let o = self.shared_at(env, i, addrs[i], size)?;
+                    offs[i] = o as u32;
+                    data[i] = env.sh.read(o, size);
+                    self.shared_read_checks(env, i, o, size, fl);
+                }
+                count_shared(&mut env.st.c.shared_load, &offs, size, m);
+            }
+            Space::Local => {
+                for i in lanes(m) {
+                    let o = self.local_at(env, i, addrs[i], size)?;
+                    let mut b = [0u8; 16];
+                    b[..size as usize].copy_from_slice(&self.local[o..o + size as usize]);
+                    data[i] = words(&b);
+                }
+            }
+            Space::Param => {
+                for i in lanes(m) {
+                    // An address made from a parameter's name carries the window.
+                    let a = if addrs[i] >= PARAM_WINDOW {
+                        addrs[i] - PARAM_WINDOW
+                    } else {
+                        addrs[i]
+                    };
+                    if a % u64::from(size) != 0 {
+                        return self.misaligned(env, i, a, size, "parameter");
+                    }
+                    let n = env.l.params.len() as u64;
+                    if a >= n || a + u64::from(size) > n {
+                        return self.out_of_bounds(env, i, a, size, "parameter");
+                    }
+                    let mut b = [0u8; 16];
+                    b[..size as usize]
+                        .copy_from_slice(&env.l.params[a as usize..a as usize + size as usize]);
+                    data[i] = words(&b);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn local_at(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<usize> {
+        if !addr.is_multiple_of(u64::from(size)) {
+            return self.misaligned(env, lane, addr, size, "local");
+        }
+        if addr >= u64::from(self.local_bytes)
+            || addr + u64::from(size) > u64::from(self.local_bytes)
+        {
+            return self.out_of_bounds(env, lane, addr, size, "local");
+        }
+        Ok(lane * self.local_bytes as usize + addr as usize)
+    }
+
+    fn shared_read_checks(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        lane: usize,
+        o: usize,
+        size: u32,
+        fl: MemFlags,
+    ) {
+        if env.l.opt.check_init
+            && let Some(bad) = env.sh.unready(o, size)
+        {
+            let why = if bad {
+                "that an asynchronous copy still has to write: no wait for its group"
+            } else {
+                "that nothing has written"
+            };
+            env.find(
+                Kind::Uninitialised,
+                self,
+                Some(lane as u32),
+                Some(o as u64 + u64::from(SHARED_BASE)),
+                format!("read of {size} bytes of shared memory at offset {o} {why}"),
+            );
+        }
+        if env.l.opt.check_race
+            && let Some(c) = env.sh.race.read(o, size, self.id, self.at, fl.strong)
+        {
+            self.race(env, lane, o, &c);
+        }
+    }
+    fn race(&self, env: &Env<'_, '_>, lane: usize, o: usize, c: &crate::race::Conflict) {
+        let other = env.l.source(c.pc);
+        env.find(
+            Kind::Race,
+            self,
+            Some(lane as u32),
+            Some(o as u64 + u64::from(SHARED_BASE)),
+            format!(
+                "{} of shared memory at offset {o}, not ordered after the {} by {} at {}",
+                if c.now_write { "write" } else { "read" },
+                if c.was_write { "write" } else { "read" },
+                c.who(),
+                if other.is_empty() {
+                    "an unknown line"
+                } else {
+                    &other
+                }
+            ),
+        );
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn write(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        addrs: &D,
+        size: u32,
+        fl: MemFlags,
+        m: u32,
+        data: &[[u32; 4]; 32],
+    ) -> Run<()> {
+        match space {
+            Space::Global | Space::Generic | Space::Const => {
+                for i in lanes(m) {
+                    let (al, off) = self.global(env, i, addrs[i], size)?;
+                    if al.read_only {
+                        let name = al.name.clone();
+                        return env.stop(
+                            Kind::ReadOnly,
+                            self,
+                            Some(i as u32),
+                            Some(addrs[i]),
+                            format!("store to {name}"),
+                        );
+                    }
+                    if env.l.opt.check_race {
+                        env.l.order.access(
+                            env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at,
+                            self.id, i as u32, env.cta,
+                        );
+                    }
+                    if env.l.cover.active()
+                        && let Some(what) = env.l.cover.store(addrs[i], size, env.cta_id)
+                    {
+                        env.find(Kind::Coverage, self, Some(i as u32), Some(addrs[i]), what);
+                    }
+                    al.write(off, size, &data[i]);
+                }
+                count_global(&mut env.st.c.global_store, addrs, size, m);
+            }
+            Space::Shared => {
+                let mut offs = [0u32; 32];
+                for i in lanes(m) {
+                    let o = self.shared_at(env, i, addrs[i], size)?;
+                    offs[i] = o as u32;
+                    if env.l.opt.check_race
+                        && let Some(c) = env.sh.race.write(o, size, self.id, self.at, fl.strong)
+                    {
+                        self.race(env, i, o, &c);
+                    }
+                    env.sh.write(o, size, &data[i]);
+                }
+                count_shared(&mut env.st.c.shared_store, &offs, size, m);
+            }
+            Space::Local => {
+                for i in lanes(m) {
+                    let o = self.local_at(env, i, addrs[i], size)?;
+                    let b = bytes_of(&data[i]);
+                    self.local[o..o + size as usize].copy_from_slice(&b[..size as usize]);
+                }
+            }
+            Space::Param => {
+                let i = m.trailing_zeros() as usize;
+                return env.stop(
+                    Kind::ReadOnly,
+                    self,
+                    Some(i as u32),
+                    Some(addrs[i]),
+                    "store to a kernel's parameters".into(),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn atomic(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        op: AtomOp,
+        ty: Ty,
+        fl: MemFlags,
+        d: Option<Reg>,
+        a: &Addr,
+        b: Reg,
+        c: Option<Reg>,
+        m: u32,
+    ) -> Run<()> {
+        let addrs = self.addresses(a);
+        let size = ty.bytes();
+        for (space, addrs, part) in Self::by_space(space, &addrs, m) {
+            if space == Space::Global {
+                count_global(&mut env.st.c.global_atomic, &addrs, size, part);
+            }
+            for i in lanes(part) {
+                let (vb, vc) = (self.get(b, i), c.map_or(0, |c| self.get(c, i)));
+                let old = match space {
+                    Space::Global => {
+                        let (al, off) = self.global(env, i, addrs[i], size)?;
+                        if env.l.opt.check_init && !al.is_valid(off, size) {
+                            env.find(Kind::Uninitialised, self, Some(i as u32), Some(addrs[i]), format!("atomic on {size} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
+                        }
+                        if env.l.opt.check_race {
+                            env.l.order.access(
+                                env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at,
+                                self.id, i as u32, env.cta,
+                            );
+                        }
+                        let _one_at_a_time = env.l.atomics.lock();
+                        let raw = al.read(off, size);
+                        let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
+                        let new = atom(op, ty, old, vb, vc);
+                        al.write(off, size, &[new as u32, (new >> 32) as u32, 0, 0]);
+                        old
+                    }
+                    Space::Shared => {
+                        let o = self.shared_at(env, i, addrs[i], size)?;
+                        self.shared_read_checks(env, i, o, size, fl);
+                        if env.l.opt.check_race
+                            && let Some(c) = env.sh.race.write(o, size, self.id, self.at, true)
+                        {
+                            self.race(env, i, o, &c);
+                        }
+                        let raw = env.sh.read(o, size);
+                        let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
+                        let new = atom(op, ty, old, vb, vc);
+                        env.sh
+                            .write(o, size, &[new as u32, (new >> 32) as u32, 0, 0]);
+                        old
+                    }
+                    _ => {
+                        return env.stop(
+                            Kind::Trap,
+                            self,
+                            Some(i as u32),
+                            Some(addrs[i]),
+                            "atomic on memory that is neither global nor shared".into(),
+                        );
+                    }
+                };
+                if let Some(d) = d {
+                    self.set(d, i, old);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn cp_async(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        bytes: u8,
+        bypass: bool,
+        dst: &Addr,
+        src: &Addr,
+        src_size: u32,
+        ignore: u32,
+        m: u32,
+    ) -> Run<()> {
+        let size = u32::from(bytes);
+        let (to, mut from) = (self.addresses(dst), self.addresses(src));
+        if matches!(src.base, Base::D(_)) {
+            // A generic address is as good where it points to global memory.
+            let _ = Self::resolve(Space::Generic, &mut from, m);
+        }
+        let mut data = Box::new([[0u32; 4]; 32]);
+        let mut offs = [0u32; 32];
+        let mut reads = 0u32;
+        let mut useful = [0u32; 32];
+        for i in lanes(m) {
+            let o = self.shared_at(env, i, to[i], size)?;
+            offs[i] = o as u32;
+            let mut n = size;
+            if src_size != NONE {
+                n = self.w[src_size as usize][i];
+                if n > size {
+                    return env.stop(
+                        Kind::Trap,
+                        self,
+                        Some(i as u32),
+                        Some(from[i]),
+                        format!("cp.async of {size} bytes with a source size of {n}"),
+                    );
+                }
+            }
+            if ignore != NONE && self.p[ignore as usize] >> i & 1 != 0 {
+                n = 0;
+            }
+            env.st.c.zero_filled_bytes += u64::from(size - n);
+            if from[i] & u64::from(size - 1) != 0 && (n > 0) {
+                return self.misaligned(env, i, from[i], size, "global");
+            }
+            if n > 0 {
+                reads |= 1 << i;
+                useful[i] = n;
+                // Only the first bytes are read, so that a copy may stand at the edge of an allocation.
+                let mut buf = [0u8; 16];
+                let (al, off) = match env.l.mem.find(from[i], &mut self.hint) {
+                    Some(al) if from[i] - al.base + u64::from(n) <= al.size => {
+                        (al, from[i] - al.base)
+                    }
+                    _ => return self.out_of_bounds(env, i, from[i], n, "global"),
+                };
+                if env.l.opt.check_init && !al.is_valid(off, n) {
+                    env.find(Kind::Uninitialised, self, Some(i as u32), Some(from[i]), format!("copy of {n} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
+                }
+                if env.l.opt.check_race {
+                    env.l.order.access(
+                        env.l,
+                        self.hint,
+                        al,
+                        off,
+                        n,
+                        false,
+                        MemFlags::default(),
+                        env.cta_id,
+                        self.at,
+                        self.id,
+                        i as u32,
+                        env.cta,
+                    );
+                }
+                al.read_bytes(off, &mut buf[..n as usize]);
+                data[i] = words(&buf);
+            }
+            if env.l.opt.check_race
+                && let Some(c) = env.sh.race.copy_write(o, size, self.id, self.at)
+            {
+                self.race(env, i, o, &c);
+            }
+            env.sh.in_flight(o, size);
+        }
+        let c = if bypass {
+            &mut env.st.c.cp_async_cg
+        } else {
+            &mut env.st.c.cp_async_ca
+        };
+        if reads != 0 {
+            count_global(c, &from, size, reads);
+        }
+        count_shared(&mut env.st.c.shared_cp_async, &offs, size, m);
+        // Lanes may be in different groups.
+        let mut left = m;
+        while left != 0 {
+            let g = self.group[left.trailing_zeros() as usize];
+            let part = lanes(left)
+                .filter(|i| self.group[*i] == g)
+                .fold(0u32, |s, i| s | 1 << i);
+            left &= !part;
+            self.copies.push(Copy {
+                group: g,
+                mask: part,
+                bytes,
+                dst: offs,
+                data: data.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn land(&mut self, env: &mut Env<'_, '_>, c: &Copy, mask: u32) {
+        for i in lanes(mask) {
+            env.sh
+                .write(c.dst[i] as usize, u32::from(c.bytes), &c.data[i]);
+        }
+    }
+
+    /// Lands the copies of the lanes' groups except the latest `n`; without a number, all copies.
+    fn cp_wait(&mut self, env: &mut Env<'_, '_>, n: Option<u32>, m: u32) {
+        let mut copies = std::mem::take(&mut self.copies);
+        for c in &mut copies {
+            let due = lanes(c.mask & m)
+                .filter(|i| n.is_none_or(|n| c.group.saturating_add(n) < self.group[*i]))
+                .fold(0u32, |s, i| s | 1 << i);
+            if due != 0 {
+                self.land(env, c, due);
+                c.mask &= !due;
+            }
+        }
+        copies.retain(|c| c.mask != 0);
+        self.copies = copies;
+        env.sh.race.wait_copies(self.id, n);
+    }
+
+    fn row_addresses(&self, env: &Env<'_, '_>, a: &Addr, n: u8) -> Run<V> {
+        let addrs = self.addresses(a);
+        let mut offs = [0u32; 32];
+        for i in 0..8 * n as usize {
+            offs[i] = self.shared_at(env, i, addrs[i], 16)? as u32;
+        }
+        Ok(offs)
+    }
+
+    fn ldmatrix(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        n: u8,
+        trans: bool,
+        d: &[u32; 4],
+        a: &Addr,
+    ) -> Run<()> {
+        self.full_warp(env, "ldmatrix")?;
+        let offs = self.row_addresses(env, a, n)?;
+        let mut rows = [[0u32; 4]; 32];
+        for i in 0..8 * n as usize {
+            rows[i] = env.sh.read(offs[i] as usize, 16);
+            self.shared_read_checks(env, i, offs[i] as usize, 16, MemFlags::default());
+        }
+        for j in 0..n as usize {
+            let m = &rows[8 * j..8 * j + 8];
+            self.w[d[j] as usize] = mma::ldmatrix(m, trans);
+        }
+        let mask = if n == 4 { u32::MAX } else { (1 << (8 * n)) - 1 };
+        count_shared(&mut env.st.c.ldmatrix, &offs, 16, mask);
+        Ok(())
+    }
+
+    fn stmatrix(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        n: u8,
+        trans: bool,
+        s: &[u32; 4],
+        a: &Addr,
+    ) -> Run<()> {
+        self.full_warp(env, "stmatrix")?;
+        let offs = self.row_addresses(env, a, n)?;
+        for j in 0..n as usize {
+            let v = self.w[s[j] as usize];
+            let rows = mma::stmatrix(&v, trans);
+            for (r, row) in rows.iter().enumerate() {
+                let o = offs[8 * j + r] as usize;
+                if env.l.opt.check_race
+                    && let Some(c) = env.sh.race.write(o, 16, self.id, self.at, false)
+                {
+                    self.race(env, 8 * j + r, o, &c);
+                }
+                env.sh.write(o, 16, row);
+            }
+        }
+        let mask = if n == 4 { u32::MAX } else { (1 << (8 * n)) - 1 };
+        count_shared(&mut env.st.c.shared_store, &offs, 16, mask);
+        Ok(())
+    }
+
+    /// The element (row, column) that lane `lane` holds at index `e` of a fragment, and its address.
+    fn wmma_elements(part: WmmaPart, lane: usize) -> [(u64, u64); 8] {
+        let (g, t) = ((lane >> 2) as u64, (lane & 3) as u64);
+        std::array::from_fn(|e| {
+            let e = e as u64;
+            match part {
+                WmmaPart::A => (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2)),
+                WmmaPart::B => (2 * t + (e & 1) + 8 * (e >> 1 & 1), g + 8 * (e >> 2)),
+                WmmaPart::CF32 | WmmaPart::CF16 => {
+                    (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2))
+                }
+            }
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn wmma_prepare(
+        &self,
+        env: &Env<'_, '_>,
+        part: WmmaPart,
+        space: Space,
+        a: &Addr,
+        ld: u32,
+    ) -> Run<(Space, u64, u64, u32)> {
+        let all = self.addresses(a);
+        let lds = self.w[ld as usize];
+        if all.iter().any(|x| *x != all[0]) || lds.iter().any(|x| *x != lds[0]) {
+            return env.stop(
+                Kind::Divergence,
+                self,
+                None,
+                None,
+                "a wmma address or stride that is not the same in every lane".into(),
+            );
+        }
+        let mut one = [all[0]; 32];
+        let space = match Self::resolve(space, &mut one, 1) {
+            Ok(s) => s,
+            Err(_) => Space::Global,
+        };
+        let size = if part == WmmaPart::CF32 { 4u32 } else { 2 };
+        let what = if space == Space::Shared {
+            "shared"
+        } else {
+            "global"
+        };
+        // The rules of the ISA: the first address is a multiple of 32 bytes, the stride of 16 bytes.
+        if one[0] % 32 != 0 {
+            return self.misaligned(env, 0, one[0], 32, what);
+        }
+        if !lds[0].wrapping_mul(size).is_multiple_of(16) {
+            return env.stop(
+                Kind::Misaligned,
+                self,
+                None,
+                Some(one[0]),
+                format!(
+                    "a wmma stride of {} elements is not a multiple of 16 bytes",
+                    lds[0]
+                ),
+            );
+        }
+        Ok((space, one[0], u64::from(lds[0]), size))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn wmma_load(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        part: WmmaPart,
+        row: bool,
+        space: Space,
+        d: &[u32; 8],
+        a: &Addr,
+        ld: u32,
+    ) -> Run<()> {
+        self.full_warp(env, "wmma.load")?;
+        let (space, base, ld, size) = self.wmma_prepare(env, part, space, a, ld)?;
+        let mut frag = [[0u32; 8]; 32];
+        // Two neighbouring elements in a row are one access where the layout allows it.
+        let el: Vec<[(u64, u64); 8]> = (0..32).map(|l| Self::wmma_elements(part, l)).collect();
+        for e in 0..8 {
+            let mut addrs: D = std::array::from_fn(|l| {
+                let (r, c) = el[l][e];
+                base + u64::from(size) * if row { r * ld + c } else { c * ld + r }
+            });
+            let mut data = [[0u32; 4]; 32];
+            self.fetch(
+                env,
+                space,
+                &mut addrs,
+                size,
+                MemFlags::default(),
+                u32::MAX,
+                &mut data,
+            )?;
+            for l in 0..32 {
+                frag[l][e] = data[l][0];
+            }
+        }
+        for i in 0..8 {
+            let t: V = match part {
+                WmmaPart::CF32 => std::array::from_fn(|l| frag[l][i]),
+                _ => std::array::from_fn(|l| frag[l][2 * (i & 3)] | frag[l][2 * (i & 3) + 1] << 16),
+            };
+            if part == WmmaPart::CF16 && i >= 4 {
+                break;
+            }
+            self.w[d[i] as usize] = t;
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn wmma_store(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        part: WmmaPart,
+        row: bool,
+        space: Space,
+        s: &[u32; 8],
+        a: &Addr,
+        ld: u32,
+    ) -> Run<()> {
+        self.full_warp(env, "wmma.store")?;
+        let (space, base, ld, size) = self.wmma_prepare(env, part, space, a, ld)?;
+        for e in 0..8usize {
+            let addrs: D = std::array::from_fn(|l| {
+                let (r, c) = Self::wmma_elements(part, l)[e];
+                base + u64::from(size) * if row { r * ld + c } else { c * ld + r }
+            });
+            let data: [[u32; 4]; 32] = std::array::from_fn(|l| match part {
+                WmmaPart::CF32 => [self.w[s[e] as usize][l], 0, 0, 0],
+                _ => [
+                    self.w[s[e / 2] as usize][l] >> (16 * (e & 1)) & 0xffff,
+                    0,
+                    0,
+                    0,
+                ],
+            });
+            self.write(
+                env,
+                space,
+                &addrs,
+                size,
+                MemFlags::default(),
+                u32::MAX,
+                &data,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn words(b: &[u8; 16]) -> [u32; 4] {
+    std::array::from_fn(|i| {
+        u32::from_le_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]])
+    })
+}
+fn bytes_of(w: &[u32; 4]) -> [u8; 16] {
+    std::array::from_fn(|i| (w[i / 4] >> (8 * (i & 3))) as u8)
+}
+/// `per` bytes at a byte offset of a lane's data.
+#[inline]
+fn pick(d: &[u32; 4], at: usize, per: usize) -> u64 {
+    match per {
+        4 => u64::from(d[at / 4]),
+        8 => u64::from(d[at / 4]) | u64::from(d[at / 4 + 1]) << 32,
+        _ => u64::from(d[at / 4] >> (8 * (at & 3))) & ((1 << (8 * per)) - 1),
+    }
+}
+#[inline]
+fn stuff(d: &mut [u32; 4], at: usize, per: usize, v: u64) {
+    match per {
+        4 => d[at / 4] = v as u32,
+        8 => {
+            d[at / 4] = v as u32;
+            d[at / 4 + 1] = (v >> 32) as u32;
+        }
+        _ => d[at / 4] |= ((v & ((1 << (8 * per)) - 1)) as u32) << (8 * (at & 3)),
+    }
+}
+
+/// The new value of an atomic operation.
+pub(crate) fn atom(op: AtomOp, ty: Ty, old: u64, b: u64, c: u64) -> u64 {
+    let (o32, b32) = (old as u32, b as u32);
+    match (op, ty) {
+        (AtomOp::Exch, _) => b,
+        (AtomOp::Cas, _) => {
+            let m = if ty.is64() {
+                u64::MAX
+            } else {
+                (1u64 << (8 * ty.bytes())) - 1
+            };
+            if old & m == b & m { c } else { old }
+        }
+        (AtomOp::And, _) => old & b,
+        (AtomOp::Or, _) => old | b,
+        (AtomOp::Xor, _) => old ^ b,
+        (AtomOp::Inc, _) => u64::from(if o32 >= b32 { 0 } else { o32 + 1 }),
+        (AtomOp::Dec, _) => u64::from(if o32 == 0 || o32 > b32 { b32 } else { o32 - 1 }),
+        (AtomOp::Add, Ty::F32) => u64::from((f32::from_bits(o32) + f32::from_bits(b32)).to_bits()),
+        (AtomOp::Add, Ty::F64) => (f64::from_bits(old) + f64::from_bits(b)).to_bits(),
+        (AtomOp::Add, Ty::F16) => u64::from(f32_to_half(
+            half_to_f32(o32 as u16) + half_to_f32(b32 as u16),
+        )),
+        (AtomOp::Add, Ty::F16x2) => {
+            let f = |s: u32| {
+                u32::from(f32_to_half(
+                    half_to_f32((o32 >> s) as u16) + half_to_f32((b32 >> s) as u16),
+                ))
+            };
+            u64::from(f(0) | f(16) << 16)
+        }
+        (AtomOp::Add, Ty::BF16 | Ty::BF16x2) => {
+            let f = |s: u32| {
+                u32::from(f32_to_bf16(
+                    f32::from_bits((o32 >> s) << 16) + f32::from_bits((b32 >> s) << 16),
+                ))
+            };
+            u64::from(if ty == Ty::BF16 {
+                f(0)
+            } else {
+                f(0) | f(16) << 16
+            })
+        }
+        (AtomOp::Add, t) if t.is64() => old.wrapping_add(b),
+        (AtomOp::Add, _) => u64::from(o32.wrapping_add(b32)),
+        (AtomOp::Min, Ty::S64) => (old as i64).min(b as i64) as u64,
+        (AtomOp::Max, Ty::S64) => (old as i64).max(b as i64) as u64,
+        (AtomOp::Min, Ty::S32) => u64::from((o32 as i32).min(b32 as i32) as u32),
+        (AtomOp::Max, Ty::S32) => u64::from((o32 as i32).max(b32 as i32) as u32),
+        (AtomOp::Min, _) => old.min(b),
+        (AtomOp::Max, _) => old.max(b),
+    }
+}
+
+/// Counts the sectors of a request.
+fn count_global(c: &mut GlobalAccess, addrs: &D, size: u32, m: u32) {
+    c.requests += 1;
+    let n = u64::from(m.count_ones());
+    c.bytes += n * u64::from(size);
+    c.width[size.trailing_zeros() as usize] += n;
+    let mut seen = [0u64; 33];
+    let mut k = 0usize;
+    let mut last = u64::MAX;
+    for i in lanes(m) {
+        let s = addrs[i] >> 5;
+        if s == last {
+            continue;
+        }
+        last = s;
+        if !seen[..k].contains(&s) {
+            seen[k] = s;
+            k += 1;
+        }
+    }
+    c.sectors += k as u64;
+}
+
+fn count_shared(c: &mut SharedAccess, offs: &V, size: u32, m: u32) {
+    c.requests += 1;
+    let (w, i) = wavefronts(offs, size, m);
+    c.wavefronts += w;
+    c.ideal += i;
+}

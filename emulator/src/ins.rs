@@ -1,0 +1,588 @@
+//! The decoded form of a kernel: a flat list of instructions over numbered registers.
+
+use crate::alu::*;
+use crate::ptx::Loc;
+
+/// No register: no guard, or a result that nobody wants.
+pub(crate) const NONE: u32 = u32::MAX;
+/// The reconvergence point of a branch whose paths meet only when their threads have ended.
+pub(crate) const PC_END: u32 = u32::MAX;
+
+/// Where a window into another state space begins in the generic address space.
+pub(crate) const SHARED_WINDOW: u64 = 0x0100_0000_0000;
+pub(crate) const LOCAL_WINDOW: u64 = 0x0200_0000_0000;
+pub(crate) const PARAM_WINDOW: u64 = 0x0300_0000_0000;
+pub(crate) const WINDOW_SIZE: u64 = 0x0100_0000_0000;
+/// The first address of shared memory, so that a null pointer is not a valid one.
+pub(crate) const SHARED_BASE: u32 = 1024;
+
+/// A state space of a memory access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Space {
+    Generic,
+    Global,
+    Shared,
+    Local,
+    Param,
+    Const,
+}
+
+/// A register that holds an address, or none, and a constant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addr {
+    pub base: Base,
+    pub off: i64,
+}
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Base {
+    None,
+    W(u32),
+    D(u32),
+}
+
+/// A 32-bit, a 64-bit or a predicate register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reg {
+    W(u32),
+    D(u32),
+    P(u32),
+}
+
+/// How two predicates are combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BoolOp {
+    And,
+    Or,
+    Xor,
+}
+
+/// What an atomic instruction does to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AtomOp {
+    Add,
+    Min,
+    Max,
+    Inc,
+    Dec,
+    Cas,
+    Exch,
+    And,
+    Or,
+    Xor,
+}
+
+/// How a memory access takes part in ordering.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemFlags {
+    pub nc: bool,
+    /// Relaxed, volatile or atomic: meant to be seen by others, so no race by itself.
+    pub strong: bool,
+    pub acquire: bool,
+    pub release: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VoteOp {
+    All,
+    Any,
+    Uni,
+    Ballot,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShflOp {
+    Up,
+    Down,
+    Bfly,
+    Idx,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReduxOp {
+    AddU,
+    MinU,
+    MaxU,
+    MinS,
+    MaxS,
+    And,
+    Or,
+    Xor,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BarRed {
+    None,
+    Popc(u32),
+    And(u32),
+    Or(u32),
+}
+
+/// Sign extension of a loaded value narrower than its register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ext {
+    Zero,
+    Sign8,
+    Sign16,
+    Sign32,
+}
+
+/// A wmma operand's place in its matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WmmaPart {
+    A,
+    B,
+    CF32,
+    CF16,
+}
+
+/// An instruction. Registers are indices into the warp's register files.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Nop,
+    Bra {
+        to: u32,
+        rpc: u32,
+    },
+    Brx {
+        index: u32,
+        table: Box<[u32]>,
+        rpc: u32,
+    },
+    Exit,
+    Trap(&'static str),
+    W1 {
+        f: FnW1,
+        d: u32,
+        a: u32,
+    },
+    W2 {
+        f: FnW2,
+        d: u32,
+        a: u32,
+        b: u32,
+    },
+    W3 {
+        f: FnW3,
+        d: u32,
+        a: u32,
+        b: u32,
+        c: u32,
+    },
+    D1 {
+        f: FnD1,
+        d: u32,
+        a: u32,
+    },
+    D2 {
+        f: FnD2,
+        d: u32,
+        a: u32,
+        b: u32,
+    },
+    D3 {
+        f: FnD3,
+        d: u32,
+        a: u32,
+        b: u32,
+        c: u32,
+    },
+    Dw {
+        f: FnDW,
+        d: u32,
+        a: u32,
+        b: u32,
+    },
+    Dww {
+        f: FnDWW,
+        d: u32,
+        a: u32,
+        b: u32,
+        c: u32,
+    },
+    Wd1 {
+        f: FnWD1,
+        d: u32,
+        a: u32,
+    },
+    Dw1 {
+        f: FnDW1,
+        d: u32,
+        a: u32,
+    },
+    Wide2 {
+        f: FnWide2,
+        d: u32,
+        a: u32,
+        b: u32,
+    },
+    Wide3 {
+        f: FnWide3,
+        d: u32,
+        a: u32,
+        b: u32,
+        c: u32,
+    },
+    /// A 32-bit float operation that flushes subnormals or saturates.
+    FloatX {
+        f: FloatFn,
+        d: u32,
+        a: u32,
+        b: u32,
+        c: u32,
+        ftz: bool,
+        sat: bool,
+    },
+    Lop3 {
+        d: u32,
+        a: u32,
+        b: u32,
+        c: u32,
+        lut: u8,
+    },
+    Bfi32 {
+        d: u32,
+        a: u32,
+        b: u32,
+        c: u32,
+        e: u32,
+    },
+    Bfi64 {
+        d: u32,
+        a: u32,
+        b: u32,
+        c: u32,
+        e: u32,
+    },
+    SetpW {
+        f: FnCmpW,
+        d: u32,
+        d2: u32,
+        a: u32,
+        b: u32,
+        with: Option<(BoolOp, u32, bool)>,
+    },
+    SetpD {
+        f: FnCmpD,
+        d: u32,
+        d2: u32,
+        a: u32,
+        b: u32,
+        with: Option<(BoolOp, u32, bool)>,
+    },
+    SetpF {
+        f: fn(f64, f64) -> bool,
+        ty: Ty,
+        ftz: bool,
+        d: u32,
+        d2: u32,
+        a: Reg,
+        b: Reg,
+        with: Option<(BoolOp, u32, bool)>,
+    },
+    /// As setp, but the result is a number: all ones, or 1.0.
+    SetW {
+        f: FnCmpW,
+        d: u32,
+        a: u32,
+        b: u32,
+        yes: u32,
+    },
+    SelW {
+        d: u32,
+        a: u32,
+        b: u32,
+        p: u32,
+        not: bool,
+    },
+    SelD {
+        d: u32,
+        a: u32,
+        b: u32,
+        p: u32,
+        not: bool,
+    },
+    P2 {
+        f: fn(u32, u32) -> u32,
+        d: u32,
+        a: u32,
+        b: u32,
+    },
+    PNot {
+        d: u32,
+        a: u32,
+    },
+    PMov {
+        d: u32,
+        a: u32,
+    },
+    PConst {
+        d: u32,
+        v: bool,
+    },
+    Pack2x16 {
+        d: u32,
+        s: [u32; 2],
+    },
+    Unpack2x16 {
+        d: [u32; 2],
+        s: u32,
+    },
+    Pack2x32 {
+        d: u32,
+        s: [u32; 2],
+    },
+    Unpack2x32 {
+        d: [u32; 2],
+        s: u32,
+    },
+    Pack4x16 {
+        d: u32,
+        s: [u32; 4],
+    },
+    Unpack4x16 {
+        d: [u32; 4],
+        s: u32,
+    },
+    Cvt {
+        dst: Ty,
+        src: Ty,
+        rnd: Rnd,
+        to_int: bool,
+        sat: bool,
+        ftz: bool,
+        relu: bool,
+        d: Reg,
+        a: Reg,
+    },
+    CvtPack {
+        d: u32,
+        hi: u32,
+        lo: u32,
+        bf: bool,
+        rnd: Rnd,
+        relu: bool,
+    },
+    /// Generic to space (`to`), or space to generic.
+    Cvta {
+        to: bool,
+        window: u64,
+        d: u32,
+        a: u32,
+    },
+    Clock {
+        d: Reg,
+    },
+    Ld {
+        space: Space,
+        bytes: u8,
+        n: u8,
+        ext: Ext,
+        fl: MemFlags,
+        d: [Reg; 4],
+        a: Addr,
+    },
+    St {
+        space: Space,
+        bytes: u8,
+        n: u8,
+        fl: MemFlags,
+        s: [Reg; 4],
+        a: Addr,
+    },
+    Atom {
+        space: Space,
+        op: AtomOp,
+        ty: Ty,
+        fl: MemFlags,
+        d: Option<Reg>,
+        a: Addr,
+        b: Reg,
+        c: Option<Reg>,
+    },
+    Prefetch,
+    CpAsync {
+        bytes: u8,
+        bypass: bool,
+        dst: Addr,
+        src: Addr,
+        src_size: u32,
+        ignore: u32,
+    },
+    CpCommit,
+    CpWait {
+        n: u32,
+    },
+    CpWaitAll,
+    Ldmatrix {
+        n: u8,
+        trans: bool,
+        d: [u32; 4],
+        a: Addr,
+    },
+    Stmatrix {
+        n: u8,
+        trans: bool,
+        s: [u32; 4],
+        a: Addr,
+    },
+    Movmatrix {
+        d: u32,
+        a: u32,
+    },
+    /// mma.sync m16n8k8/k16 with f16 (or bf16) inputs.
+    Mma {
+        k16: bool,
+        bf: bool,
+        acc_f16: bool,
+        out_f16: bool,
+        d: [u32; 4],
+        a: [u32; 4],
+        b: [u32; 2],
+        c: [u32; 4],
+    },
+    WmmaLoad {
+        part: WmmaPart,
+        row: bool,
+        space: Space,
+        d: [u32; 8],
+        a: Addr,
+        ld: u32,
+    },
+    WmmaStore {
+        part: WmmaPart,
+        row: bool,
+        space: Space,
+        s: [u32; 8],
+        a: Addr,
+        ld: u32,
+    },
+    WmmaMma {
+        c16: bool,
+        d16: bool,
+        d: [u32; 8],
+        a: [u32; 8],
+        b: [u32; 8],
+        c: [u32; 8],
+    },
+    Vote {
+        op: VoteOp,
+        d: Reg,
+        p: u32,
+        not: bool,
+        mask: u32,
+    },
+    Shfl {
+        op: ShflOp,
+        d: u32,
+        p: u32,
+        a: u32,
+        b: u32,
+        c: u32,
+        mask: u32,
+    },
+    Match {
+        all: bool,
+        wide: bool,
+        d: u32,
+        p: u32,
+        a: u32,
+        mask: u32,
+    },
+    Redux {
+        op: ReduxOp,
+        d: u32,
+        a: u32,
+        mask: u32,
+    },
+    Activemask {
+        d: u32,
+    },
+    Elect {
+        d: u32,
+        p: u32,
+        mask: u32,
+    },
+    WarpSync {
+        mask: u32,
+    },
+    Bar {
+        id: u32,
+        count: u32,
+        arrive: bool,
+        red: BarRed,
+        not: bool,
+        d: Reg,
+    },
+    Fence,
+    Assert,
+}
+
+/// A float operation of one to three operands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FloatFn {
+    F1(FnW1),
+    F2(FnW2),
+    F3(FnW3),
+}
+
+/// An instruction with its guard and its origin.
+#[derive(Clone, Debug)]
+pub(crate) struct Ins {
+    pub op: Op,
+    /// A predicate register, or [`NONE`].
+    pub guard: u32,
+    pub guard_not: bool,
+    pub loc: Loc,
+    pub ptx_line: u32,
+    /// Index into the kernel's table of opcodes.
+    pub name: u32,
+}
+
+/// A value that differs from thread to thread or from block to block and is put into a register before a warp starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Sreg {
+    Tid(u8),
+    Ntid(u8),
+    Ctaid(u8),
+    Nctaid(u8),
+    LaneId,
+    WarpId,
+    NWarpId,
+    SmId,
+    NSmId,
+    GridId,
+    LaneMask(u8),
+    DynSmem,
+    TotalSmem,
+    WarpSize,
+    ClusterRank,
+    ClusterSize,
+    ClusterId(u8),
+    NClusterId(u8),
+    ClusterCtaid(u8),
+    ClusterNctaid(u8),
+}
+
+/// A constant whose value is known at load time or once the layout of shared memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Const {
+    Val(u64),
+    DynShared(i64),
+}
+
+/// A decoded kernel.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    pub name: String,
+    pub ins: Vec<Ins>,
+    pub opcodes: Vec<String>,
+    pub n_w: u32,
+    pub n_d: u32,
+    pub n_p: u32,
+    pub const_w: Vec<(u32, u32)>,
+    pub const_d: Vec<(u32, u64)>,
+    pub sregs: Vec<(Sreg, u32)>,
+    pub static_shared: u32,
+    pub local_bytes: u32,
+    pub param_bytes: u32,
+    /// Offset and size of every parameter.
+    pub params: Vec<(u32, u32)>,
+    pub max_threads: Option<u32>,
+}

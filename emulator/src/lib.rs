@@ -1,0 +1,348 @@
+//! A PTX interpreter with sanitizer checks, and on top of it the CUDA driver's C interface as a shared library.
+//!
+//! ```
+//! use gpu_emulator::{Device, Dim3, Module};
+//!
+//! let ptx = "
+//! .version 8.0
+//! .target sm_80
+//! .address_size 64
+//! .visible .entry twice(.param .u64 p)
+//! {
+//!     .reg .b32 %r<3>; .reg .b64 %rd<4>;
+//!     ld.param.u64 %rd1, [p];
+//!     mov.u32 %r1, %tid.x;
+//!     mul.wide.u32 %rd2, %r1, 4;
+//!     add.s64 %rd3, %rd1, %rd2;
+//!     ld.global.u32 %r2, [%rd3];
+//!     add.s32 %r2, %r2, %r2;
+//!     st.global.u32 [%rd3], %r2;
+//!     ret;
+//! }";
+//! let module = Module::load(ptx)?;
+//! let mut device = Device::new();
+//! let data: Vec<u8> = (0u32..32).flat_map(u32::to_le_bytes).collect();
+//! let p = device.memory.alloc(128, "data")?;
+//! device.memory.write(p, &data)?;
+//! let report = device.launch(module.entry("twice").unwrap(), Dim3::x(1), Dim3::x(32), 0, &p.to_le_bytes())?;
+//! assert!(report.clean());
+//! let mut word = [0; 4];
+//! device.memory.read(p + 20, &mut word)?;
+//! assert_eq!(u32::from_le_bytes(word), 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![warn(missing_docs)]
+
+mod alu;
+mod cfg;
+mod decode;
+mod driver;
+mod error;
+mod exec;
+mod ins;
+mod mem;
+mod mma;
+mod num;
+mod ptx;
+mod race;
+mod report;
+mod shared;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+pub use error::{LaunchError, LoadError};
+pub use exec::Options;
+pub use mem::{Alloc, MemError, Memory};
+pub use race::Region;
+pub use report::{Counters, Finding, GlobalAccess, Kind, Report, SharedAccess};
+
+use decode::{Decoder, GlobalSym};
+use ins::Kernel;
+use ptx::VarSpace;
+
+/// Where the variables of the first module lie; every module has a range of its own.
+const MODULE_BASE: u64 = 0x6000_0000_0000;
+const MODULE_STRIDE: u64 = 1 << 32;
+static NEXT_MODULE: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Debug)]
+struct GlobalVar {
+    name: String,
+    addr: u64,
+    size: u64,
+    init: Vec<u8>,
+    read_only: bool,
+}
+
+#[derive(Debug)]
+struct ModuleInner {
+    base: u64,
+    files: Vec<(u32, String)>,
+    vars: Vec<GlobalVar>,
+    target: String,
+}
+
+/// A PTX text, decoded.
+#[derive(Clone, Debug)]
+pub struct Module {
+    inner: Arc<ModuleInner>,
+    entries: Vec<Entry>,
+}
+
+/// A kernel of a module.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    module: Arc<ModuleInner>,
+    kernel: Arc<Kernel>,
+}
+
+impl Module {
+    /// Parses and decodes PTX. Whatever is not understood is an error that names the line.
+    pub fn load(text: &str) -> Result<Self, LoadError> {
+        let o = ptx::outline(text)?;
+        let base = MODULE_BASE + NEXT_MODULE.fetch_add(1, Relaxed) % 4096 * MODULE_STRIDE;
+        let mut at = base;
+        let mut globals = HashMap::new();
+        let mut vars = Vec::new();
+        for v in &o.vars {
+            match v.space {
+                VarSpace::Shared => {
+                    globals.insert(
+                        v.name.clone(),
+                        GlobalSym::Shared {
+                            size: v.size,
+                            align: v.align,
+                            dynamic: v.dynamic,
+                        },
+                    );
+                }
+                _ => {
+                    at = at.div_ceil(256) * 256;
+                    if v.size > MODULE_STRIDE / 2 || at + v.size > base + MODULE_STRIDE {
+                        return Err(LoadError::new(0, format!("'{}' is too large", v.name)));
+                    }
+                    globals.insert(v.name.clone(), GlobalSym::Mem(at));
+                    vars.push(GlobalVar {
+                        name: v.name.clone(),
+                        addr: at,
+                        size: v.size,
+                        init: v.init.clone(),
+                        read_only: v.space == VarSpace::Const,
+                    });
+                    at += v.size + 256;
+                }
+            }
+        }
+        let mut kernels = Vec::new();
+        for f in o.funcs.iter().filter(|f| f.entry && f.has_body) {
+            kernels.push(Arc::new(Decoder::kernel(&o, &globals, f)?));
+        }
+        let inner = Arc::new(ModuleInner {
+            base,
+            files: o.files.clone(),
+            vars,
+            target: o.target.clone(),
+        });
+        let entries = kernels
+            .into_iter()
+            .map(|kernel| Entry {
+                module: inner.clone(),
+                kernel,
+            })
+            .collect();
+        Ok(Self { inner, entries })
+    }
+    /// The kernels, in the order of the text.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+    /// A kernel by name.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|e| e.kernel.name == name)
+    }
+    /// The `.target` of the text, such as `sm_80`.
+    pub fn target(&self) -> &str {
+        &self.inner.target
+    }
+    /// Address and size of a module-level variable.
+    pub fn global(&self, name: &str) -> Option<(u64, u64)> {
+        self.inner
+            .vars
+            .iter()
+            .find(|v| v.name == name)
+            .map(|v| (v.addr, v.size))
+    }
+}
+
+impl Entry {
+    /// The kernel's name.
+    pub fn name(&self) -> &str {
+        &self.kernel.name
+    }
+    /// Bytes that the parameters take.
+    pub fn param_bytes(&self) -> usize {
+        self.kernel.param_bytes as usize
+    }
+    /// Offset and size of every parameter.
+    pub fn params(&self) -> &[(u32, u32)] {
+        &self.kernel.params
+    }
+    /// Bytes of static shared memory.
+    pub fn static_shared(&self) -> u32 {
+        self.kernel.static_shared
+    }
+    /// Bytes of local memory of a thread.
+    pub fn local_bytes(&self) -> u32 {
+        self.kernel.local_bytes
+    }
+    /// The most threads of a block that the kernel declares, if it does.
+    pub fn max_threads(&self) -> Option<u32> {
+        self.kernel.max_threads
+    }
+    /// The distinct opcodes that the kernel uses, with their modifiers.
+    pub fn opcodes(&self) -> &[String] {
+        &self.kernel.opcodes
+    }
+    /// Instructions after the expansion of calls.
+    pub fn instructions(&self) -> usize {
+        self.kernel.ins.len()
+    }
+}
+
+/// Extents in three dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dim3 {
+    /// Fastest varying.
+    pub x: u32,
+    /// Second.
+    pub y: u32,
+    /// Slowest varying.
+    pub z: u32,
+}
+
+impl Dim3 {
+    /// One dimension.
+    pub fn x(x: u32) -> Self {
+        Self { x, y: 1, z: 1 }
+    }
+    /// Three dimensions.
+    pub fn new(x: u32, y: u32, z: u32) -> Self {
+        Self { x, y, z }
+    }
+    fn arr(self) -> [u32; 3] {
+        [self.x, self.y, self.z]
+    }
+}
+
+/// An emulated device: its memory, and how launches are checked.
+#[derive(Debug)]
+pub struct Device {
+    /// Global memory.
+    pub memory: Memory,
+    /// Settings of the launches to come.
+    pub options: Options,
+    /// Shared memory that a block can have, in bytes.
+    pub shared_limit: u32,
+}
+
+impl Default for Device {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Device {
+    /// A device with 4 GiB of memory, 227 KiB of shared memory a block and every check.
+    pub fn new() -> Self {
+        Self {
+            memory: Memory::new(4 << 30),
+            options: Options::default(),
+            shared_limit: 227 * 1024,
+        }
+    }
+
+    /// Places a module's variables in memory, as a launch does by itself.
+    pub fn attach(&mut self, module: &Module) {
+        self.attach_inner(&module.inner);
+    }
+    fn attach_inner(&mut self, m: &ModuleInner) {
+        for v in &m.vars {
+            self.memory
+                .place(v.addr, &v.init, v.size, &v.name, v.read_only);
+        }
+    }
+    /// Takes a module's variables out of memory.
+    pub fn detach(&mut self, module: &Module) {
+        self.memory
+            .remove_range(module.inner.base, module.inner.base + MODULE_STRIDE);
+    }
+
+    /// Runs a kernel to its end.
+    pub fn launch(
+        &mut self,
+        entry: &Entry,
+        grid: Dim3,
+        block: Dim3,
+        dynamic_shared: u32,
+        params: &[u8],
+    ) -> Result<Report, LaunchError> {
+        let (g, b) = (grid.arr(), block.arr());
+        if g.contains(&0) || b.contains(&0) {
+            return Err(LaunchError::Dimensions("a dimension is zero".into()));
+        }
+        let threads = u64::from(b[0]) * u64::from(b[1]) * u64::from(b[2]);
+        if threads > 1024 || b[2] > 64 {
+            return Err(LaunchError::Dimensions(format!(
+                "a block of {}x{}x{} threads",
+                b[0], b[1], b[2]
+            )));
+        }
+        if let Some(max) = entry.kernel.max_threads
+            && threads > u64::from(max)
+        {
+            return Err(LaunchError::Dimensions(format!(
+                "{threads} threads in a block, the kernel is built for at most {max}"
+            )));
+        }
+        if g[0] > i32::MAX as u32 || g[1] > 65535 || g[2] > 65535 {
+            return Err(LaunchError::Dimensions(format!(
+                "a grid of {}x{}x{} blocks",
+                g[0], g[1], g[2]
+            )));
+        }
+        let asked = u64::from(entry.kernel.static_shared) + u64::from(dynamic_shared);
+        if asked > u64::from(self.shared_limit) {
+            return Err(LaunchError::SharedMemory {
+                asked,
+                limit: u64::from(self.shared_limit),
+            });
+        }
+        if params.len() != entry.param_bytes() {
+            return Err(LaunchError::Parameters {
+                given: params.len(),
+                needed: entry.param_bytes(),
+            });
+        }
+        self.attach_inner(&entry.module);
+        let blocks = u64::from(g[0]) * u64::from(g[1]) * u64::from(g[2]);
+        let l = exec::Launch {
+            k: &entry.kernel,
+            files: &entry.module.files,
+            mem: &self.memory,
+            params,
+            grid: g,
+            block: b,
+            dyn_shared: dynamic_shared,
+            opt: &self.options,
+            findings: Mutex::default(),
+            halt: AtomicBool::new(false),
+            spent: AtomicU64::new(0),
+            atomics: Mutex::new(()),
+            cover: race::Coverage::new(&self.options.written_once),
+            order: race::GridOrder::new(self.memory.allocs.len(), blocks, self.options.check_race),
+        };
+        Ok(l.run())
+    }
+}

@@ -1,0 +1,535 @@
+//! Which accesses are ordered: vector clocks inside a block, and a coarser rule between blocks.
+//!
+//! Inside a block the actors are the warps and, for each warp, its `cp.async` copies. A barrier orders everything before its
+//! arrivals ahead of everything after its waits; `cp.async.wait_group` orders a warp's own copies ahead of what the warp does next.
+//! Accesses by lanes of one warp count as ordered, as they are in lockstep here; that is laxer than the hardware's rules.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, OnceLock};
+
+use crate::exec::Launch;
+use crate::ins::MemFlags;
+use crate::mem::{Alloc, Sparse};
+use crate::report::Kind;
+
+/// Two accesses that nothing orders.
+pub(crate) struct Conflict {
+    pub pc: u32,
+    pub actor: u32,
+    pub warps: u32,
+    pub now_write: bool,
+    pub was_write: bool,
+}
+
+impl Conflict {
+    pub fn who(&self) -> String {
+        if self.actor < self.warps {
+            format!("warp {}", self.actor)
+        } else {
+            format!("an asynchronous copy of warp {}", self.actor - self.warps)
+        }
+    }
+}
+
+/// The latest write and reads of two bytes.
+#[derive(Clone, Copy, Default)]
+struct Cell {
+    w: Epoch,
+    r: Epoch,
+}
+
+/// Who did it, when by its own clock (zero: nobody), and where.
+#[derive(Clone, Copy, Default)]
+struct Epoch {
+    clock: u32,
+    /// The actor in the low byte, the strong flag in bit 8; for reads, bit 9 says that `clock` is an index of many readers.
+    actor: u16,
+    pc: u32,
+}
+const STRONG: u16 = 1 << 8;
+const MANY: u16 = 1 << 9;
+
+pub(crate) struct Race {
+    on: bool,
+    n: usize,
+    /// `vc[w]`: for each actor the clock up to which warp `w` knows what it did.
+    vc: Vec<Vec<u32>>,
+    bars: Vec<Vec<u32>>,
+    done: Vec<Vec<u32>>,
+    group: Vec<u32>,
+    cells: Vec<Cell>,
+    many: Vec<Vec<(u32, u32)>>,
+    free: Vec<u32>,
+    sync: HashMap<usize, Vec<u32>>,
+}
+
+fn join(a: &mut [u32], b: &[u32]) {
+    for (x, y) in a.iter_mut().zip(b) {
+        *x = (*x).max(*y);
+    }
+}
+
+impl Race {
+    pub fn new(size: u32, warps: u32, on: bool) -> Self {
+        let n = warps as usize;
+        let on = on && n > 0;
+        let cells = if on {
+            vec![Cell::default(); (size as usize).div_ceil(2)]
+        } else {
+            Vec::new()
+        };
+        let mut r = Self {
+            on,
+            n,
+            vc: vec![vec![0; 2 * n]; n],
+            bars: vec![vec![0; 2 * n]; 16],
+            done: vec![vec![0; 2 * n]; 16],
+            group: vec![1; n],
+            cells,
+            many: Vec::new(),
+            free: Vec::new(),
+            sync: HashMap::new(),
+        };
+        r.reset();
+        r
+    }
+    pub fn reset(&mut self) {
+        for (i, v) in self.vc.iter_mut().enumerate() {
+            v.fill(0);
+            v[i] = 1;
+        }
+        self.bars.iter_mut().for_each(|b| b.fill(0));
+        self.group.fill(1);
+        self.cells.fill(Cell::default());
+        self.many.clear();
+        self.free.clear();
+        self.sync.clear();
+    }
+    pub fn barrier_arrive(&mut self, b: usize, w: u32) {
+        let w = w as usize;
+        join(&mut self.bars[b], &self.vc[w]);
+        self.vc[w][w] += 1;
+    }
+    pub fn barrier_done(&mut self, b: usize) {
+        self.done[b] = self.bars[b].clone();
+        self.bars[b].fill(0);
+    }
+    pub fn barrier_pass(&mut self, b: usize, w: u32) {
+        join(&mut self.vc[w as usize], &self.done[b]);
+    }
+    pub fn commit(&mut self, w: u32) {
+        self.group[w as usize] += 1;
+    }
+    pub fn wait_copies(&mut self, w: u32, n: Option<u32>) {
+        let w = w as usize;
+        let upto = match n {
+            Some(n) => (self.group[w] - 1).saturating_sub(n),
+            None => {
+                self.group[w] += 1;
+                self.group[w] - 1
+            }
+        };
+        let c = &mut self.vc[w][self.n + w];
+        *c = (*c).max(upto);
+    }
+
+    /// An atomic access synchronises with the others at its address.
+    fn meet(&mut self, o: usize, w: usize) {
+        let n = self.n;
+        let s = self.sync.entry(o).or_insert_with(|| vec![0; 2 * n]);
+        join(s, &self.vc[w]);
+        join(&mut self.vc[w], s);
+        self.vc[w][w] += 1;
+    }
+
+    pub fn read(&mut self, o: usize, size: u32, w: u32, pc: u32, strong: bool) -> Option<Conflict> {
+        if !self.on {
+            return None;
+        }
+        let wu = w as usize;
+        if strong {
+            self.meet(o, wu);
+        }
+        let vc = &self.vc[wu];
+        let now = vc[wu];
+        let mut bad = None;
+        for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
+            let e = cell.w;
+            if e.clock != 0 {
+                let actor = usize::from(e.actor & 0xff);
+                if actor != wu
+                    && vc[actor] < e.clock
+                    && !(strong && e.actor & STRONG != 0)
+                    && bad.is_none()
+                {
+                    bad = Some(Conflict {
+                        pc: e.pc,
+                        actor: actor as u32,
+                        warps: self.n as u32,
+                        now_write: false,
+                        was_write: true,
+                    });
+                }
+            }
+            let r = cell.r;
+            if r.clock == 0 && r.actor & MANY == 0 {
+                cell.r = Epoch {
+                    clock: now,
+                    actor: w as u16,
+                    pc,
+                };
+            } else if r.actor & MANY != 0 {
+                self.many[r.clock as usize][wu] = (now, pc);
+            } else if usize::from(r.actor & 0xff) == wu
+                || vc[usize::from(r.actor & 0xff)] >= r.clock
+            {
+                cell.r = Epoch {
+                    clock: now,
+                    actor: w as u16,
+                    pc,
+                };
+            } else {
+                let i = match self.free.pop() {
+                    Some(i) => {
+                        self.many[i as usize].fill((0, 0));
+                        i
+                    }
+                    None => {
+                        self.many.push(vec![(0, 0); self.n]);
+                        self.many.len() as u32 - 1
+                    }
+                };
+                let m = &mut self.many[i as usize];
+                m[usize::from(r.actor & 0xff)] = (r.clock, r.pc);
+                m[wu] = (now, pc);
+                cell.r = Epoch {
+                    clock: i,
+                    actor: MANY,
+                    pc: 0,
+                };
+            }
+        }
+        bad
+    }
+
+    pub fn write(
+        &mut self,
+        o: usize,
+        size: u32,
+        w: u32,
+        pc: u32,
+        strong: bool,
+    ) -> Option<Conflict> {
+        if !self.on {
+            return None;
+        }
+        if strong {
+            self.meet(o, w as usize);
+        }
+        let clock = self.vc[w as usize][w as usize];
+        self.write_as(o, size, w, w, clock, pc, strong)
+    }
+    pub fn copy_write(&mut self, o: usize, size: u32, w: u32, pc: u32) -> Option<Conflict> {
+        if !self.on {
+            return None;
+        }
+        let clock = self.group[w as usize];
+        self.write_as(o, size, w, w + self.n as u32, clock, pc, false)
+    }
+    #[allow(clippy::too_many_arguments)]
+    fn write_as(
+        &mut self,
+        o: usize,
+        size: u32,
+        w: u32,
+        actor: u32,
+        clock: u32,
+        pc: u32,
+        strong: bool,
+    ) -> Option<Conflict> {
+        let wu = w as usize;
+        let vc = &self.vc[wu];
+        let mut bad = None;
+        let warps = self.n as u32;
+        let mut note = |pc: u32, actor: u32, was_write: bool| {
+            if bad.is_none() {
+                bad = Some(Conflict {
+                    pc,
+                    actor,
+                    warps,
+                    now_write: true,
+                    was_write,
+                });
+            }
+        };
+        for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
+            let e = cell.w;
+            if e.clock != 0 {
+                let a = u32::from(e.actor & 0xff);
+                // Two copies of one group by one warp have no order either, but overlapping ones write what a warp asked for.
+                if a != actor
+                    && a != w
+                    && vc[a as usize] < e.clock
+                    && !(strong && e.actor & STRONG != 0)
+                {
+                    note(e.pc, a, true);
+                }
+            }
+            let r = cell.r;
+            if r.actor & MANY != 0 {
+                for (a, (c, p)) in self.many[r.clock as usize].iter().enumerate() {
+                    if *c != 0 && a != wu && vc[a] < *c {
+                        note(*p, a as u32, false);
+                    }
+                }
+                self.free.push(r.clock);
+            } else if r.clock != 0 {
+                let a = usize::from(r.actor & 0xff);
+                if a != wu && vc[a] < r.clock && !strong {
+                    note(r.pc, a as u32, false);
+                }
+            }
+            *cell = Cell {
+                w: Epoch {
+                    clock,
+                    actor: actor as u16 | if strong { STRONG } else { 0 },
+                    pc,
+                },
+                r: Epoch::default(),
+            };
+        }
+        bad
+    }
+}
+
+/// Who touched which two bytes of an allocation during a launch: block numbers plus one.
+struct Touch {
+    writer: Sparse,
+    reader: Sparse,
+}
+const SEVERAL: u32 = u32::MAX >> 1;
+const STRONG_BIT: u32 = 1 << 31;
+
+/// Order between the blocks of a launch. There is none but through atomics: a block that does an atomic operation on an address
+/// knows of all blocks that did one there before.
+pub(crate) struct GridOrder {
+    on: bool,
+    touch: Vec<OnceLock<Touch>>,
+    sync: Mutex<Sync>,
+}
+#[derive(Default)]
+struct Sync {
+    at: HashMap<u64, HashSet<u32>>,
+    known: HashMap<u32, HashSet<u32>>,
+}
+
+impl GridOrder {
+    pub fn new(allocs: usize, blocks: u64, on: bool) -> Self {
+        let on = on && blocks > 1 && blocks < u64::from(SEVERAL) - 2;
+        Self {
+            on,
+            touch: (0..if on { allocs } else { 0 })
+                .map(|_| OnceLock::new())
+                .collect(),
+            sync: Mutex::new(Sync::default()),
+        }
+    }
+    /// An atomic operation of a block.
+    pub fn sync(&self, cta: u32, addr: u64) {
+        if !self.on {
+            return;
+        }
+        let Ok(mut s) = self.sync.lock() else { return };
+        let Sync { at, known } = &mut *s;
+        let at = at.entry(addr).or_default();
+        let known = known.entry(cta).or_default();
+        known.extend(at.iter());
+        at.insert(cta);
+        at.extend(known.iter());
+    }
+    fn knows(&self, cta: u32, other: u32) -> bool {
+        self.sync
+            .lock()
+            .is_ok_and(|s| s.known.get(&cta).is_some_and(|k| k.contains(&other)))
+    }
+    fn knows_any(&self, cta: u32) -> bool {
+        self.sync
+            .lock()
+            .is_ok_and(|s| s.known.get(&cta).is_some_and(|k| !k.is_empty()))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    #[inline]
+    pub fn access(
+        &self,
+        l: &Launch<'_>,
+        index: usize,
+        al: &Alloc,
+        off: u64,
+        size: u32,
+        write: bool,
+        fl: MemFlags,
+        cta_id: u32,
+        pc: u32,
+        warp: u32,
+        lane: u32,
+        cta: [u32; 3],
+    ) {
+        if !self.on {
+            return;
+        }
+        let Some(slot) = self.touch.get(index) else {
+            return;
+        };
+        let t = slot.get_or_init(|| {
+            let n = (al.size as usize).div_ceil(2);
+            Touch {
+                writer: Sparse::new(n),
+                reader: Sparse::new(n),
+            }
+        });
+        if fl.strong {
+            // Flags order blocks as atomics do: a store publishes, a load learns.
+            self.sync(cta_id, al.base + off);
+        }
+        let me = cta_id + 1;
+        let strong = if fl.strong { STRONG_BIT } else { 0 };
+        for c in (off / 2)..(off + u64::from(size)).div_ceil(2) {
+            let c = c as usize;
+            let w = t.writer.at(c).load(Relaxed);
+            if w != 0
+                && w & !STRONG_BIT != me
+                && !(strong != 0 && w & STRONG_BIT != 0)
+                && !self.knows(cta_id, (w & !STRONG_BIT) - 1)
+            {
+                let what = if write { "also written" } else { "written" };
+                l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + 2 * c as u64), format!("{} of global memory {} bytes into {}, {what} by block {} with no order between the blocks", if write { "write" } else { "read" }, 2 * c, al.name, (w & !STRONG_BIT) - 1));
+            }
+            let rd = t.reader.at(c);
+            let r = rd.load(Relaxed);
+            if write {
+                if r != 0 && r & !STRONG_BIT != me && !(strong != 0 && r & STRONG_BIT != 0) {
+                    let other = r & !STRONG_BIT;
+                    let ordered = if other == SEVERAL {
+                        self.knows_any(cta_id)
+                    } else {
+                        self.knows(cta_id, other - 1)
+                    };
+                    if !ordered {
+                        let by = if other == SEVERAL {
+                            "several blocks".to_owned()
+                        } else {
+                            format!("block {}", other - 1)
+                        };
+                        l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + 2 * c as u64), format!("write of global memory {} bytes into {}, read by {by} with no order between the blocks", 2 * c, al.name));
+                    }
+                }
+                t.writer.at(c).store(me | strong, Relaxed);
+            } else if r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
+                rd.store(
+                    if r == 0 {
+                        me | strong
+                    } else {
+                        SEVERAL | (r & strong)
+                    },
+                    Relaxed,
+                );
+            }
+        }
+    }
+}
+
+/// An output every byte of which a launch has to write once and only once, with plain stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Where the first row starts.
+    pub address: u64,
+    /// Bytes of a row.
+    pub row_bytes: u64,
+    /// Number of rows.
+    pub rows: u64,
+    /// Bytes from one row's start to the next.
+    pub pitch: u64,
+}
+
+impl Region {
+    fn len(&self) -> u64 {
+        if self.rows == 0 {
+            0
+        } else {
+            (self.rows - 1)
+                .saturating_mul(self.pitch)
+                .saturating_add(self.row_bytes)
+        }
+    }
+}
+
+/// Counts the stores to the regions of a launch.
+pub(crate) struct Coverage {
+    regions: Vec<(Region, Sparse)>,
+}
+
+impl Coverage {
+    pub fn new(regions: &[Region]) -> Self {
+        // A region larger than that is a mistake of the caller.
+        let ok = |r: &&Region| r.len() > 0 && r.len() < 1 << 34 && r.pitch > 0;
+        Self {
+            regions: regions
+                .iter()
+                .filter(ok)
+                .map(|r| (*r, Sparse::new(r.len() as usize)))
+                .collect(),
+        }
+    }
+    /// What is wrong with a store.
+    #[inline]
+    pub fn store(&self, addr: u64, size: u32, cta: u32) -> Option<String> {
+        let mut bad = None;
+        for (r, count) in &self.regions {
+            for a in addr..addr + u64::from(size) {
+                let Some(o) = a.checked_sub(r.address).filter(|o| *o < r.len()) else {
+                    continue;
+                };
+                let (row, col) = (o / r.pitch, o % r.pitch);
+                if col >= r.row_bytes {
+                    bad = Some(format!(
+                        "store {col} bytes into row {row}, between the rows of {} bytes of an output",
+                        r.row_bytes
+                    ));
+                    continue;
+                }
+                let was = count.at(o as usize).swap(cta + 1, Relaxed);
+                if was != 0 {
+                    bad = Some(format!(
+                        "byte {col} of row {row} of an output is written a second time, the first was by block {}",
+                        was - 1
+                    ));
+                }
+            }
+        }
+        bad
+    }
+    /// What was never written.
+    pub fn missing(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for (r, count) in &self.regions {
+            let (mut n, mut first) = (0u64, None);
+            for row in 0..r.rows {
+                for col in 0..r.row_bytes {
+                    if count.at((row * r.pitch + col) as usize).load(Relaxed) == 0 {
+                        n += 1;
+                        first.get_or_insert((row, col));
+                    }
+                }
+            }
+            if let Some((row, col)) = first {
+                out.push(format!("{n} bytes never written, the first in row {row} at byte {col} of an output of {} rows of {} bytes", r.rows, r.row_bytes));
+            }
+        }
+        out
+    }
+    pub fn active(&self) -> bool {
+        !self.regions.is_empty()
+    }
+}
