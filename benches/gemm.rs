@@ -27,7 +27,7 @@ fn main() {
 fn bench(criterion: &mut Criterion<DeviceTime>, device: &dyn Device) {
     let info = device.info();
     let (size, label) = match info.kind() {
-        DeviceKind::Cuda => (4096, "cuda"),
+        DeviceKind::Cuda | DeviceKind::Emulated => (4096, "cuda"),
         DeviceKind::Cpu => (512, "CPU"),
     };
     let table = Distribution::Uniform.table();

@@ -1,7 +1,7 @@
 //! Runs the `alignment` preset with short cells and writes its heatmaps below `results/local/`.
 
 use gemmscope::cli::default_out;
-use gemmscope::device::{DeviceChoice, probe};
+use gemmscope::device::{DeviceChoice, find};
 use gemmscope::record::DeviceKind;
 use gemmscope::report;
 use gemmscope::sweep::{Conditions, Event, Isolation, Options, Preset, run, serve};
@@ -16,14 +16,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     // Cargo passes --bench when it benches; without it this is a test that the bench works at all.
     let testing = !std::env::args().any(|a| a == "--bench");
-    let probe = probe();
-    let (choice, device) = match probe.cuda.ok().and_then(|devices| devices.into_iter().next()) {
-        Some(device) => (DeviceChoice::Cuda(0), device),
-        None => (DeviceChoice::Cpu, probe.cpu),
-    };
+    let (choice, device) = find(DeviceChoice::Auto)?;
     let isolation = match device.kind() {
         DeviceKind::Cpu => Isolation::None,
-        DeviceKind::Cuda => Isolation::Process { program: std::env::current_exe()?, watchdog: Duration::from_secs(60) },
+        DeviceKind::Cuda | DeviceKind::Emulated => {
+            Isolation::Process { program: std::env::current_exe()?, watchdog: Duration::from_secs(60) }
+        }
     };
     let scratch = tempfile::tempdir()?;
     let out = if testing { scratch.path().join("run") } else { default_out(&device) };

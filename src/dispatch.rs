@@ -32,14 +32,24 @@ impl fmt::Display for Selector {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SelectError {
     /// No such kernel.
-    #[error("there is no kernel {name:?} for a {device} device{}; `gemmscope kernels` lists them", nearest(.meant))]
+    #[error("there is no kernel {name:?}{}; `gemmscope kernels` lists them", nearest(.meant))]
     Kernel {
         /// What was asked for.
         name: String,
-        /// `CUDA` or `CPU`.
-        device: &'static str,
         /// The nearest name there is.
         meant: Option<String>,
+    },
+    /// A kernel for another kind of device.
+    #[error(
+        "kernel {kernel} runs on {needs}, and this is a {device} device; choose another kernel, or another --device"
+    )]
+    Elsewhere {
+        /// The kernel.
+        kernel: &'static str,
+        /// What it runs on.
+        needs: &'static str,
+        /// What there is.
+        device: &'static str,
     },
     /// No such variant.
     #[error("kernel {kernel} has no variant {name:?}{}; `gemmscope kernels` lists them", nearest(.meant))]
@@ -60,7 +70,7 @@ fn nearest(meant: &Option<String>) -> String {
 /// The kernels that a kind of device can run.
 pub fn kernels(kind: DeviceKind) -> Vec<&'static Kernel> {
     match kind {
-        DeviceKind::Cuda => catalog().kernels.iter().collect(),
+        DeviceKind::Cuda | DeviceKind::Emulated => catalog().kernels.iter().collect(),
         DeviceKind::Cpu => vec![cpu_kernel()],
     }
 }
@@ -78,12 +88,14 @@ pub fn select(text: &str, kind: DeviceKind) -> Result<Vec<Selector>, SelectError
     }
     let (name, variant) = text.split_once('/').map_or((text, None), |(k, v)| (k, Some(v)));
     let Some(kernel) = all.iter().find(|k| k.name == name) else {
-        let names = all.iter().map(|k| k.name.as_str()).chain(["auto", "all"]);
-        let device = match kind {
-            DeviceKind::Cuda => "CUDA",
-            DeviceKind::Cpu => "CPU",
-        };
-        return Err(SelectError::Kernel { name: name.to_owned(), device, meant: closest(name, names) });
+        let elsewhere = catalog().kernels.iter().chain([cpu_kernel()]);
+        let device = if kind.runs_cuda() { "CUDA" } else { "CPU" };
+        if let Some(known) = elsewhere.clone().find(|k| k.name == name) {
+            let needs = if known.min_cc == 0 { "a CPU" } else { "a CUDA device" };
+            return Err(SelectError::Elsewhere { kernel: &known.name, needs, device });
+        }
+        let names = elsewhere.map(|k| k.name.as_str()).chain(["auto", "all"]);
+        return Err(SelectError::Kernel { name: name.to_owned(), meant: closest(name, names) });
     };
     let Some(variant) = variant else { return Ok(vec![Selector::Kernel(&kernel.name)]) };
     match kernel.variants.iter().find(|v| v.name == variant) {

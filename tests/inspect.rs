@@ -34,6 +34,7 @@ fn usage_errors_name_the_value_and_the_remedy() {
         (vec!["sweep", "--m", "64..x", "--n", "1", "--k", "1"], vec!["--m", "64..x", "^"]),
         (vec!["sweep", "--m", "64"], vec!["--n is missing", "--preset"]),
         (vec!["sweep", "--device", "cpu", "--kernel", "cpu_sgem"], vec!["cpu_sgem", "did you mean \"cpu_sgemm\""]),
+        (vec!["sweep", "--device", "cpu", "--kernel", "04_mmma"], vec!["04_mmma", "did you mean \"04_mma\""]),
         (vec!["sweep", "--device", "gpu7"], vec!["gpu7", "cuda:N"]),
         (vec!["sweep", "--shard", "9/8"], vec!["9/8", "INDEX/COUNT"]),
         (vec!["sweep", "--budget", "soon"], vec!["soon", "90s"]),
@@ -42,7 +43,7 @@ fn usage_errors_name_the_value_and_the_remedy() {
         (vec!["sweep", "--resume", "--out", "nowhere"], vec!["nowhere", "leave out --resume"]),
         (vec!["sweep", "--m", "1..4000000", "--n", "1..4000000", "--k", "1"], vec!["16000000000000", "several runs"]),
         (vec!["heatmap", "nowhere"], vec!["nowhere"]),
-        (vec!["verify", "--device", "cpu", "--kernel", "04_mma"], vec!["04_mma", "CPU device"]),
+        (vec!["verify", "--device", "cpu", "--kernel", "04_mma"], vec!["04_mma", "a CUDA device"]),
     ] {
         let said = refused(dir.path(), &args);
         for word in words {

@@ -40,13 +40,7 @@ struct Args {
 }
 
 fn list<T: std::str::FromStr>(s: &str) -> Result<Vec<T>, String> {
-    s.split(',')
-        .map(|x| {
-            x.trim()
-                .parse()
-                .map_err(|_| format!("'{x}' is not a number"))
-        })
-        .collect()
+    s.split(',').map(|x| x.trim().parse().map_err(|_| format!("'{x}' is not a number"))).collect()
 }
 
 fn parse() -> Result<Args, String> {
@@ -88,10 +82,7 @@ fn parse() -> Result<Args, String> {
             "--tile" => {
                 let v = val()?;
                 let (m, n) = v.split_once('x').ok_or("--tile BMxBN")?;
-                a.tile = (
-                    m.parse().map_err(|_| "--tile BMxBN")?,
-                    n.parse().map_err(|_| "--tile BMxBN")?,
-                );
+                a.tile = (m.parse().map_err(|_| "--tile BMxBN")?, n.parse().map_err(|_| "--tile BMxBN")?);
             }
             "--threads" => a.threads = val()?.parse().map_err(|_| "--threads N")?,
             "--shared" => a.shared = val()?.parse().map_err(|_| "--shared BYTES")?,
@@ -100,11 +91,7 @@ fn parse() -> Result<Args, String> {
                     .split(',')
                     .map(|s| {
                         let v: Vec<u32> = s.split('x').filter_map(|d| d.parse().ok()).collect();
-                        if v.len() == 3 {
-                            Ok((v[0], v[1], v[2]))
-                        } else {
-                            Err(format!("'{s}' is not MxNxK"))
-                        }
+                        if v.len() == 3 { Ok((v[0], v[1], v[2])) } else { Err(format!("'{s}' is not MxNxK")) }
                     })
                     .collect::<Result<_, _>>()?;
             }
@@ -126,9 +113,7 @@ fn parse() -> Result<Args, String> {
             f => return Err(format!("'{f}'?\n{USAGE}")),
         }
     }
-    if a.file.is_empty()
-        || (!a.list && (a.entry.is_empty() || a.tile.0 == 0 || a.tile.1 == 0 || a.threads == 0))
-    {
+    if a.file.is_empty() || (!a.list && (a.entry.is_empty() || a.tile.0 == 0 || a.tile.1 == 0 || a.threads == 0)) {
         return Err(USAGE.into());
     }
     Ok(a)
@@ -143,11 +128,7 @@ impl Rng {
         self.0
     }
     fn value(&mut self, random: bool) -> f32 {
-        if random {
-            (self.next() % 4097) as f32 / 2048.0 - 1.0
-        } else {
-            (self.next() % 5) as f32 - 2.0
-        }
+        if random { (self.next() % 4097) as f32 / 2048.0 - 1.0 } else { (self.next() % 5) as f32 - 2.0 }
     }
 }
 
@@ -191,18 +172,8 @@ struct Matrix {
 impl Matrix {
     fn new(rows: u32, cols: u32, pad: u32, off: u32, rng: &mut Rng, random: bool) -> Self {
         let ld = cols + pad;
-        let len = off as usize
-            + if rows == 0 {
-                0
-            } else {
-                (rows as usize - 1) * ld as usize + cols as usize
-            };
-        let mut m = Self {
-            bits: vec![NAN; len],
-            ld,
-            off,
-            cols,
-        };
+        let len = off as usize + if rows == 0 { 0 } else { (rows as usize - 1) * ld as usize + cols as usize };
+        let mut m = Self { bits: vec![NAN; len], ld, off, cols };
         for r in 0..rows {
             for c in 0..cols {
                 let i = m.at(r, c);
@@ -236,22 +207,12 @@ struct Case {
     beta: f32,
 }
 
-fn run(
-    a: &Args,
-    e: &Entry,
-    c: Case,
-) -> Result<(Vec<String>, Counters), Box<dyn std::error::Error>> {
-    let mut rng = Rng(0x9e37_79b9_7f4a_7c15
-        ^ (u64::from(c.m) << 40)
-        ^ (u64::from(c.n) << 20)
-        ^ u64::from(c.k));
+fn run(a: &Args, e: &Entry, c: Case) -> Result<(Vec<String>, Counters), Box<dyn std::error::Error>> {
+    let mut rng = Rng(0x9e37_79b9_7f4a_7c15 ^ (u64::from(c.m) << 40) ^ (u64::from(c.n) << 20) ^ u64::from(c.k));
     let ma = Matrix::new(c.m, c.k, c.pad, c.off, &mut rng, a.random);
     let mb = Matrix::new(c.k, c.n, c.pad, c.off, &mut rng, a.random);
     let mut mc = Matrix::new(c.m, c.n, c.pad, c.off, &mut rng, a.random);
-    let old = Matrix {
-        bits: mc.bits.clone(),
-        ..mc
-    };
+    let old = Matrix { bits: mc.bits.clone(), ..mc };
     if c.beta == 0.0 {
         mc.bits.fill(NAN);
     }
@@ -267,18 +228,12 @@ fn run(
     let base = ptr[2];
     if c.beta == 0.0 {
         for r in 0..c.m {
-            dev.memory
-                .forget(base + 2 * mc.at(r, 0) as u64, 2 * u64::from(c.n))?;
+            dev.memory.forget(base + 2 * mc.at(r, 0) as u64, 2 * u64::from(c.n))?;
         }
     }
     if a.once {
         let (row_bytes, rows, pitch) = (2 * u64::from(c.n), u64::from(c.m), 2 * u64::from(mc.ld));
-        dev.options.written_once = vec![Region {
-            address: base + 2 * u64::from(c.off),
-            row_bytes,
-            rows,
-            pitch,
-        }];
+        dev.options.written_once = vec![Region { address: base + 2 * u64::from(c.off), row_bytes, rows, pitch }];
     }
     let mut params = Vec::new();
     for p in &ptr {
@@ -290,18 +245,12 @@ fn run(
     for x in [c.m, c.n, c.k, c.alpha.to_bits(), c.beta.to_bits(), 0] {
         params.extend(x.to_le_bytes());
     }
-    let grid = a
-        .grid
-        .unwrap_or(c.m.div_ceil(a.tile.0) * c.n.div_ceil(a.tile.1))
-        .max(1);
+    let grid = a.grid.unwrap_or(c.m.div_ceil(a.tile.0) * c.n.div_ceil(a.tile.1)).max(1);
     let report = dev.launch(e, Dim3::x(grid), Dim3::x(a.threads), a.shared, &params)?;
     let mut wrong: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     let mut bytes = vec![0; 2 * mc.bits.len()];
     dev.memory.read(base, &mut bytes)?;
-    let got: Vec<u16> = bytes
-        .chunks_exact(2)
-        .map(|b| u16::from_le_bytes([b[0], b[1]]))
-        .collect();
+    let got: Vec<u16> = bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
     for (i, (g, was)) in got.iter().zip(&mc.bits).enumerate() {
         if !mc.inside(i) && g != was {
             let rel = i as i64 - i64::from(c.off);
@@ -314,9 +263,7 @@ fn run(
         }
     }
     let mut bad = 0u64;
-    let wide_b: Vec<Vec<f64>> = (0..c.k)
-        .map(|k| (0..c.n).map(|col| f64::from(mb.get(k, col))).collect())
-        .collect();
+    let wide_b: Vec<Vec<f64>> = (0..c.k).map(|k| (0..c.n).map(|col| f64::from(mb.get(k, col))).collect()).collect();
     for r in 0..c.m {
         let (mut sums, mut mags) = (vec![0f64; c.n as usize], vec![0f64; c.n as usize]);
         for (k, row) in wide_b.iter().enumerate() {
@@ -354,10 +301,7 @@ fn run(
         }
     }
     if bad > 1 {
-        wrong.push(format!(
-            "{bad} of {} elements are wrong",
-            u64::from(c.m) * u64::from(c.n)
-        ));
+        wrong.push(format!("{bad} of {} elements are wrong", u64::from(c.m) * u64::from(c.n)));
     }
     Ok((wrong, report.counters))
 }
@@ -396,15 +340,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for &off in &a.offsets {
                 for &alpha in &a.alphas {
                     for &beta in &a.betas {
-                        let c = Case {
-                            m,
-                            n,
-                            k,
-                            pad,
-                            off,
-                            alpha,
-                            beta,
-                        };
+                        let c = Case { m, n, k, pad, off, alpha, beta };
                         if [k + pad, n + pad, off].iter().any(|x| x % a.align != 0) {
                             skipped += 1;
                             continue;
@@ -412,8 +348,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                         cases += 1;
                         let (wrong, counters) = run(&a, entry, c)?;
                         sum.add(&counters);
-                        let name =
-                            format!("{m}x{n}x{k} pad {pad} offset {off} alpha {alpha} beta {beta}");
+                        let name = format!("{m}x{n}x{k} pad {pad} offset {off} alpha {alpha} beta {beta}");
                         if !wrong.is_empty() {
                             failed += 1;
                             println!("FAIL {name}");

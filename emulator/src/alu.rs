@@ -215,35 +215,19 @@ fn div0_u32(a: u32, b: u32) -> u32 {
     a.checked_div(b).unwrap_or(u32::MAX)
 }
 fn div0_s32(a: u32, b: u32) -> u32 {
-    if b == 0 {
-        u32::MAX
-    } else {
-        (a as i32).wrapping_div(b as i32) as u32
-    }
+    if b == 0 { u32::MAX } else { (a as i32).wrapping_div(b as i32) as u32 }
 }
 fn rem0_u32(a: u32, b: u32) -> u32 {
     a.checked_rem(b).unwrap_or(a)
 }
 fn rem0_s32(a: u32, b: u32) -> u32 {
-    if b == 0 {
-        a
-    } else {
-        (a as i32).wrapping_rem(b as i32) as u32
-    }
+    if b == 0 { a } else { (a as i32).wrapping_rem(b as i32) as u32 }
 }
 fn div0_s64(a: u64, b: u64) -> u64 {
-    if b == 0 {
-        u64::MAX
-    } else {
-        (a as i64).wrapping_div(b as i64) as u64
-    }
+    if b == 0 { u64::MAX } else { (a as i64).wrapping_div(b as i64) as u64 }
 }
 fn rem0_s64(a: u64, b: u64) -> u64 {
-    if b == 0 {
-        a
-    } else {
-        (a as i64).wrapping_rem(b as i64) as u64
-    }
+    if b == 0 { a } else { (a as i64).wrapping_rem(b as i64) as u64 }
 }
 fn sx16(a: u32) -> i32 {
     a as u16 as i16 as i32
@@ -350,11 +334,7 @@ pub(crate) fn int_w1(op: &str, ty: Ty) -> Option<FnW1> {
         ("bfind", U32) => w1!(|a| 31u32.wrapping_sub(a.leading_zeros())),
         ("bfind.shiftamt", U32) => w1!(|a| if a == 0 { u32::MAX } else { a.leading_zeros() }),
         ("bfind", S32) => w1!(|a| 31u32.wrapping_sub(fold_sign(a).leading_zeros())),
-        ("bfind.shiftamt", S32) => w1!(|a| if fold_sign(a) == 0 {
-            u32::MAX
-        } else {
-            fold_sign(a).leading_zeros()
-        }),
+        ("bfind.shiftamt", S32) => w1!(|a| if fold_sign(a) == 0 { u32::MAX } else { fold_sign(a).leading_zeros() }),
         _ => return None,
     })
 }
@@ -391,9 +371,7 @@ pub(crate) fn int_w3(op: &str, ty: Ty) -> Option<FnW3> {
         ("mad.hi", U32) => {
             w3!(|a, b, c| (((u64::from(a) * u64::from(b)) >> 32) as u32).wrapping_add(c))
         }
-        ("mad.hi", S32) => w3!(
-            |a, b, c| (((i64::from(a as i32) * i64::from(b as i32)) >> 32) as u32).wrapping_add(c)
-        ),
+        ("mad.hi", S32) => w3!(|a, b, c| (((i64::from(a as i32) * i64::from(b as i32)) >> 32) as u32).wrapping_add(c)),
         ("mad.wide", U16) => w3!(|a, b, c| (zx16(a) * zx16(b)).wrapping_add(c)),
         ("mad.wide", S16) => w3!(|a, b, c| ((sx16(a) * sx16(b)) as u32).wrapping_add(c)),
         ("mad24.lo", U32) => {
@@ -403,11 +381,9 @@ pub(crate) fn int_w3(op: &str, ty: Ty) -> Option<FnW3> {
         ("sad", S32) => w3!(|a, b, c| (a as i32).abs_diff(b as i32).wrapping_add(c)),
         ("bfe", U32) => w3!(|a, b, c| bfe_u(a, b, c)),
         ("bfe", S32) => w3!(|a, b, c| bfe_s(a, b, c)),
-        ("shf.l.clamp", B32) => w3!(|a, b, c| if c > 31 {
-            a
-        } else {
-            (((u64::from(b) << 32 | u64::from(a)) << c) >> 32) as u32
-        }),
+        ("shf.l.clamp", B32) => {
+            w3!(|a, b, c| if c > 31 { a } else { (((u64::from(b) << 32 | u64::from(a)) << c) >> 32) as u32 })
+        }
         ("shf.l.wrap", B32) => {
             w3!(|a, b, c| (((u64::from(b) << 32 | u64::from(a)) << (c & 31)) >> 32) as u32)
         }
@@ -450,10 +426,9 @@ pub(crate) fn int_d3(op: &str, ty: Ty) -> Option<FnD3> {
         ("mad.hi", U64) => {
             d3!(|a, b, c| (((u128::from(a) * u128::from(b)) >> 64) as u64).wrapping_add(c))
         }
-        ("mad.hi", S64) => d3!(
-            |a, b, c| (((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64)
-                .wrapping_add(c)
-        ),
+        ("mad.hi", S64) => {
+            d3!(|a, b, c| (((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64).wrapping_add(c))
+        }
         _ => return None,
     })
 }
@@ -468,25 +443,17 @@ pub(crate) fn bfe_d(ty: Ty) -> Option<FnDWW> {
 pub(crate) fn wide2(ty: Ty) -> Option<FnWide2> {
     Some(match ty {
         Ty::U32 => lanes2!(FnWide2, V, V, D, |a, b| u64::from(a) * u64::from(b)),
-        Ty::S32 => lanes2!(
-            FnWide2,
-            V,
-            V,
-            D,
-            |a, b| (i64::from(a as i32) * i64::from(b as i32)) as u64
-        ),
+        Ty::S32 => lanes2!(FnWide2, V, V, D, |a, b| (i64::from(a as i32) * i64::from(b as i32)) as u64),
         _ => return None,
     })
 }
 /// 32 x 32 + 64 to 64 bits.
 pub(crate) fn wide3(ty: Ty) -> Option<FnWide3> {
     Some(match ty {
-        Ty::U32 => lanes3!(FnWide3, V, V, D, D, |a, b, c| (u64::from(a) * u64::from(b))
-            .wrapping_add(c)),
-        Ty::S32 => lanes3!(FnWide3, V, V, D, D, |a, b, c| ((i64::from(a as i32)
-            * i64::from(b as i32))
-            as u64)
-            .wrapping_add(c)),
+        Ty::U32 => lanes3!(FnWide3, V, V, D, D, |a, b, c| (u64::from(a) * u64::from(b)).wrapping_add(c)),
+        Ty::S32 => {
+            lanes3!(FnWide3, V, V, D, D, |a, b, c| ((i64::from(a as i32) * i64::from(b as i32)) as u64).wrapping_add(c))
+        }
         _ => return None,
     })
 }
@@ -514,11 +481,7 @@ fn bfe64(a: u64, b: u32, c: u32, signed: bool) -> u64 {
         return if len > 63 { x } else { x & ((1 << len) - 1) };
     }
     let x = (a as i64) >> pos.min(63);
-    if len > 63 {
-        x as u64
-    } else {
-        ((x << (64 - len)) >> (64 - len)) as u64
-    }
+    if len > 63 { x as u64 } else { ((x << (64 - len)) >> (64 - len)) as u64 }
 }
 /// Puts the low `len` bits of `a` into `b` at `pos`.
 pub(crate) fn bfi32(a: u32, b: u32, pos: u32, len: u32) -> u32 {
@@ -539,11 +502,7 @@ pub(crate) fn prmt(a: u32, b: u32, sel: u32) -> u32 {
     for i in 0..4 {
         let s = (sel >> (4 * i)) & 15;
         let byte = (x >> (8 * (s & 7))) as u8;
-        let byte = if s & 8 != 0 {
-            ((byte as i8) >> 7) as u8
-        } else {
-            byte
-        };
+        let byte = if s & 8 != 0 { ((byte as i8) >> 7) as u8 } else { byte };
         r |= u32::from(byte) << (8 * i);
     }
     r
@@ -552,11 +511,7 @@ fn dp4a(a: u32, b: u32, c: u32, sa: bool, sb: bool) -> u32 {
     let mut s = c;
     for i in 0..4 {
         let f = |v: u32, sg: bool| {
-            if sg {
-                (v >> (8 * i)) as i8 as i32
-            } else {
-                i32::from((v >> (8 * i)) as u8)
-            }
+            if sg { (v >> (8 * i)) as i8 as i32 } else { i32::from((v >> (8 * i)) as u8) }
         };
         s = s.wrapping_add((f(a, sa) * f(b, sb)) as u32);
     }
@@ -599,14 +554,10 @@ fn bx2(a: u32, b: u32, o: fn(f32, f32) -> f32) -> u32 {
     bfr(o(bf(a), bf(b))) | bfr(o(bf(a >> 16), bf(b >> 16))) << 16
 }
 fn hfma(a: u32, b: u32, c: u32) -> u32 {
-    u32::from(f64_to_half(
-        f64::from(h(a)) * f64::from(h(b)) + f64::from(h(c)),
-    ))
+    u32::from(f64_to_half(f64::from(h(a)) * f64::from(h(b)) + f64::from(h(c))))
 }
 fn bfma(a: u32, b: u32, c: u32) -> u32 {
-    bfr(f64_to_f32_odd(
-        f64::from(bf(a)) * f64::from(bf(b)) + f64::from(bf(c)),
-    ))
+    bfr(f64_to_f32_odd(f64::from(bf(a)) * f64::from(bf(b)) + f64::from(bf(c))))
 }
 
 /// The smaller of two numbers; a NaN loses, and -0 is below +0.
@@ -906,20 +857,9 @@ pub(crate) fn convert(dst: Ty, src: Ty, r: Rnd, to_int: bool, sat: bool, bits: u
     };
     let range = |t: Ty| -> (i128, i128) {
         let n = t.bytes() * 8;
-        if t.signed() {
-            (-(1i128 << (n - 1)), (1i128 << (n - 1)) - 1)
-        } else {
-            (0, (1i128 << n) - 1)
-        }
+        if t.signed() { (-(1i128 << (n - 1)), (1i128 << (n - 1)) - 1) } else { (0, (1i128 << n) - 1) }
     };
-    let keep = |v: i128, t: Ty| {
-        (v as u64)
-            & if t.is64() {
-                u64::MAX
-            } else {
-                (1u64 << (t.bytes() * 8)) - 1
-            }
-    };
+    let keep = |v: i128, t: Ty| (v as u64) & if t.is64() { u64::MAX } else { (1u64 << (t.bytes() * 8)) - 1 };
     if let Some(v) = int {
         if !dst.float() {
             let (lo, hi) = range(dst);
@@ -948,23 +888,11 @@ pub(crate) fn convert(dst: Ty, src: Ty, r: Rnd, to_int: bool, sat: bool, bits: u
     if !dst.float() {
         let y = round_int(x, r);
         let (lo, hi) = range(dst);
-        let v = if y.is_nan() {
-            0
-        } else {
-            (y as i128).clamp(lo, hi)
-        };
-        return if dst.is64() {
-            v as u64
-        } else {
-            v as u32 as u64
-        };
+        let v = if y.is_nan() { 0 } else { (y as i128).clamp(lo, hi) };
+        return if dst.is64() { v as u64 } else { v as u32 as u64 };
     }
     let x = if to_int { round_int(x, r) } else { x };
-    let x = if sat {
-        if x.is_nan() { 0.0 } else { x.clamp(0.0, 1.0) }
-    } else {
-        x
-    };
+    let x = if sat { if x.is_nan() { 0.0 } else { x.clamp(0.0, 1.0) } } else { x };
     let r = if to_int { Rnd::Near } else { r };
     match dst {
         F64 => x.to_bits(),

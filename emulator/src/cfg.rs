@@ -40,11 +40,7 @@ pub(crate) fn reconvergence(ins: &mut [Ins]) {
     for (b, out) in succ.iter_mut().enumerate().take(nb) {
         let last = starts.get(b + 1).copied().unwrap_or(n) - 1;
         let i = &ins[last];
-        let next = if last + 1 < n {
-            block_of[last + 1]
-        } else {
-            exit
-        };
+        let next = if last + 1 < n { block_of[last + 1] } else { exit };
         match &i.op {
             Op::Bra { to, .. } => {
                 out.push(block_of[*to as usize]);
@@ -122,11 +118,7 @@ pub(crate) fn reconvergence(ins: &mut [Ins]) {
                 if rank[*s] == usize::MAX || ipdom[*s] == none {
                     continue;
                 }
-                new = if new == none {
-                    *s
-                } else {
-                    meet(&ipdom, new, *s)
-                };
+                new = if new == none { *s } else { meet(&ipdom, new, *s) };
             }
             if new != none && ipdom[*b] != new {
                 ipdom[*b] = new;

@@ -14,11 +14,7 @@ use crate::ptx::*;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum GlobalSym {
     Mem(u64),
-    Shared {
-        size: u64,
-        align: u32,
-        dynamic: bool,
-    },
+    Shared { size: u64, align: u32, dynamic: bool },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,11 +122,7 @@ fn align_up(x: u64, a: u64) -> u64 {
 }
 
 impl<'o, 'a> Decoder<'o, 'a> {
-    pub fn kernel(
-        o: &'o Outline<'a>,
-        globals: &'o HashMap<String, GlobalSym>,
-        f: &'o Func,
-    ) -> R<Kernel> {
+    pub fn kernel(o: &'o Outline<'a>, globals: &'o HashMap<String, GlobalSym>, f: &'o Func) -> R<Kernel> {
         let mut d = Self {
             o,
             globals,
@@ -166,10 +158,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             off += p.size;
         }
         if off > 32764 {
-            return Err(LoadError::new(
-                f.line,
-                "more parameters than a kernel can have",
-            ));
+            return Err(LoadError::new(f.line, "more parameters than a kernel can have"));
         }
         let done = d.func(f, scope, None);
         done.map_err(|mut e| {
@@ -215,17 +204,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
             Const::Val(v) => *v,
             Const::DynShared(o) => dyn_at.wrapping_add(*o as u64),
         };
-        let const_w = self
-            .const_w
-            .iter()
-            .map(|(c, s)| (*s, value(c) as u32))
-            .collect();
+        let const_w = self.const_w.iter().map(|(c, s)| (*s, value(c) as u32)).collect();
         let const_d = self.const_d.iter().map(|(c, s)| (*s, value(c))).collect();
         if self.local > 512 * 1024 {
-            return Err(LoadError::new(
-                f.line,
-                "more local memory than a thread can have",
-            ));
+            return Err(LoadError::new(f.line, "more local memory than a thread can have"));
         }
         Ok(Kernel {
             name: f.name.clone(),
@@ -310,20 +292,14 @@ impl<'o, 'a> Decoder<'o, 'a> {
             return self.err(format!("function '{}' has no body", f.name));
         }
         if self.depth > 24 {
-            return self.err(format!(
-                "'{}' is called too deeply: recursion is not supported",
-                f.name
-            ));
+            return self.err(format!("'{}' is called too deeply: recursion is not supported", f.name));
         }
         self.depth += 1;
         let outer = std::mem::take(&mut self.scopes);
         let outer_ret = std::mem::replace(&mut self.ret_label, ret);
         self.scopes.push(scope);
         self.scope_enter(f.body.clone())?;
-        let mut c = Cur {
-            toks: &self.o.toks[..f.body.end],
-            at: f.body.start,
-        };
+        let mut c = Cur { toks: &self.o.toks[..f.body.end], at: f.body.start };
         while c.peek().is_some() {
             self.statement(&mut c)?;
         }
@@ -342,17 +318,12 @@ impl<'o, 'a> Decoder<'o, 'a> {
             match &o.toks[i].tok {
                 Tok::P(b'{') => depth += 1,
                 Tok::P(b'}') => depth -= 1,
-                Tok::Word(w)
-                    if depth == 0 && i + 1 < body.end && o.toks[i + 1].tok == Tok::P(b':') =>
-                {
+                Tok::Word(w) if depth == 0 && i + 1 < body.end && o.toks[i + 1].tok == Tok::P(b':') => {
                     let id = self.labels.len();
                     self.labels.push(None);
                     self.label_names.push((*w).to_owned());
                     if s.syms.insert((*w).to_owned(), Sym::Label(id)).is_some() {
-                        return Err(LoadError::new(
-                            o.toks[i].line,
-                            format!("label '{w}' stands twice in one scope"),
-                        ));
+                        return Err(LoadError::new(o.toks[i].line, format!("label '{w}' stands twice in one scope")));
                     }
                 }
                 _ => {}
@@ -371,10 +342,8 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 return Some(*s);
             }
             if let Some(n) = number
-                && let Some((_, class, _)) = self.scopes[i]
-                    .ranges
-                    .iter()
-                    .find(|(p, _, count)| *p == prefix && n < *count)
+                && let Some((_, class, _)) =
+                    self.scopes[i].ranges.iter().find(|(p, _, count)| *p == prefix && n < *count)
             {
                 let class = *class;
                 let r = Sym::Reg(self.new_reg(class));
@@ -384,11 +353,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         }
         match self.globals.get(name)? {
             GlobalSym::Mem(a) => Some(Sym::Mem(*a)),
-            GlobalSym::Shared {
-                size,
-                align,
-                dynamic,
-            } => {
+            GlobalSym::Shared { size, align, dynamic } => {
                 if *dynamic {
                     self.dyn_align = self.dyn_align.max(u64::from(*align));
                     return Some(Sym::DynShared);
@@ -427,16 +392,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
             Some(Tok::P(b'{')) => {
                 c.at += 1;
                 let start = c.at;
-                let mut probe = Cur {
-                    toks: c.toks,
-                    at: c.at,
-                };
+                let mut probe = Cur { toks: c.toks, at: c.at };
                 let end = probe.skip_block()?;
                 self.scope_enter(start..end)?;
-                let mut inner = Cur {
-                    toks: &self.o.toks[..end],
-                    at: start,
-                };
+                let mut inner = Cur { toks: &self.o.toks[..end], at: start };
                 while inner.peek().is_some() {
                     self.statement(&mut inner)?;
                 }
@@ -444,9 +403,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 c.at = end + 1;
                 Ok(())
             }
-            Some(Tok::Word(w))
-                if matches!(c.toks.get(c.at + 1).map(|t| &t.tok), Some(Tok::P(b':'))) =>
-            {
+            Some(Tok::Word(w)) if matches!(c.toks.get(c.at + 1).map(|t| &t.tok), Some(Tok::P(b':'))) => {
                 let id = self.label(w)? as usize;
                 self.labels[id] = Some(self.ins.len() as u32);
                 c.at += 2;
@@ -492,10 +449,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     if c.eat(b'<') {
                         let n = c.int()?;
                         c.expect(b'>')?;
-                        let s = self
-                            .scopes
-                            .last_mut()
-                            .ok_or_else(|| LoadError::new(0, "no scope"))?;
+                        let s = self.scopes.last_mut().ok_or_else(|| LoadError::new(0, "no scope"))?;
                         s.ranges.push((name, class, u64::try_from(n).unwrap_or(0)));
                     } else {
                         let r = self.new_reg(class);
@@ -551,10 +505,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             while !c.eat(end) {
                 v.push(s.operand(c)?);
                 if !c.eat(b',') && !c.is(end) {
-                    return Err(LoadError::new(
-                        c.line(),
-                        format!("'{}' expected, {} found", end as char, c.found()),
-                    ));
+                    return Err(LoadError::new(c.line(), format!("'{}' expected, {} found", end as char, c.found())));
                 }
             }
             Ok(v)
@@ -616,8 +567,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     return Ok(Opd::Pair(Box::new(Opd::Word(w, 0)), Box::new(second)));
                 }
                 let mut off = 0;
-                let minus =
-                    c.is(b'-') && matches!(c.toks.get(c.at + 1).map(|t| &t.tok), Some(Tok::Int(_)));
+                let minus = c.is(b'-') && matches!(c.toks.get(c.at + 1).map(|t| &t.tok), Some(Tok::Int(_)));
                 if c.eat(b'+') || minus {
                     off = c.int()? as i64;
                 }
@@ -656,9 +606,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         self.line = opcode_line;
         let mut parts = opcode.split('.');
         let base = parts.next().unwrap_or("");
-        let mut m = Mods {
-            rest: parts.filter(|p| !p.is_empty()).collect(),
-        };
+        let mut m = Mods { rest: parts.filter(|p| !p.is_empty()).collect() };
         let r = self.decode(base, &mut m, &ops);
         r.map_err(|mut e| {
             if !e.message.contains(opcode) {
@@ -667,10 +615,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             e
         })?;
         if !m.rest.is_empty() {
-            return self.err(format!(
-                "{opcode}: unsupported modifier '.{}'",
-                m.rest.join(".")
-            ));
+            return self.err(format!("{opcode}: unsupported modifier '.{}'", m.rest.join(".")));
         }
         Ok(())
     }
@@ -744,11 +689,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
     /// A source of at most 32 bits.
     fn w(&mut self, o: &Opd<'a>, ty: Ty) -> R<u32> {
         if let Some(v) = Self::int_of(o, Some(ty)) {
-            let keep = if ty.bytes() >= 4 {
-                0xffff_ffff
-            } else {
-                (1u64 << (8 * ty.bytes())) - 1
-            };
+            let keep = if ty.bytes() >= 4 { 0xffff_ffff } else { (1u64 << (8 * ty.bytes())) - 1 };
             return Ok(self.const_w(Const::Val(v & keep)));
         }
         match o {
@@ -823,11 +764,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         {
             return Ok(r);
         }
-        Ok(if ty.is64() {
-            Reg::D(self.d(o, ty)?)
-        } else {
-            Reg::W(self.w(o, ty)?)
-        })
+        Ok(if ty.is64() { Reg::D(self.d(o, ty)?) } else { Reg::W(self.w(o, ty)?) })
     }
     fn is_sink(o: &Opd<'_>) -> bool {
         matches!(o, Opd::Word("_", 0))
@@ -889,11 +826,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
     }
     /// A destination of the class that a type needs.
     fn dst(&mut self, o: &Opd<'a>, ty: Ty) -> R<Reg> {
-        Ok(if ty.is64() {
-            Reg::D(self.dd(o)?)
-        } else {
-            Reg::W(self.dw(o)?)
-        })
+        Ok(if ty.is64() { Reg::D(self.dd(o)?) } else { Reg::W(self.dw(o)?) })
     }
 
     fn addr(&mut self, o: &Opd<'a>, space: Space) -> R<(Addr, Space)> {
@@ -901,78 +834,28 @@ impl<'o, 'a> Decoder<'o, 'a> {
             return self.err("an address in brackets expected");
         };
         match &**base {
-            Opd::Int(v) => Ok((
-                Addr {
-                    base: Base::None,
-                    off: (*v as i64).wrapping_add(*off),
-                },
-                space,
-            )),
+            Opd::Int(v) => Ok((Addr { base: Base::None, off: (*v as i64).wrapping_add(*off) }, space)),
             Opd::Word(w, _) => match self.lookup(w) {
-                Some(Sym::Reg(Reg::D(r))) => Ok((
-                    Addr {
-                        base: Base::D(r),
-                        off: *off,
-                    },
-                    space,
-                )),
+                Some(Sym::Reg(Reg::D(r))) => Ok((Addr { base: Base::D(r), off: *off }, space)),
                 Some(Sym::Reg(Reg::W(r))) => {
                     if matches!(space, Space::Global | Space::Generic | Space::Const) {
                         return self.err("an address of 32 bits in a space that needs 64");
                     }
-                    Ok((
-                        Addr {
-                            base: Base::W(r),
-                            off: *off,
-                        },
-                        space,
-                    ))
+                    Ok((Addr { base: Base::W(r), off: *off }, space))
                 }
                 Some(Sym::Local(a)) => {
-                    let s = if space == Space::Param {
-                        Space::Local
-                    } else {
-                        space
-                    };
-                    Ok((
-                        Addr {
-                            base: Base::None,
-                            off: (a as i64).wrapping_add(*off),
-                        },
-                        s,
-                    ))
+                    let s = if space == Space::Param { Space::Local } else { space };
+                    Ok((Addr { base: Base::None, off: (a as i64).wrapping_add(*off) }, s))
                 }
-                Some(Sym::Param(a)) => Ok((
-                    Addr {
-                        base: Base::None,
-                        off: (a as i64).wrapping_add(*off),
-                    },
-                    space,
-                )),
+                Some(Sym::Param(a)) => Ok((Addr { base: Base::None, off: (a as i64).wrapping_add(*off) }, space)),
                 Some(Sym::DynShared) => {
                     let r = self.const_w(Const::DynShared(0));
-                    Ok((
-                        Addr {
-                            base: Base::W(r),
-                            off: *off,
-                        },
-                        space,
-                    ))
+                    Ok((Addr { base: Base::W(r), off: *off }, space))
                 }
-                Some(Sym::Mem(a)) => Ok((
-                    Addr {
-                        base: Base::None,
-                        off: (a as i64).wrapping_add(*off),
-                    },
-                    space,
-                )),
-                Some(Sym::Shared(a)) => Ok((
-                    Addr {
-                        base: Base::None,
-                        off: (a as i64 + i64::from(SHARED_BASE)).wrapping_add(*off),
-                    },
-                    space,
-                )),
+                Some(Sym::Mem(a)) => Ok((Addr { base: Base::None, off: (a as i64).wrapping_add(*off) }, space)),
+                Some(Sym::Shared(a)) => {
+                    Ok((Addr { base: Base::None, off: (a as i64 + i64::from(SHARED_BASE)).wrapping_add(*off) }, space))
+                }
                 _ => self.err(format!("no address '{w}'")),
             },
             _ => self.err("an address of an unexpected form"),
@@ -980,16 +863,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
     }
 
     fn space(m: &mut Mods<'a>) -> Space {
-        match m.any(&[
-            "global",
-            "shared::cta",
-            "shared",
-            "local",
-            "param::entry",
-            "param::func",
-            "param",
-            "const",
-        ]) {
+        match m.any(&["global", "shared::cta", "shared", "local", "param::entry", "param::func", "param", "const"]) {
             Some("global") => Space::Global,
             Some("shared" | "shared::cta") => Space::Shared,
             Some("local") => Space::Local,
@@ -1021,11 +895,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
     }
 
     fn need<'x>(&self, ops: &'x [Opd<'a>], n: usize) -> R<&'x [Opd<'a>]> {
-        if ops.len() == n {
-            Ok(ops)
-        } else {
-            self.err(format!("{n} operands expected, {} given", ops.len()))
-        }
+        if ops.len() == n { Ok(ops) } else { self.err(format!("{n} operands expected, {} given", ops.len())) }
     }
 
     fn unknown<T>(&self, what: &str) -> R<T> {
@@ -1036,32 +906,20 @@ impl<'o, 'a> Decoder<'o, 'a> {
 
     fn decode(&mut self, base: &'a str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
         match base {
-            "add" | "sub" | "mul" | "mul24" | "div" | "rem" | "min" | "max" | "and" | "or"
-            | "xor" | "shl" | "shr" | "copysign" => self.two(base, m, ops),
-            "neg" | "abs" | "not" | "cnot" | "popc" | "clz" | "brev" | "bfind" | "sqrt"
-            | "rsqrt" | "rcp" | "ex2" | "lg2" | "sin" | "cos" | "tanh" => self.one(base, m, ops),
-            "mad" | "mad24" | "fma" | "sad" | "bfe" | "shf" | "prmt" | "dp4a" => {
-                self.three(base, m, ops)
-            }
+            "add" | "sub" | "mul" | "mul24" | "div" | "rem" | "min" | "max" | "and" | "or" | "xor" | "shl" | "shr"
+            | "copysign" => self.two(base, m, ops),
+            "neg" | "abs" | "not" | "cnot" | "popc" | "clz" | "brev" | "bfind" | "sqrt" | "rsqrt" | "rcp" | "ex2"
+            | "lg2" | "sin" | "cos" | "tanh" => self.one(base, m, ops),
+            "mad" | "mad24" | "fma" | "sad" | "bfe" | "shf" | "prmt" | "dp4a" => self.three(base, m, ops),
             "lop3" => {
                 m.take("b32");
                 let o = self.need(ops, 5)?;
                 let Opd::Int(lut) = o[4] else {
                     return self.unknown("the table is not a number");
                 };
-                let (d, a, b, c) = (
-                    self.dw(&o[0])?,
-                    self.w(&o[1], Ty::B32)?,
-                    self.w(&o[2], Ty::B32)?,
-                    self.w(&o[3], Ty::B32)?,
-                );
-                self.push(Op::Lop3 {
-                    d,
-                    a,
-                    b,
-                    c,
-                    lut: lut as u8,
-                })
+                let (d, a, b, c) =
+                    (self.dw(&o[0])?, self.w(&o[1], Ty::B32)?, self.w(&o[2], Ty::B32)?, self.w(&o[3], Ty::B32)?);
+                self.push(Op::Lop3 { d, a, b, c, lut: lut as u8 })
             }
             "bfi" => {
                 let ty = m.ty();
@@ -1069,19 +927,11 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 let (c, e) = (self.w(&o[3], Ty::U32)?, self.w(&o[4], Ty::U32)?);
                 match ty {
                     Some(Ty::B32) => {
-                        let (d, a, b) = (
-                            self.dw(&o[0])?,
-                            self.w(&o[1], Ty::B32)?,
-                            self.w(&o[2], Ty::B32)?,
-                        );
+                        let (d, a, b) = (self.dw(&o[0])?, self.w(&o[1], Ty::B32)?, self.w(&o[2], Ty::B32)?);
                         self.push(Op::Bfi32 { d, a, b, c, e })
                     }
                     Some(Ty::B64) => {
-                        let (d, a, b) = (
-                            self.dd(&o[0])?,
-                            self.d(&o[1], Ty::B64)?,
-                            self.d(&o[2], Ty::B64)?,
-                        );
+                        let (d, a, b) = (self.dd(&o[0])?, self.d(&o[1], Ty::B64)?, self.d(&o[2], Ty::B64)?);
                         self.push(Op::Bfi64 { d, a, b, c, e })
                     }
                     _ => self.unknown("type"),
@@ -1112,12 +962,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if t.is64() || ftz {
                     return self.unknown("64 bits or ftz");
                 }
-                let (d, a, b, c) = (
-                    self.dw(&o[0])?,
-                    self.w(&o[1], t)?,
-                    self.w(&o[2], t)?,
-                    self.w(&o[3], by)?,
-                );
+                let (d, a, b, c) = (self.dw(&o[0])?, self.w(&o[1], t)?, self.w(&o[2], t)?, self.w(&o[3], by)?);
                 let f: FnW3 = if by == Ty::S32 {
                     w3!(|a, b, c| if c as i32 >= 0 { a } else { b })
                 } else {
@@ -1142,13 +987,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             "createpolicy" => {
                 m.any(&["fractional", "range"]);
                 while m
-                    .any(&[
-                        "L2::evict_last",
-                        "L2::evict_normal",
-                        "L2::evict_first",
-                        "L2::evict_unchanged",
-                        "global",
-                    ])
+                    .any(&["L2::evict_last", "L2::evict_normal", "L2::evict_first", "L2::evict_unchanged", "global"])
                     .is_some()
                 {}
                 m.take("b64");
@@ -1157,11 +996,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 };
                 let d = self.dd(o)?;
                 let a = self.const_d(Const::Val(0));
-                self.push(Op::D1 {
-                    f: d1!(|a| a),
-                    d,
-                    a,
-                })
+                self.push(Op::D1 { f: d1!(|a| a), d, a })
             }
             "cp" => self.cp(m, ops),
             "ldmatrix" | "stmatrix" => self.ldmatrix(base, m, ops),
@@ -1188,20 +1023,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 };
                 m.any(&["pred", "b32"]);
                 let o = self.need(ops, 3)?;
-                let d = if op == VoteOp::Ballot {
-                    Reg::W(self.dw(&o[0])?)
-                } else {
-                    Reg::P(self.dp(&o[0])?)
-                };
+                let d = if op == VoteOp::Ballot { Reg::W(self.dw(&o[0])?) } else { Reg::P(self.dp(&o[0])?) };
                 let (p, not) = self.p(&o[1])?;
                 let mask = self.w(&o[2], Ty::B32)?;
-                self.push(Op::Vote {
-                    op,
-                    d,
-                    p,
-                    not,
-                    mask,
-                })
+                self.push(Op::Vote { op, d, p, not, mask })
             }
             "shfl" => {
                 m.take("sync");
@@ -1224,15 +1049,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     self.w(&o[3], Ty::B32)?,
                     self.w(&o[4], Ty::B32)?,
                 );
-                self.push(Op::Shfl {
-                    op,
-                    d,
-                    p,
-                    a,
-                    b,
-                    c,
-                    mask,
-                })
+                self.push(Op::Shfl { op, d, p, a, b, c, mask })
             }
             "match" => {
                 let all = m.any(&["any", "all"]) == Some("all");
@@ -1243,20 +1060,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     Opd::Pair(d, p) => (self.dw(d)?, self.dp(p)?),
                     d => (self.dw(d)?, NONE),
                 };
-                let a = if wide {
-                    self.d(&o[1], Ty::B64)?
-                } else {
-                    self.w(&o[1], Ty::B32)?
-                };
+                let a = if wide { self.d(&o[1], Ty::B64)? } else { self.w(&o[1], Ty::B32)? };
                 let mask = self.w(&o[2], Ty::B32)?;
-                self.push(Op::Match {
-                    all,
-                    wide,
-                    d,
-                    p,
-                    a,
-                    mask,
-                })
+                self.push(Op::Match { all, wide, d, p, a, mask })
             }
             "redux" => {
                 m.take("sync");
@@ -1273,11 +1079,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     _ => return self.unknown("operation"),
                 };
                 let o = self.need(ops, 3)?;
-                let (d, a, mask) = (
-                    self.dw(&o[0])?,
-                    self.w(&o[1], Ty::B32)?,
-                    self.w(&o[2], Ty::B32)?,
-                );
+                let (d, a, mask) = (self.dw(&o[0])?, self.w(&o[1], Ty::B32)?, self.w(&o[2], Ty::B32)?);
                 self.push(Op::Redux { op, d, a, mask })
             }
             "activemask" => {
@@ -1290,10 +1092,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 m.take("sync");
                 let o = self.need(ops, 2)?;
                 let (d, p) = match &o[0] {
-                    Opd::Pair(d, p) => (
-                        if Self::is_sink(d) { NONE } else { self.dw(d)? },
-                        self.dp(p)?,
-                    ),
+                    Opd::Pair(d, p) => (if Self::is_sink(d) { NONE } else { self.dw(d)? }, self.dp(p)?),
                     _ => return self.unknown("a pair expected"),
                 };
                 let mask = self.w(&o[1], Ty::B32)?;
@@ -1334,20 +1133,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 let Opd::Word(w, 0) = &o[1] else {
                     return self.unknown("a table expected");
                 };
-                let Some(t) = self
-                    .scopes
-                    .iter()
-                    .rev()
-                    .find_map(|s| s.targets.get(*w))
-                    .cloned()
-                else {
+                let Some(t) = self.scopes.iter().rev().find_map(|s| s.targets.get(*w)).cloned() else {
                     return self.err(format!("no table '{w}'"));
                 };
-                self.push(Op::Brx {
-                    index,
-                    table: t.iter().map(|x| *x as u32).collect(),
-                    rpc: PC_END,
-                })
+                self.push(Op::Brx { index, table: t.iter().map(|x| *x as u32).collect(), rpc: PC_END })
             }
             "call" => {
                 m.take("uni");
@@ -1356,10 +1145,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             "ret" => {
                 m.take("uni");
                 match self.ret_label {
-                    Some(l) => self.push(Op::Bra {
-                        to: l as u32,
-                        rpc: PC_END,
-                    }),
+                    Some(l) => self.push(Op::Bra { to: l as u32, rpc: PC_END }),
                     None => self.push(Op::Exit),
                 }
             }
@@ -1417,15 +1203,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if ty != Ty::F32 {
                     return self.unknown("ftz or sat of a half");
                 }
-                return self.push(Op::FloatX {
-                    f: FloatFn::F2(f),
-                    d,
-                    a,
-                    b,
-                    c: a,
-                    ftz,
-                    sat,
-                });
+                return self.push(Op::FloatX { f: FloatFn::F2(f), d, a, b, c: a, ftz, sat });
             }
             return self.push(Op::W2 { f, d, a, b });
         }
@@ -1462,11 +1240,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let Some(f) = int_w2(&key, ty) else {
             return self.unknown("type");
         };
-        let bt = if matches!(base, "shl" | "shr") {
-            Ty::U32
-        } else {
-            ty
-        };
+        let bt = if matches!(base, "shl" | "shr") { Ty::U32 } else { ty };
         let (d, a, b) = (self.dw(&o[0])?, self.w(&o[1], ty)?, self.w(&o[2], bt)?);
         self.push(Op::W2 { f, d, a, b })
     }
@@ -1512,11 +1286,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         if !float && (ftz || approx || rnd.is_some()) {
             return self.unknown("modifiers of an integer operation");
         }
-        let key = if shift {
-            format!("{base}.shiftamt")
-        } else {
-            base.to_owned()
-        };
+        let key = if shift { format!("{base}.shiftamt") } else { base.to_owned() };
         if ty == Ty::F64 {
             let Some(f) = float_d1(base) else {
                 return self.unknown("type");
@@ -1530,15 +1300,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             };
             let (d, a) = (self.dw(&o[0])?, self.w(&o[1], ty)?);
             if ftz && ty == Ty::F32 {
-                return self.push(Op::FloatX {
-                    f: FloatFn::F1(f),
-                    d,
-                    a,
-                    b: a,
-                    c: a,
-                    ftz,
-                    sat: false,
-                });
+                return self.push(Op::FloatX { f: FloatFn::F1(f), d, a, b: a, c: a, ftz, sat: false });
             }
             return self.push(Op::W1 { f, d, a });
         }
@@ -1574,12 +1336,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 let Some(f) = int_w3(&format!("shf.{dir}.{mode}"), ty) else {
                     return self.unknown("type");
                 };
-                let (d, a, b, c) = (
-                    self.dw(&o[0])?,
-                    self.w(&o[1], ty)?,
-                    self.w(&o[2], ty)?,
-                    self.w(&o[3], Ty::U32)?,
-                );
+                let (d, a, b, c) = (self.dw(&o[0])?, self.w(&o[1], ty)?, self.w(&o[2], ty)?, self.w(&o[3], Ty::U32)?);
                 // A clamped left shift by 32 or more gives the low word.
                 return self.push(Op::W3 { f, d, a, b, c });
             }
@@ -1592,32 +1349,18 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 let Some(f) = int_w3(&key, ty) else {
                     return self.unknown("type");
                 };
-                let (d, a, b, c) = (
-                    self.dw(&o[0])?,
-                    self.w(&o[1], ty)?,
-                    self.w(&o[2], ty)?,
-                    self.w(&o[3], ty)?,
-                );
+                let (d, a, b, c) = (self.dw(&o[0])?, self.w(&o[1], ty)?, self.w(&o[2], ty)?, self.w(&o[3], ty)?);
                 return self.push(Op::W3 { f, d, a, b, c });
             }
             "dp4a" => {
                 let (Some(ta), Some(tb)) = (m.ty(), m.ty()) else {
                     return self.unknown("no types");
                 };
-                let key = if ta == Ty::S32 {
-                    "dp4a.s32"
-                } else {
-                    "dp4a.u32"
-                };
+                let key = if ta == Ty::S32 { "dp4a.s32" } else { "dp4a.u32" };
                 let Some(f) = int_w3(key, tb) else {
                     return self.unknown("type");
                 };
-                let (d, a, b, c) = (
-                    self.dw(&o[0])?,
-                    self.w(&o[1], ta)?,
-                    self.w(&o[2], tb)?,
-                    self.w(&o[3], Ty::B32)?,
-                );
+                let (d, a, b, c) = (self.dw(&o[0])?, self.w(&o[1], ta)?, self.w(&o[2], tb)?, self.w(&o[3], Ty::B32)?);
                 return self.push(Op::W3 { f, d, a, b, c });
             }
             "bfe" => {
@@ -1656,41 +1399,19 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if ftz || sat {
                     return self.unknown("ftz or sat");
                 }
-                let (d, a, b, c) = (
-                    self.dd(&o[0])?,
-                    self.d(&o[1], ty)?,
-                    self.d(&o[2], ty)?,
-                    self.d(&o[3], ty)?,
-                );
+                let (d, a, b, c) = (self.dd(&o[0])?, self.d(&o[1], ty)?, self.d(&o[2], ty)?, self.d(&o[3], ty)?);
                 return self.push(Op::D3 { f, d, a, b, c });
             }
-            let key = if relu {
-                format!("{base}.relu")
-            } else {
-                base.to_owned()
-            };
+            let key = if relu { format!("{base}.relu") } else { base.to_owned() };
             let Some(f) = float_w3(&key, ty, r) else {
                 return self.unknown("type or rounding");
             };
-            let (d, a, b, c) = (
-                self.dw(&o[0])?,
-                self.w(&o[1], ty)?,
-                self.w(&o[2], ty)?,
-                self.w(&o[3], ty)?,
-            );
+            let (d, a, b, c) = (self.dw(&o[0])?, self.w(&o[1], ty)?, self.w(&o[2], ty)?, self.w(&o[3], ty)?);
             if ftz || sat {
                 if ty != Ty::F32 {
                     return self.unknown("ftz or sat of a half");
                 }
-                return self.push(Op::FloatX {
-                    f: FloatFn::F3(f),
-                    d,
-                    a,
-                    b,
-                    c,
-                    ftz,
-                    sat,
-                });
+                return self.push(Op::FloatX { f: FloatFn::F3(f), d, a, b, c, ftz, sat });
             }
             return self.push(Op::W3 { f, d, a, b, c });
         }
@@ -1703,43 +1424,28 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 return self.unknown("type");
             };
             let t64 = if ty == Ty::U32 { Ty::U64 } else { Ty::S64 };
-            let (d, a, b, c) = (
-                self.dd(&o[0])?,
-                self.w(&o[1], ty)?,
-                self.w(&o[2], ty)?,
-                self.d(&o[3], t64)?,
-            );
+            let (d, a, b, c) = (self.dd(&o[0])?, self.w(&o[1], ty)?, self.w(&o[2], ty)?, self.d(&o[3], t64)?);
             return self.push(Op::Wide3 { f, d, a, b, c });
         }
         if ty.is64() {
             let Some(f) = int_d3(&key, ty) else {
                 return self.unknown("type");
             };
-            let (d, a, b, c) = (
-                self.dd(&o[0])?,
-                self.d(&o[1], ty)?,
-                self.d(&o[2], ty)?,
-                self.d(&o[3], ty)?,
-            );
+            let (d, a, b, c) = (self.dd(&o[0])?, self.d(&o[1], ty)?, self.d(&o[2], ty)?, self.d(&o[3], ty)?);
             return self.push(Op::D3 { f, d, a, b, c });
         }
         let Some(f) = int_w3(&key, ty) else {
             return self.unknown("type");
         };
         let tc = if how == Some("wide") { Ty::B32 } else { ty };
-        let (d, a, b, c) = (
-            self.dw(&o[0])?,
-            self.w(&o[1], ty)?,
-            self.w(&o[2], ty)?,
-            self.w(&o[3], tc)?,
-        );
+        let (d, a, b, c) = (self.dw(&o[0])?, self.w(&o[1], ty)?, self.w(&o[2], ty)?, self.w(&o[3], tc)?);
         self.push(Op::W3 { f, d, a, b, c })
     }
 
     fn setp(&mut self, base: &str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
         let cmp = m.any(&[
-            "eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu", "ltu", "leu",
-            "gtu", "geu", "num", "nan",
+            "eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu",
+            "num", "nan",
         ]);
         let bool_op = match m.any(&["and", "or", "xor"]) {
             Some("and") => Some(BoolOp::And),
@@ -1776,10 +1482,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             None => None,
         };
         let (d, d2) = match &o[0] {
-            Opd::Pair(p, q) => (
-                self.dp(p)?,
-                if Self::is_sink(q) { NONE } else { self.dp(q)? },
-            ),
+            Opd::Pair(p, q) => (self.dp(p)?, if Self::is_sink(q) { NONE } else { self.dp(q)? }),
             p => (self.dp(p)?, NONE),
         };
         if ty.float() && (ty != Ty::F32 || ftz || cmp_w(cmp, ty).is_none()) {
@@ -1787,43 +1490,20 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 return self.unknown("comparison");
             };
             let (a, b) = (self.src(&o[1], ty)?, self.src(&o[2], ty)?);
-            return self.push(Op::SetpF {
-                f,
-                ty,
-                ftz,
-                d,
-                d2,
-                a,
-                b,
-                with,
-            });
+            return self.push(Op::SetpF { f, ty, ftz, d, d2, a, b, with });
         }
         if ty.is64() {
             let Some(f) = cmp_d(cmp, ty) else {
                 return self.unknown("type");
             };
             let (a, b) = (self.d(&o[1], ty)?, self.d(&o[2], ty)?);
-            return self.push(Op::SetpD {
-                f,
-                d,
-                d2,
-                a,
-                b,
-                with,
-            });
+            return self.push(Op::SetpD { f, d, d2, a, b, with });
         }
         let Some(f) = cmp_w(cmp, ty) else {
             return self.unknown("type");
         };
         let (a, b) = (self.w(&o[1], ty)?, self.w(&o[2], ty)?);
-        self.push(Op::SetpW {
-            f,
-            d,
-            d2,
-            a,
-            b,
-            with,
-        })
+        self.push(Op::SetpW { f, d, d2, a, b, with })
     }
 
     fn mov(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -1837,11 +1517,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 return self.push(Op::PConst { d, v: v != 0 });
             }
             let (a, not) = self.p(&o[1])?;
-            return self.push(if not {
-                Op::PNot { d, a }
-            } else {
-                Op::PMov { d, a }
-            });
+            return self.push(if not { Op::PNot { d, a } } else { Op::PMov { d, a } });
         }
         match (&o[0], &o[1]) {
             (Opd::List(l), s) => match (ty.bytes(), l.len()) {
@@ -1877,18 +1553,13 @@ impl<'o, 'a> Decoder<'o, 'a> {
             (
                 d,
                 Opd::Word(
-                    w @ ("%clock" | "%clock64" | "%clock_hi" | "%globaltimer" | "%globaltimer_lo"
-                    | "%globaltimer_hi"),
+                    w @ ("%clock" | "%clock64" | "%clock_hi" | "%globaltimer" | "%globaltimer_lo" | "%globaltimer_hi"),
                     0,
                 ),
             ) => {
                 if w.ends_with("_hi") {
                     let (d, a) = (self.dw(d)?, self.const_w(Const::Val(0)));
-                    return self.push(Op::W1 {
-                        f: w1!(|a| a),
-                        d,
-                        a,
-                    });
+                    return self.push(Op::W1 { f: w1!(|a| a), d, a });
                 }
                 let d = self.dst(d, ty)?;
                 self.push(Op::Clock { d })
@@ -1897,19 +1568,11 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if ty.is64() {
                     let d = self.dd(d)?;
                     let a = self.d(s, ty)?;
-                    self.push(Op::D1 {
-                        f: d1!(|a| a),
-                        d,
-                        a,
-                    })
+                    self.push(Op::D1 { f: d1!(|a| a), d, a })
                 } else {
                     let d = self.dw(d)?;
                     let a = self.w(s, ty)?;
-                    self.push(Op::W1 {
-                        f: w1!(|a| a),
-                        d,
-                        a,
-                    })
+                    self.push(Op::W1 { f: w1!(|a| a), d, a })
                 }
             }
         }
@@ -1925,22 +1588,11 @@ impl<'o, 'a> Decoder<'o, 'a> {
         };
         if matches!(dst, Ty::F16x2 | Ty::BF16x2) && src == Ty::F32 {
             let o = self.need(ops, 3)?;
-            let (d, hi, lo) = (
-                self.dw(&o[0])?,
-                self.w(&o[1], Ty::F32)?,
-                self.w(&o[2], Ty::F32)?,
-            );
+            let (d, hi, lo) = (self.dw(&o[0])?, self.w(&o[1], Ty::F32)?, self.w(&o[2], Ty::F32)?);
             if sat || int_rnd.is_some() || !matches!(rnd, Some(Rnd::Near | Rnd::Zero)) {
                 return self.unknown("rounding");
             }
-            return self.push(Op::CvtPack {
-                d,
-                hi,
-                lo,
-                bf: dst == Ty::BF16x2,
-                rnd: rnd.unwrap_or(Rnd::Near),
-                relu,
-            });
+            return self.push(Op::CvtPack { d, hi, lo, bf: dst == Ty::BF16x2, rnd: rnd.unwrap_or(Rnd::Near), relu });
         }
         if matches!(dst, Ty::F16x2 | Ty::BF16x2 | Ty::Pred)
             || matches!(src, Ty::F16x2 | Ty::BF16x2 | Ty::Pred)
@@ -1959,17 +1611,12 @@ impl<'o, 'a> Decoder<'o, 'a> {
         {
             return self.unknown("an operand narrower than its type");
         }
-        let plain =
-            !sat && !ftz && !relu && int_rnd.is_none() && matches!(rnd, None | Some(Rnd::Near));
+        let plain = !sat && !ftz && !relu && int_rnd.is_none() && matches!(rnd, None | Some(Rnd::Near));
         if plain {
             if (dst, src) == (Ty::F16, Ty::F32)
                 && let (Reg::W(d), Reg::W(a)) = (d, a)
             {
-                return self.push(Op::W1 {
-                    f: cvt_half(),
-                    d,
-                    a,
-                });
+                return self.push(Op::W1 { f: cvt_half(), d, a });
             }
             if let Some(f) = fast_cvt(dst, src) {
                 let done = match (f, d, a) {
@@ -1996,17 +1643,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             Some(_) => Rnd::Away,
             None => rnd.unwrap_or(Rnd::Near),
         };
-        self.push(Op::Cvt {
-            dst,
-            src,
-            rnd,
-            to_int,
-            sat,
-            ftz,
-            relu,
-            d,
-            a,
-        })
+        self.push(Op::Cvt { dst, src, rnd, to_int, sat, ftz, relu, d, a })
     }
 
     fn cvta(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -2053,13 +1690,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         m.any(&["cta", "cluster", "gpu", "sys"]);
         fl.nc = m.take("nc");
         m.any(&["ca", "cg", "cs", "lu", "cv", "wb", "wt"]);
-        m.any(&[
-            "L1::evict_normal",
-            "L1::evict_unchanged",
-            "L1::evict_first",
-            "L1::evict_last",
-            "L1::no_allocate",
-        ]);
+        m.any(&["L1::evict_normal", "L1::evict_unchanged", "L1::evict_first", "L1::evict_last", "L1::no_allocate"]);
         m.any(&["L2::evict_normal", "L2::evict_first", "L2::evict_last"]);
         m.any(&["L2::64B", "L2::128B", "L2::256B"]);
         Ok(fl)
@@ -2067,15 +1698,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
 
     fn vec_regs(&mut self, o: &Opd<'a>, n: usize, ty: Ty, dest: bool) -> R<[Reg; 4]> {
         let one = |s: &mut Self, x: &Opd<'a>| -> R<Reg> {
-            let r = if dest {
-                if Self::is_sink(x) {
-                    s.dst(x, ty)?
-                } else {
-                    s.reg(x)?
-                }
-            } else {
-                s.src(x, ty)?
-            };
+            let r = if dest { if Self::is_sink(x) { s.dst(x, ty)? } else { s.reg(x)? } } else { s.src(x, ty)? };
             if matches!(r, Reg::P(_)) || (ty.is64() && !matches!(r, Reg::D(_))) {
                 return s.unknown("a register narrower than the access");
             }
@@ -2119,15 +1742,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             Ty::S32 => Ext::Sign32,
             _ => Ext::Zero,
         };
-        self.push(Op::Ld {
-            space,
-            bytes: ty.bytes() as u8,
-            n: n as u8,
-            ext,
-            fl,
-            d,
-            a,
-        })
+        self.push(Op::Ld { space, bytes: ty.bytes() as u8, n: n as u8, ext, fl, d, a })
     }
 
     fn st(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -2151,14 +1766,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             return self.unknown("a store to a read-only space");
         }
         let s = self.vec_regs(&o[1], n as usize, ty, false)?;
-        self.push(Op::St {
-            space,
-            bytes: ty.bytes() as u8,
-            n: n as u8,
-            fl,
-            s,
-            a,
-        })
+        self.push(Op::St { space, bytes: ty.bytes() as u8, n: n as u8, fl, s, a })
     }
 
     fn atom(&mut self, base: &str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -2166,9 +1774,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         fl.strong = true;
         m.take("noftz");
         let space = Self::space(m);
-        let op = match m.any(&[
-            "add", "min", "max", "inc", "dec", "cas", "exch", "and", "or", "xor",
-        ]) {
+        let op = match m.any(&["add", "min", "max", "inc", "dec", "cas", "exch", "and", "or", "xor"]) {
             Some("add") => AtomOp::Add,
             Some("min") => AtomOp::Min,
             Some("max") => AtomOp::Max,
@@ -2184,10 +1790,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let Some(ty) = m.ty() else {
             return self.unknown("no type");
         };
-        if ty == Ty::Pred
-            || ty.bytes() == 1
-            || !matches!(space, Space::Global | Space::Shared | Space::Generic)
-        {
+        if ty == Ty::Pred || ty.bytes() == 1 || !matches!(space, Space::Global | Space::Shared | Space::Generic) {
             return self.unknown("type or space");
         }
         let float_ok = op == AtomOp::Add || !(ty.float() || matches!(ty, Ty::F16x2 | Ty::BF16x2));
@@ -2198,35 +1801,14 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let k = usize::from(!is_red);
         let n = k + 2 + usize::from(op == AtomOp::Cas);
         let o = self.need(ops, n)?;
-        let d = if is_red || Self::is_sink(&o[0]) {
-            None
-        } else {
-            Some(self.dst(&o[0], ty)?)
-        };
+        let d = if is_red || Self::is_sink(&o[0]) { None } else { Some(self.dst(&o[0], ty)?) };
         let (a, space) = self.addr(&o[k], space)?;
         let one = |s: &mut Self, x: &Opd<'a>| -> R<Reg> {
-            Ok(if ty.is64() {
-                Reg::D(s.d(x, ty)?)
-            } else {
-                Reg::W(s.w(x, ty)?)
-            })
+            Ok(if ty.is64() { Reg::D(s.d(x, ty)?) } else { Reg::W(s.w(x, ty)?) })
         };
         let b = one(self, &o[k + 1])?;
-        let c = if op == AtomOp::Cas {
-            Some(one(self, &o[k + 2])?)
-        } else {
-            None
-        };
-        self.push(Op::Atom {
-            space,
-            op,
-            ty,
-            fl,
-            d,
-            a,
-            b,
-            c,
-        })
+        let c = if op == AtomOp::Cas { Some(one(self, &o[k + 2])?) } else { None };
+        self.push(Op::Atom { space, op, ty, fl, d, a, b, c })
     }
 
     fn cp(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -2244,9 +1826,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             let Opd::Int(n) = o[0] else {
                 return self.unknown("a number of groups expected");
             };
-            return self.push(Op::CpWait {
-                n: n.min(u64::from(u32::MAX)) as u32,
-            });
+            return self.push(Op::CpWait { n: n.min(u64::from(u32::MAX)) as u32 });
         }
         let cache = m.any(&["ca", "cg"]);
         let Some(cache) = cache else {
@@ -2284,14 +1864,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 x => src_size = self.w(x, Ty::U32)?,
             }
         }
-        self.push(Op::CpAsync {
-            bytes: bytes as u8,
-            bypass: cache == "cg",
-            dst,
-            src,
-            src_size,
-            ignore,
-        })
+        self.push(Op::CpAsync { bytes: bytes as u8, bypass: cache == "cg", dst, src, src_size, ignore })
     }
 
     fn ldmatrix(&mut self, base: &str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -2313,21 +1886,11 @@ impl<'o, 'a> Decoder<'o, 'a> {
         if base == "ldmatrix" {
             let d = self.list::<4>(&o[0], n, Ty::B32, true)?;
             let (a, _) = self.addr(&o[1], Space::Shared)?;
-            self.push(Op::Ldmatrix {
-                n: n as u8,
-                trans,
-                d,
-                a,
-            })
+            self.push(Op::Ldmatrix { n: n as u8, trans, d, a })
         } else {
             let (a, _) = self.addr(&o[0], Space::Shared)?;
             let s = self.list::<4>(&o[1], n, Ty::B32, false)?;
-            self.push(Op::Stmatrix {
-                n: n as u8,
-                trans,
-                s,
-                a,
-            })
+            self.push(Op::Stmatrix { n: n as u8, trans, s, a })
         }
     }
 
@@ -2362,16 +1925,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let a = self.list::<4>(&o[1], na, Ty::B32, false)?;
         let b = self.list::<2>(&o[2], nb, Ty::B32, false)?;
         let c = self.list::<4>(&o[3], if acc_f16 { 2 } else { 4 }, Ty::F32, false)?;
-        self.push(Op::Mma {
-            k16,
-            bf,
-            acc_f16,
-            out_f16,
-            d,
-            a,
-            b,
-            c,
-        })
+        self.push(Op::Mma { k16, bf, acc_f16, out_f16, d, a, b, c })
     }
 
     fn wmma(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -2407,14 +1961,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             let a = self.list::<8>(&o[1], 8, Ty::B32, false)?;
             let b = self.list::<8>(&o[2], 8, Ty::B32, false)?;
             let c = self.list::<8>(&o[3], if c16 { 4 } else { 8 }, Ty::F32, false)?;
-            return self.push(Op::WmmaMma {
-                c16,
-                d16,
-                d,
-                a,
-                b,
-                c,
-            });
+            return self.push(Op::WmmaMma { c16, d16, d, a, b, c });
         }
         let part = m.any(&["a", "b", "c", "d"]);
         let row = match m.any(&["row", "col"]) {
@@ -2438,36 +1985,14 @@ impl<'o, 'a> Decoder<'o, 'a> {
         if ops.len() < 2 || ops.len() > 3 {
             return self.unknown("number of operands");
         }
-        let (r, ao) = if load {
-            (&ops[0], &ops[1])
-        } else {
-            (&ops[1], &ops[0])
-        };
-        let ld = if ops.len() == 3 {
-            self.w(&ops[2], Ty::U32)?
-        } else {
-            self.const_w(Const::Val(16))
-        };
+        let (r, ao) = if load { (&ops[0], &ops[1]) } else { (&ops[1], &ops[0]) };
+        let ld = if ops.len() == 3 { self.w(&ops[2], Ty::U32)? } else { self.const_w(Const::Val(16)) };
         let regs = self.list::<8>(r, n, Ty::B32, load)?;
         let (a, space) = self.addr(ao, space)?;
         self.push(if load {
-            Op::WmmaLoad {
-                part,
-                row,
-                space,
-                d: regs,
-                a,
-                ld,
-            }
+            Op::WmmaLoad { part, row, space, d: regs, a, ld }
         } else {
-            Op::WmmaStore {
-                part,
-                row,
-                space,
-                s: regs,
-                a,
-                ld,
-            }
+            Op::WmmaStore { part, row, space, s: regs, a, ld }
         })
     }
 
@@ -2494,17 +2019,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if ops.len() < 3 || ops.len() > 4 {
                     return self.unknown("number of operands");
                 }
-                let d = if op == Some("popc") {
-                    Reg::W(self.dw(&ops[0])?)
-                } else {
-                    Reg::P(self.dp(&ops[0])?)
-                };
+                let d = if op == Some("popc") { Reg::W(self.dw(&ops[0])?) } else { Reg::P(self.dp(&ops[0])?) };
                 let id = self.w(&ops[1], Ty::U32)?;
-                let count = if ops.len() == 4 {
-                    self.w(&ops[2], Ty::U32)?
-                } else {
-                    NONE
-                };
+                let count = if ops.len() == 4 { self.w(&ops[2], Ty::U32)? } else { NONE };
                 let (p, not) = self.p(&ops[ops.len() - 1])?;
                 let red = match (op, t) {
                     (Some("popc"), Some("u32")) => BarRed::Popc(p),
@@ -2512,33 +2029,15 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     (Some("or"), Some("pred")) => BarRed::Or(p),
                     _ => return self.unknown("operation"),
                 };
-                self.push(Op::Bar {
-                    id,
-                    count,
-                    arrive: false,
-                    red,
-                    not,
-                    d,
-                })
+                self.push(Op::Bar { id, count, arrive: false, red, not, d })
             }
             Some(w) => {
                 if ops.is_empty() || ops.len() > 2 || (w == "arrive" && ops.len() != 2) {
                     return self.unknown("number of operands");
                 }
                 let id = self.w(&ops[0], Ty::U32)?;
-                let count = if ops.len() == 2 {
-                    self.w(&ops[1], Ty::U32)?
-                } else {
-                    NONE
-                };
-                self.push(Op::Bar {
-                    id,
-                    count,
-                    arrive: w == "arrive",
-                    red: BarRed::None,
-                    not: false,
-                    d: Reg::W(NONE),
-                })
+                let count = if ops.len() == 2 { self.w(&ops[1], Ty::U32)? } else { NONE };
+                self.push(Op::Bar { id, count, arrive: w == "arrive", red: BarRed::None, not: false, d: Reg::W(NONE) })
             }
             None => self.unknown("mode"),
         }
@@ -2562,9 +2061,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             return self.err(format!("no function '{name}'"));
         };
         if f.params.len() != args.len() || f.rets.len() != rets.len() {
-            return self.err(format!(
-                "'{name}' called with the wrong number of arguments"
-            ));
+            return self.err(format!("'{name}' called with the wrong number of arguments"));
         }
         let mut scope = Scope::default();
         for (v, a) in f.params.iter().zip(args).chain(f.rets.iter().zip(rets)) {
@@ -2583,10 +2080,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         if guard.0 != NONE {
             // A guarded call: those that do not call go straight to its end.
             self.guard = (guard.0, !guard.1);
-            self.push(Op::Bra {
-                to: end as u32,
-                rpc: PC_END,
-            })?;
+            self.push(Op::Bra { to: end as u32, rpc: PC_END })?;
             self.guard = (NONE, false);
         }
         self.func(f, scope, Some(end))?;
@@ -2598,24 +2092,13 @@ impl<'o, 'a> Decoder<'o, 'a> {
 
 /// A source position as text.
 pub(crate) fn loc_text(files: &[(u32, String)], l: Loc) -> String {
-    let name = |n: u32| {
-        files
-            .iter()
-            .find(|f| f.0 == n)
-            .map_or_else(|| format!("file {n}"), |f| f.1.clone())
-    };
+    let name = |n: u32| files.iter().find(|f| f.0 == n).map_or_else(|| format!("file {n}"), |f| f.1.clone());
     if l.line == 0 {
         return String::new();
     }
     if l.at_line != 0 {
         // The line in the kernel is what its author knows; the inlined helper comes second.
-        format!(
-            "{}:{} (in {}:{})",
-            name(l.at_file),
-            l.at_line,
-            name(l.file),
-            l.line
-        )
+        format!("{}:{} (in {}:{})", name(l.at_file), l.at_line, name(l.file), l.line)
     } else {
         format!("{}:{}", name(l.file), l.line)
     }

@@ -15,11 +15,7 @@ pub struct LoadError {
 
 impl LoadError {
     pub(crate) fn new(ptx_line: u32, message: impl Into<String>) -> Self {
-        Self {
-            ptx_line,
-            source: None,
-            message: message.into(),
-        }
+        Self { ptx_line, source: None, message: message.into() }
     }
 }
 
@@ -59,14 +55,10 @@ impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dimensions(s) => write!(f, "launch dimensions: {s}"),
-            Self::SharedMemory { asked, limit } => write!(
-                f,
-                "{asked} bytes of shared memory asked for, a block can have {limit}"
-            ),
-            Self::Parameters { given, needed } => write!(
-                f,
-                "{given} parameter bytes given, the kernel takes {needed}"
-            ),
+            Self::SharedMemory { asked, limit } => {
+                write!(f, "{asked} bytes of shared memory asked for, a block can have {limit}")
+            }
+            Self::Parameters { given, needed } => write!(f, "{given} parameter bytes given, the kernel takes {needed}"),
         }
     }
 }

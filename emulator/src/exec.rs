@@ -190,34 +190,15 @@ fn put<T: std::marker::Copy>(dst: &mut [T; 32], src: &[T; 32], mask: u32) {
 }
 
 fn flush(x: u32) -> u32 {
-    if x & 0x7f80_0000 == 0 {
-        x & 0x8000_0000
-    } else {
-        x
-    }
+    if x & 0x7f80_0000 == 0 { x & 0x8000_0000 } else { x }
 }
 
 impl Env<'_, '_> {
-    fn find(
-        &self,
-        kind: Kind,
-        warp: &Warp,
-        lane: Option<u32>,
-        address: Option<u64>,
-        message: String,
-    ) {
+    fn find(&self, kind: Kind, warp: &Warp, lane: Option<u32>, address: Option<u64>, message: String) {
         let pc = warp.at;
-        self.l
-            .found(kind, pc, self.cta, warp.id, lane, address, message);
+        self.l.found(kind, pc, self.cta, warp.id, lane, address, message);
     }
-    fn stop<T>(
-        &self,
-        kind: Kind,
-        warp: &Warp,
-        lane: Option<u32>,
-        address: Option<u64>,
-        message: String,
-    ) -> Run<T> {
+    fn stop<T>(&self, kind: Kind, warp: &Warp, lane: Option<u32>, address: Option<u64>, message: String) -> Run<T> {
         self.find(kind, warp, lane, address, message);
         self.l.halt.store(true, Relaxed);
         Err(Stop)
@@ -226,10 +207,7 @@ impl Env<'_, '_> {
 
 impl Launch<'_> {
     pub fn source(&self, pc: u32) -> String {
-        self.k
-            .ins
-            .get(pc as usize)
-            .map_or_else(String::new, |i| loc_text(self.files, i.loc))
+        self.k.ins.get(pc as usize).map_or_else(String::new, |i| loc_text(self.files, i.loc))
     }
     #[allow(clippy::too_many_arguments)]
     pub fn found(
@@ -244,12 +222,7 @@ impl Launch<'_> {
     ) {
         if kind == Kind::Race && !self.opt.allow_race.is_empty() {
             let at = self.source(pc);
-            if self
-                .opt
-                .allow_race
-                .iter()
-                .any(|x| *x == self.k.name || (!x.is_empty() && at.contains(x.as_str())))
-            {
+            if self.opt.allow_race.iter().any(|x| *x == self.k.name || (!x.is_empty() && at.contains(x.as_str()))) {
                 return;
             }
         }
@@ -266,9 +239,11 @@ impl Launch<'_> {
         if f.list.len() >= self.opt.max_findings && !kind.fatal() {
             return;
         }
-        let (ptx_line, opcode) = self.k.ins.get(pc as usize).map_or((0, String::new()), |i| {
-            (i.ptx_line, self.k.opcodes[i.name as usize].clone())
-        });
+        let (ptx_line, opcode) = self
+            .k
+            .ins
+            .get(pc as usize)
+            .map_or((0, String::new()), |i| (i.ptx_line, self.k.opcodes[i.name as usize].clone()));
         let n = f.list.len();
         f.seen.insert((kind, pc), n);
         f.list.push(Finding {
@@ -293,16 +268,11 @@ impl Launch<'_> {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
         };
-        let threads = threads
-            .min(usize::try_from(total).unwrap_or(usize::MAX))
-            .max(1);
+        let threads = threads.min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);
         let next = AtomicU64::new(0);
         let resident = self.opt.resident.max(1);
         let work = || {
-            let mut st = Stats {
-                pc: vec![(0, 0); self.k.ins.len()],
-                ..Stats::default()
-            };
+            let mut st = Stats { pc: vec![(0, 0); self.k.ins.len()], ..Stats::default() };
             let mut free: Vec<Cta> = Vec::new();
             let mut running: std::collections::VecDeque<Cta> = std::collections::VecDeque::new();
             loop {
@@ -347,9 +317,7 @@ impl Launch<'_> {
                 if *n > 0 {
                     c.warp_instructions += n;
                     c.thread_instructions += lanes;
-                    *c.mix
-                        .entry(self.k.opcodes[i.name as usize].clone())
-                        .or_default() += n;
+                    *c.mix.entry(self.k.opcodes[i.name as usize].clone()).or_default() += n;
                 }
             }
             report.counters.add(&c);
@@ -400,30 +368,14 @@ impl Cta {
                 red: None,
             })
             .collect();
-        let sh = Shared::new(
-            k.static_shared + l.dyn_shared,
-            n,
-            l.opt.check_init,
-            l.opt.check_race,
-        );
-        Self {
-            warps,
-            sh,
-            bars: Default::default(),
-            at: [0; 3],
-            index: 0,
-            budget: 0,
-        }
+        let sh = Shared::new(k.static_shared + l.dyn_shared, n, l.opt.check_init, l.opt.check_race);
+        Self { warps, sh, bars: Default::default(), at: [0; 3], index: 0, budget: 0 }
     }
 
     fn begin(&mut self, l: &Launch<'_>, index: u64) {
         let g = [u64::from(l.grid[0]), u64::from(l.grid[1])];
         self.index = index;
-        self.at = [
-            (index % g[0]) as u32,
-            (index / g[0] % g[1]) as u32,
-            (index / g[0] / g[1]) as u32,
-        ];
+        self.at = [(index % g[0]) as u32, (index / g[0] % g[1]) as u32, (index / g[0] / g[1]) as u32];
         self.bars = Default::default();
         self.sh.reset();
         let threads = l.block[0] * l.block[1] * l.block[2];
@@ -435,14 +387,7 @@ impl Cta {
     /// Runs until the block has ended, or a warp has used its turn without coming to a barrier. Says whether it has ended.
     fn run(&mut self, l: &Launch<'_>, st: &mut Stats) -> bool {
         let threads = l.block[0] * l.block[1] * l.block[2];
-        let Self {
-            warps,
-            sh,
-            bars,
-            at,
-            index,
-            budget,
-        } = self;
+        let Self { warps, sh, bars, at, index, budget } = self;
         loop {
             let (mut progress, mut tired) = (false, false);
             for i in 0..warps.len() {
@@ -450,16 +395,8 @@ impl Cta {
                     continue;
                 }
                 progress = true;
-                let mut env = Env {
-                    l,
-                    sh,
-                    st,
-                    bars,
-                    cta: *at,
-                    cta_id: *index as u32,
-                    cta_threads: threads,
-                    budget: *budget,
-                };
+                let mut env =
+                    Env { l, sh, st, bars, cta: *at, cta_id: *index as u32, cta_threads: threads, budget: *budget };
                 let r = warps[i].run(&mut env);
                 *budget = env.budget;
                 if r.is_err() || l.halt.load(Relaxed) {
@@ -483,11 +420,8 @@ impl Cta {
                     State::Barrier(b) => {
                         first = first.or(Some((w.id, w.at)));
                         let bar = &bars[b as usize];
-                        let need = if bar.expect == 0 {
-                            "all threads".to_owned()
-                        } else {
-                            format!("{} threads", bar.expect)
-                        };
+                        let need =
+                            if bar.expect == 0 { "all threads".to_owned() } else { format!("{} threads", bar.expect) };
                         text += &format!(
                             " warp {} waits at barrier {b} ({} arrived, {need} needed) at {};",
                             w.id,
@@ -513,9 +447,7 @@ impl Cta {
                 continue;
             }
             let complete = if bar.expect == 0 {
-                warps
-                    .iter()
-                    .all(|w| w.state == State::Done || bar.arrived_warps >> w.id & 1 != 0)
+                warps.iter().all(|w| w.state == State::Done || bar.arrived_warps >> w.id & 1 != 0)
             } else {
                 bar.threads >= bar.expect
             };
@@ -554,11 +486,7 @@ impl Warp {
             let r = &mut self.w[*slot as usize];
             for (i, x) in r.iter_mut().enumerate() {
                 let t = first + i as u32;
-                let tid = [
-                    t % l.block[0],
-                    t / l.block[0] % l.block[1],
-                    t / l.block[0] / l.block[1],
-                ];
+                let tid = [t % l.block[0], t / l.block[0] % l.block[1], t / l.block[0] / l.block[1]];
                 *x = match s {
                     Sreg::Tid(d) => tid[*d as usize],
                     Sreg::Ntid(d) => l.block[*d as usize],
@@ -583,12 +511,7 @@ impl Warp {
             }
         }
         self.stack.clear();
-        self.stack.push(Frame {
-            pc: 0,
-            rpc: PC_END,
-            mask: self.live,
-            wait: false,
-        });
+        self.stack.push(Frame { pc: 0, rpc: PC_END, mask: self.live, wait: false });
         self.local.fill(0xff);
         self.copies.clear();
         self.group = [0; 32];
@@ -635,10 +558,7 @@ impl Warp {
                         self,
                         None,
                         None,
-                        format!(
-                            "still running after {} warp instructions",
-                            l.opt.max_instructions
-                        ),
+                        format!("still running after {} warp instructions", l.opt.max_instructions),
                     );
                 }
                 if l.halt.load(Relaxed) {
@@ -703,11 +623,7 @@ impl Warp {
         while i > 0 {
             i -= 1;
             let f = self.stack[i];
-            if f.pc == pc
-                && f.rpc == rpc
-                && f.wait
-                && f.mask & self.stack[self.stack.len() - 1].mask == 0
-            {
+            if f.pc == pc && f.rpc == rpc && f.wait && f.mask & self.stack[self.stack.len() - 1].mask == 0 {
                 self.stack.remove(i);
                 let t = self.stack.len() - 1;
                 self.stack[t].mask |= f.mask;
@@ -734,11 +650,7 @@ impl Warp {
             self,
             Some(missing.trailing_zeros()),
             None,
-            format!(
-                "{what} needs lanes {:#010x} together, only {:#010x} are here",
-                need & self.live,
-                have
-            ),
+            format!("{what} needs lanes {:#010x} together, only {:#010x} are here", need & self.live, have),
         )
     }
 
@@ -750,12 +662,8 @@ impl Warp {
         if let Some((red, d, mask)) = self.red.take() {
             match (red, d) {
                 (BarRed::Popc(_), Reg::W(d)) => put(&mut self.w[d as usize], &[bar.popc; 32], mask),
-                (BarRed::And(_), Reg::P(d)) => {
-                    self.set_p(d, if bar.and { u32::MAX } else { 0 }, mask)
-                }
-                (BarRed::Or(_), Reg::P(d)) => {
-                    self.set_p(d, if bar.or { u32::MAX } else { 0 }, mask)
-                }
+                (BarRed::And(_), Reg::P(d)) => self.set_p(d, if bar.and { u32::MAX } else { 0 }, mask),
+                (BarRed::Or(_), Reg::P(d)) => self.set_p(d, if bar.or { u32::MAX } else { 0 }, mask),
                 _ => {}
             }
         }
@@ -769,11 +677,7 @@ impl Warp {
         match with {
             None => (v, !v),
             Some((op, p, not)) => {
-                let c = if *not {
-                    !self.p[*p as usize]
-                } else {
-                    self.p[*p as usize]
-                };
+                let c = if *not { !self.p[*p as usize] } else { self.p[*p as usize] };
                 let f = |v: u32| match op {
                     BoolOp::And => v & c,
                     BoolOp::Or => v | c,
@@ -870,22 +774,10 @@ impl Warp {
                 return Ok(Flow::Jump);
             }
             Op::Trap(s) => {
-                return env.stop(
-                    Kind::Trap,
-                    self,
-                    Some(m.trailing_zeros()),
-                    None,
-                    (*s).to_owned(),
-                );
+                return env.stop(Kind::Trap, self, Some(m.trailing_zeros()), None, (*s).to_owned());
             }
             Op::Assert => {
-                return env.stop(
-                    Kind::Trap,
-                    self,
-                    Some(m.trailing_zeros()),
-                    None,
-                    "device assertion failed".into(),
-                );
+                return env.stop(Kind::Trap, self, Some(m.trailing_zeros()), None, "device assertion failed".into());
             }
             Op::W1 { f, d, a } => alu!(w, d, 0u32, |t| f(w!(a), &mut t)),
             Op::W2 { f, d, a, b } => alu!(w, d, 0u32, |t| f(w!(a), w!(b), &mut t)),
@@ -899,15 +791,7 @@ impl Warp {
             Op::Dw1 { f, d, a } => alu!(d, d, 0u64, |t| f(w!(a), &mut t)),
             Op::Wide2 { f, d, a, b } => alu!(d, d, 0u64, |t| f(w!(a), w!(b), &mut t)),
             Op::Wide3 { f, d, a, b, c } => alu!(d, d, 0u64, |t| f(w!(a), w!(b), d!(c), &mut t)),
-            Op::FloatX {
-                f,
-                d,
-                a,
-                b,
-                c,
-                ftz,
-                sat,
-            } => {
+            Op::FloatX { f, d, a, b, c, ftz, sat } => {
                 let load = |r: &u32| {
                     let v = self.w[*r as usize];
                     if *ftz { v.map(flush) } else { v }
@@ -951,46 +835,19 @@ impl Warp {
                 }
                 put(&mut self.d[*d as usize], &t, m);
             }
-            Op::SetpW {
-                f,
-                d,
-                d2,
-                a,
-                b,
-                with,
-            } => {
+            Op::SetpW { f, d, d2, a, b, with } => {
                 let v = f(w!(a), w!(b));
                 self.set_pair(*d, *d2, v, with, m);
             }
-            Op::SetpD {
-                f,
-                d,
-                d2,
-                a,
-                b,
-                with,
-            } => {
+            Op::SetpD { f, d, d2, a, b, with } => {
                 let v = f(d!(a), d!(b));
                 self.set_pair(*d, *d2, v, with, m);
             }
-            Op::SetpF {
-                f,
-                ty,
-                ftz,
-                d,
-                d2,
-                a,
-                b,
-                with,
-            } => {
+            Op::SetpF { f, ty, ftz, d, d2, a, b, with } => {
                 let num = |bits: u64| -> f64 {
                     match ty {
                         Ty::F64 => f64::from_bits(bits),
-                        Ty::F32 => f64::from(f32::from_bits(if *ftz {
-                            flush(bits as u32)
-                        } else {
-                            bits as u32
-                        })),
+                        Ty::F32 => f64::from(f32::from_bits(if *ftz { flush(bits as u32) } else { bits as u32 })),
                         Ty::F16 => f64::from(half_to_f32(bits as u16)),
                         _ => f64::from(f32::from_bits((bits as u32) << 16)),
                     }
@@ -1046,24 +903,10 @@ impl Warp {
             Op::Unpack4x16 { d, s } => {
                 let v = *d!(s);
                 for (k, r) in d.iter().enumerate() {
-                    put(
-                        &mut self.w[*r as usize],
-                        &v.map(|x| (x >> (16 * k)) as u32 & 0xffff),
-                        m,
-                    );
+                    put(&mut self.w[*r as usize], &v.map(|x| (x >> (16 * k)) as u32 & 0xffff), m);
                 }
             }
-            Op::Cvt {
-                dst,
-                src,
-                rnd,
-                to_int,
-                sat,
-                ftz,
-                relu,
-                d,
-                a,
-            } => {
+            Op::Cvt { dst, src, rnd, to_int, sat, ftz, relu, d, a } => {
                 for i in lanes(m) {
                     let mut v = self.get(*a, i);
                     if *ftz && *src == Ty::F32 {
@@ -1083,32 +926,18 @@ impl Warp {
                     self.set(*d, i, r);
                 }
             }
-            Op::CvtPack {
-                d,
-                hi,
-                lo,
-                bf,
-                rnd,
-                relu,
-            } => {
+            Op::CvtPack { d, hi, lo, bf, rnd, relu } => {
                 let one = |x: u32| -> u32 {
                     let x = f32::from_bits(x);
                     let x = if *relu { fmax(x, 0.0) } else { x };
-                    convert(
-                        if *bf { Ty::BF16 } else { Ty::F16 },
-                        Ty::F32,
-                        *rnd,
-                        false,
-                        false,
-                        u64::from(x.to_bits()),
-                    ) as u32
+                    convert(if *bf { Ty::BF16 } else { Ty::F16 }, Ty::F32, *rnd, false, false, u64::from(x.to_bits()))
+                        as u32
                 };
                 let near = !*bf && *rnd == Rnd::Near && !*relu;
                 let t: V = std::array::from_fn(|i| {
                     let (h, l) = (w!(hi)[i], w!(lo)[i]);
                     if near {
-                        u32::from(f32_to_half(f32::from_bits(h))) << 16
-                            | u32::from(f32_to_half(f32::from_bits(l)))
+                        u32::from(f32_to_half(f32::from_bits(h))) << 16 | u32::from(f32_to_half(f32::from_bits(l)))
                     } else {
                         one(h) << 16 | one(l)
                     }
@@ -1116,13 +945,7 @@ impl Warp {
                 put(&mut self.w[*d as usize], &t, m);
             }
             Op::Cvta { to, window, d, a } => {
-                let t = d!(a).map(|x| {
-                    if *to {
-                        x.wrapping_sub(*window)
-                    } else {
-                        x.wrapping_add(*window)
-                    }
-                });
+                let t = d!(a).map(|x| if *to { x.wrapping_sub(*window) } else { x.wrapping_add(*window) });
                 put(&mut self.d[*d as usize], &t, m);
             }
             Op::Clock { d } => {
@@ -1131,41 +954,12 @@ impl Warp {
                     self.set(*d, i, now);
                 }
             }
-            Op::Ld {
-                space,
-                bytes,
-                n,
-                ext,
-                fl,
-                d,
-                a,
-            } => self.load(env, *space, *bytes, *n, *ext, *fl, d, a, m)?,
-            Op::St {
-                space,
-                bytes,
-                n,
-                fl,
-                s,
-                a,
-            } => self.store(env, *space, *bytes, *n, *fl, s, a, m)?,
-            Op::Atom {
-                space,
-                op,
-                ty,
-                fl,
-                d,
-                a,
-                b,
-                c,
-            } => self.atomic(env, *space, *op, *ty, *fl, *d, a, *b, *c, m)?,
-            Op::CpAsync {
-                bytes,
-                bypass,
-                dst,
-                src,
-                src_size,
-                ignore,
-            } => self.cp_async(env, *bytes, *bypass, dst, src, *src_size, *ignore, m)?,
+            Op::Ld { space, bytes, n, ext, fl, d, a } => self.load(env, *space, *bytes, *n, *ext, *fl, d, a, m)?,
+            Op::St { space, bytes, n, fl, s, a } => self.store(env, *space, *bytes, *n, *fl, s, a, m)?,
+            Op::Atom { space, op, ty, fl, d, a, b, c } => self.atomic(env, *space, *op, *ty, *fl, *d, a, *b, *c, m)?,
+            Op::CpAsync { bytes, bypass, dst, src, src_size, ignore } => {
+                self.cp_async(env, *bytes, *bypass, dst, src, *src_size, *ignore, m)?
+            }
             Op::CpCommit => {
                 for i in lanes(m) {
                     self.group[i] += 1;
@@ -1192,21 +986,10 @@ impl Warp {
                 }
                 let v = *w!(a);
                 let at = |r: usize, c: usize| (v[r * 4 + c / 2] >> (16 * (c & 1))) & 0xffff;
-                let t: V = std::array::from_fn(|l| {
-                    at(2 * (l & 3), l >> 2) | at(2 * (l & 3) + 1, l >> 2) << 16
-                });
+                let t: V = std::array::from_fn(|l| at(2 * (l & 3), l >> 2) | at(2 * (l & 3) + 1, l >> 2) << 16);
                 put(&mut self.w[*d as usize], &t, m);
             }
-            Op::Mma {
-                k16,
-                bf,
-                acc_f16,
-                out_f16,
-                d,
-                a,
-                b,
-                c,
-            } => {
+            Op::Mma { k16, bf, acc_f16, out_f16, d, a, b, c } => {
                 if !self.together(env, m, u32::MAX, "mma")? {
                     return Ok(Flow::Block);
                 }
@@ -1231,40 +1014,19 @@ impl Warp {
                 env.st.c.mma_instructions += 1;
                 env.st.c.issued_macs += if *k16 { 2048 } else { 1024 };
             }
-            Op::WmmaLoad {
-                part,
-                row,
-                space,
-                d,
-                a,
-                ld,
-            } => {
+            Op::WmmaLoad { part, row, space, d, a, ld } => {
                 if !self.together(env, m, u32::MAX, "wmma.load")? {
                     return Ok(Flow::Block);
                 }
                 self.wmma_load(env, *part, *row, *space, d, a, *ld)?;
             }
-            Op::WmmaStore {
-                part,
-                row,
-                space,
-                s,
-                a,
-                ld,
-            } => {
+            Op::WmmaStore { part, row, space, s, a, ld } => {
                 if !self.together(env, m, u32::MAX, "wmma.store")? {
                     return Ok(Flow::Block);
                 }
                 self.wmma_store(env, *part, *row, *space, s, a, *ld)?;
             }
-            Op::WmmaMma {
-                c16,
-                d16,
-                d,
-                a,
-                b,
-                c,
-            } => {
+            Op::WmmaMma { c16, d16, d, a, b, c } => {
                 if !self.together(env, m, u32::MAX, "wmma.mma")? {
                     return Ok(Flow::Block);
                 }
@@ -1286,13 +1048,7 @@ impl Warp {
                 env.st.c.mma_instructions += 1;
                 env.st.c.issued_macs += 4096;
             }
-            Op::Vote {
-                op,
-                d,
-                p,
-                not,
-                mask: mm,
-            } => {
+            Op::Vote { op, d, p, not, mask: mm } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
                 if !self.together(env, m, need, "vote")? {
                     return Ok(Flow::Block);
@@ -1313,15 +1069,7 @@ impl Warp {
                     _ => {}
                 }
             }
-            Op::Shfl {
-                op,
-                d,
-                p,
-                a,
-                b,
-                c,
-                mask: mm,
-            } => {
+            Op::Shfl { op, d, p, a, b, c, mask: mm } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
                 if !self.together(env, m, need, "shfl")? {
                     return Ok(Flow::Block);
@@ -1362,31 +1110,21 @@ impl Warp {
                     self.set_p(*p, ok, m);
                 }
             }
-            Op::Match {
-                all,
-                wide,
-                d,
-                p,
-                a,
-                mask: mm,
-            } => {
+            Op::Match { all, wide, d, p, a, mask: mm } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
                 if !self.together(env, m, need, "match")? {
                     return Ok(Flow::Block);
                 }
-                let v: D = std::array::from_fn(|i| {
-                    if *wide {
-                        self.d[*a as usize][i]
-                    } else {
-                        u64::from(self.w[*a as usize][i])
-                    }
-                });
+                let v: D =
+                    std::array::from_fn(
+                        |i| {
+                            if *wide { self.d[*a as usize][i] } else { u64::from(self.w[*a as usize][i]) }
+                        },
+                    );
                 let q = need & m;
                 let mut t = [0; 32];
                 for i in lanes(q) {
-                    t[i] = lanes(q)
-                        .filter(|j| v[*j] == v[i])
-                        .fold(0, |s, j| s | 1 << j);
+                    t[i] = lanes(q).filter(|j| v[*j] == v[i]).fold(0, |s, j| s | 1 << j);
                 }
                 if *all {
                     let same = lanes(q).all(|i| t[i] == q);
@@ -1433,14 +1171,9 @@ impl Warp {
                     return Ok(Flow::Block);
                 }
             }
-            Op::Bar {
-                id,
-                count,
-                arrive,
-                red,
-                not,
-                d,
-            } => return self.barrier(env, *id, *count, *arrive, *red, *not, *d, m),
+            Op::Bar { id, count, arrive, red, not, d } => {
+                return self.barrier(env, *id, *count, *arrive, *red, *not, *d, m);
+            }
         }
         Ok(Flow::Next)
     }
@@ -1463,11 +1196,7 @@ impl Warp {
         let n = self.stack.len() - 1;
         let pc = self.at;
         // Where the paths never meet, they meet at the latest where the branch around them does.
-        let rpc = if rpc == PC_END {
-            self.stack[n].rpc
-        } else {
-            rpc
-        };
+        let rpc = if rpc == PC_END { self.stack[n].rpc } else { rpc };
         let not = mask & !taken;
         if not == 0 {
             self.stack[n].pc = to;
@@ -1480,20 +1209,8 @@ impl Warp {
                 self.stack[n].pc = rpc;
             }
             // The path that stands first in the text runs first.
-            let (a, b) = (
-                Frame {
-                    pc: pc + 1,
-                    rpc,
-                    mask: not,
-                    wait: false,
-                },
-                Frame {
-                    pc: to,
-                    rpc,
-                    mask: taken,
-                    wait: false,
-                },
-            );
+            let (a, b) =
+                (Frame { pc: pc + 1, rpc, mask: not, wait: false }, Frame { pc: to, rpc, mask: taken, wait: false });
             for f in if to > pc { [b, a] } else { [a, b] } {
                 if f.pc != rpc {
                     self.stack.push(f);
@@ -1503,15 +1220,7 @@ impl Warp {
         Flow::Jump
     }
 
-    fn branch_table(
-        &mut self,
-        env: &Env<'_, '_>,
-        index: u32,
-        table: &[u32],
-        rpc: u32,
-        mask: u32,
-        m: u32,
-    ) -> Run<Flow> {
+    fn branch_table(&mut self, env: &Env<'_, '_>, index: u32, table: &[u32], rpc: u32, mask: u32, m: u32) -> Run<Flow> {
         let v = self.w[index as usize];
         let mut groups: Vec<(u32, u32)> = Vec::new();
         let mut add = |to: u32, bit: u32| match groups.iter_mut().find(|g| g.0 == to) {
@@ -1537,11 +1246,7 @@ impl Warp {
             }
         }
         let n = self.stack.len() - 1;
-        let rpc = if rpc == PC_END {
-            self.stack[n].rpc
-        } else {
-            rpc
-        };
+        let rpc = if rpc == PC_END { self.stack[n].rpc } else { rpc };
         if groups.len() == 1 {
             self.stack[n].pc = groups[0].0;
             return Ok(Flow::Jump);
@@ -1553,12 +1258,7 @@ impl Warp {
         }
         for (pc, mask) in groups {
             if pc != rpc {
-                self.stack.push(Frame {
-                    pc,
-                    rpc,
-                    mask,
-                    wait: false,
-                });
+                self.stack.push(Frame { pc, rpc, mask, wait: false });
             }
         }
         Ok(Flow::Jump)
@@ -1582,19 +1282,9 @@ impl Warp {
         let lane = m.trailing_zeros() as usize;
         let b = self.w[id as usize][lane];
         if b > 15 {
-            return env.stop(
-                Kind::Trap,
-                self,
-                Some(lane as u32),
-                None,
-                format!("barrier {b}: there are 16"),
-            );
+            return env.stop(Kind::Trap, self, Some(lane as u32), None, format!("barrier {b}: there are 16"));
         }
-        let expect = if count == NONE {
-            0
-        } else {
-            self.w[count as usize][lane]
-        };
+        let expect = if count == NONE { 0 } else { self.w[count as usize][lane] };
         if count != NONE && (expect == 0 || expect % 32 != 0) {
             return env.stop(
                 Kind::Trap,
@@ -1610,10 +1300,7 @@ impl Warp {
                 self,
                 Some(lane as u32),
                 None,
-                format!(
-                    "a barrier for {expect} threads in a block of {}",
-                    env.cta_threads
-                ),
+                format!("a barrier for {expect} threads in a block of {}", env.cta_threads),
             );
         }
         env.st.c.barriers += 1;
@@ -1647,11 +1334,7 @@ impl Warp {
             return Ok(Flow::Next);
         }
         bar.waiting += 1;
-        self.red = if red == BarRed::None {
-            None
-        } else {
-            Some((red, d, m))
-        };
+        self.red = if red == BarRed::None { None } else { Some((red, d, m)) };
         self.state = State::Barrier(b);
         Ok(Flow::Block)
     }
@@ -1791,19 +1474,8 @@ impl Warp {
         }
     }
 
-    fn misaligned<T>(
-        &self,
-        env: &Env<'_, '_>,
-        lane: usize,
-        addr: u64,
-        size: u32,
-        space: &str,
-    ) -> Run<T> {
-        let what = if space == "global" {
-            format!(" ({})", env.l.mem.describe(addr))
-        } else {
-            String::new()
-        };
+    fn misaligned<T>(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32, space: &str) -> Run<T> {
+        let what = if space == "global" { format!(" ({})", env.l.mem.describe(addr)) } else { String::new() };
         env.stop(
             Kind::Misaligned,
             self,
@@ -1815,29 +1487,16 @@ impl Warp {
             ),
         )
     }
-    fn out_of_bounds<T>(
-        &self,
-        env: &Env<'_, '_>,
-        lane: usize,
-        addr: u64,
-        size: u32,
-        space: &str,
-    ) -> Run<T> {
+    fn out_of_bounds<T>(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32, space: &str) -> Run<T> {
         let what = match space {
             "global" => {
                 // The address may be inside while the access runs past the end.
                 let d = env.l.mem.describe(addr);
-                if env.l.mem.find(addr, &mut 0).is_some() {
-                    format!("runs past the end: {d}")
-                } else {
-                    d
-                }
+                if env.l.mem.find(addr, &mut 0).is_some() { format!("runs past the end: {d}") } else { d }
             }
-            "shared" => format!(
-                "offset {} of {} bytes",
-                addr.wrapping_sub(u64::from(SHARED_BASE)) as i64,
-                env.sh.size()
-            ),
+            "shared" => {
+                format!("offset {} of {} bytes", addr.wrapping_sub(u64::from(SHARED_BASE)) as i64, env.sh.size())
+            }
             "local" => format!("offset {} of {} bytes", addr as i64, self.local_bytes),
             _ => format!("offset {} of {} bytes", addr as i64, env.l.params.len()),
         };
@@ -1850,13 +1509,7 @@ impl Warp {
         )
     }
 
-    fn global<'m>(
-        &mut self,
-        env: &Env<'m, '_>,
-        lane: usize,
-        addr: u64,
-        size: u32,
-    ) -> Run<(&'m Alloc, u64)> {
+    fn global<'m>(&mut self, env: &Env<'m, '_>, lane: usize, addr: u64, size: u32) -> Run<(&'m Alloc, u64)> {
         if addr & u64::from(size - 1) != 0 {
             return self.misaligned(env, lane, addr, size, "global");
         }
@@ -1901,13 +1554,21 @@ impl Warp {
                     last = i;
                     let (al, off) = self.global(env, i, addrs[i], size)?;
                     if env.l.opt.check_init && !al.is_valid(off, size) {
-                        env.find(Kind::Uninitialised, self, Some(i as u32), Some(addrs[i]), format!("read of {size} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
+                        env.find(
+                            Kind::Uninitialised,
+                            self,
+                            Some(i as u32),
+                            Some(addrs[i]),
+                            format!(
+                                "read of {size} bytes of global memory that nothing has written, {off} bytes into {}",
+                                al.name
+                            ),
+                        );
                     }
                     data[i] = al.read(off, size);
                     if env.l.opt.check_race && !al.read_only {
                         env.l.order.access(
-                            env.l, self.hint, al, off, size, false, fl, env.cta_id, self.at,
-                            self.id, i as u32, env.cta,
+                            env.l, self.hint, al, off, size, false, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
                         );
                     }
                 }
@@ -1936,11 +1597,7 @@ impl Warp {
             Space::Param => {
                 for i in lanes(m) {
                     // An address made from a parameter's name carries the window.
-                    let a = if addrs[i] >= PARAM_WINDOW {
-                        addrs[i] - PARAM_WINDOW
-                    } else {
-                        addrs[i]
-                    };
+                    let a = if addrs[i] >= PARAM_WINDOW { addrs[i] - PARAM_WINDOW } else { addrs[i] };
                     if a % u64::from(size) != 0 {
                         return self.misaligned(env, i, a, size, "parameter");
                     }
@@ -1949,8 +1606,7 @@ impl Warp {
                         return self.out_of_bounds(env, i, a, size, "parameter");
                     }
                     let mut b = [0u8; 16];
-                    b[..size as usize]
-                        .copy_from_slice(&env.l.params[a as usize..a as usize + size as usize]);
+                    b[..size as usize].copy_from_slice(&env.l.params[a as usize..a as usize + size as usize]);
                     data[i] = words(&b);
                 }
             }
@@ -1962,22 +1618,13 @@ impl Warp {
         if !addr.is_multiple_of(u64::from(size)) {
             return self.misaligned(env, lane, addr, size, "local");
         }
-        if addr >= u64::from(self.local_bytes)
-            || addr + u64::from(size) > u64::from(self.local_bytes)
-        {
+        if addr >= u64::from(self.local_bytes) || addr + u64::from(size) > u64::from(self.local_bytes) {
             return self.out_of_bounds(env, lane, addr, size, "local");
         }
         Ok(lane * self.local_bytes as usize + addr as usize)
     }
 
-    fn shared_read_checks(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        lane: usize,
-        o: usize,
-        size: u32,
-        fl: MemFlags,
-    ) {
+    fn shared_read_checks(&mut self, env: &mut Env<'_, '_>, lane: usize, o: usize, size: u32, fl: MemFlags) {
         if env.l.opt.check_init
             && let Some(bad) = env.sh.unready(o, size)
         {
@@ -2012,11 +1659,7 @@ impl Warp {
                 if c.now_write { "write" } else { "read" },
                 if c.was_write { "write" } else { "read" },
                 c.who(),
-                if other.is_empty() {
-                    "an unknown line"
-                } else {
-                    &other
-                }
+                if other.is_empty() { "an unknown line" } else { &other }
             ),
         );
     }
@@ -2048,8 +1691,7 @@ impl Warp {
                     }
                     if env.l.opt.check_race {
                         env.l.order.access(
-                            env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at,
-                            self.id, i as u32, env.cta,
+                            env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
                         );
                     }
                     if env.l.cover.active()
@@ -2126,8 +1768,8 @@ impl Warp {
                         }
                         if env.l.opt.check_race {
                             env.l.order.access(
-                                env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at,
-                                self.id, i as u32, env.cta,
+                                env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32,
+                                env.cta,
                             );
                         }
                         let _one_at_a_time = env.l.atomics.lock();
@@ -2148,8 +1790,7 @@ impl Warp {
                         let raw = env.sh.read(o, size);
                         let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
                         let new = atom(op, ty, old, vb, vc);
-                        env.sh
-                            .write(o, size, &[new as u32, (new >> 32) as u32, 0, 0]);
+                        env.sh.write(o, size, &[new as u32, (new >> 32) as u32, 0, 0]);
                         old
                     }
                     _ => {
@@ -2221,13 +1862,20 @@ impl Warp {
                 // Only the first bytes are read, so that a copy may stand at the edge of an allocation.
                 let mut buf = [0u8; 16];
                 let (al, off) = match env.l.mem.find(from[i], &mut self.hint) {
-                    Some(al) if from[i] - al.base + u64::from(n) <= al.size => {
-                        (al, from[i] - al.base)
-                    }
+                    Some(al) if from[i] - al.base + u64::from(n) <= al.size => (al, from[i] - al.base),
                     _ => return self.out_of_bounds(env, i, from[i], n, "global"),
                 };
                 if env.l.opt.check_init && !al.is_valid(off, n) {
-                    env.find(Kind::Uninitialised, self, Some(i as u32), Some(from[i]), format!("copy of {n} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
+                    env.find(
+                        Kind::Uninitialised,
+                        self,
+                        Some(i as u32),
+                        Some(from[i]),
+                        format!(
+                            "copy of {n} bytes of global memory that nothing has written, {off} bytes into {}",
+                            al.name
+                        ),
+                    );
                 }
                 if env.l.opt.check_race {
                     env.l.order.access(
@@ -2255,11 +1903,7 @@ impl Warp {
             }
             env.sh.in_flight(o, size);
         }
-        let c = if bypass {
-            &mut env.st.c.cp_async_cg
-        } else {
-            &mut env.st.c.cp_async_ca
-        };
+        let c = if bypass { &mut env.st.c.cp_async_cg } else { &mut env.st.c.cp_async_ca };
         if reads != 0 {
             count_global(c, &from, size, reads);
         }
@@ -2268,25 +1912,16 @@ impl Warp {
         let mut left = m;
         while left != 0 {
             let g = self.group[left.trailing_zeros() as usize];
-            let part = lanes(left)
-                .filter(|i| self.group[*i] == g)
-                .fold(0u32, |s, i| s | 1 << i);
+            let part = lanes(left).filter(|i| self.group[*i] == g).fold(0u32, |s, i| s | 1 << i);
             left &= !part;
-            self.copies.push(Copy {
-                group: g,
-                mask: part,
-                bytes,
-                dst: offs,
-                data: data.clone(),
-            });
+            self.copies.push(Copy { group: g, mask: part, bytes, dst: offs, data: data.clone() });
         }
         Ok(())
     }
 
     fn land(&mut self, env: &mut Env<'_, '_>, c: &Copy, mask: u32) {
         for i in lanes(mask) {
-            env.sh
-                .write(c.dst[i] as usize, u32::from(c.bytes), &c.data[i]);
+            env.sh.write(c.dst[i] as usize, u32::from(c.bytes), &c.data[i]);
         }
     }
 
@@ -2316,14 +1951,7 @@ impl Warp {
         Ok(offs)
     }
 
-    fn ldmatrix(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        n: u8,
-        trans: bool,
-        d: &[u32; 4],
-        a: &Addr,
-    ) -> Run<()> {
+    fn ldmatrix(&mut self, env: &mut Env<'_, '_>, n: u8, trans: bool, d: &[u32; 4], a: &Addr) -> Run<()> {
         self.full_warp(env, "ldmatrix")?;
         let offs = self.row_addresses(env, a, n)?;
         let mut rows = [[0u32; 4]; 32];
@@ -2340,14 +1968,7 @@ impl Warp {
         Ok(())
     }
 
-    fn stmatrix(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        n: u8,
-        trans: bool,
-        s: &[u32; 4],
-        a: &Addr,
-    ) -> Run<()> {
+    fn stmatrix(&mut self, env: &mut Env<'_, '_>, n: u8, trans: bool, s: &[u32; 4], a: &Addr) -> Run<()> {
         self.full_warp(env, "stmatrix")?;
         let offs = self.row_addresses(env, a, n)?;
         for j in 0..n as usize {
@@ -2376,9 +1997,7 @@ impl Warp {
             match part {
                 WmmaPart::A => (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2)),
                 WmmaPart::B => (2 * t + (e & 1) + 8 * (e >> 1 & 1), g + 8 * (e >> 2)),
-                WmmaPart::CF32 | WmmaPart::CF16 => {
-                    (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2))
-                }
+                WmmaPart::CF32 | WmmaPart::CF16 => (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2)),
             }
         })
     }
@@ -2409,11 +2028,7 @@ impl Warp {
             Err(_) => Space::Global,
         };
         let size = if part == WmmaPart::CF32 { 4u32 } else { 2 };
-        let what = if space == Space::Shared {
-            "shared"
-        } else {
-            "global"
-        };
+        let what = if space == Space::Shared { "shared" } else { "global" };
         // The rules of the ISA: the first address is a multiple of 32 bytes, the stride of 16 bytes.
         if one[0] % 32 != 0 {
             return self.misaligned(env, 0, one[0], 32, what);
@@ -2424,10 +2039,7 @@ impl Warp {
                 self,
                 None,
                 Some(one[0]),
-                format!(
-                    "a wmma stride of {} elements is not a multiple of 16 bytes",
-                    lds[0]
-                ),
+                format!("a wmma stride of {} elements is not a multiple of 16 bytes", lds[0]),
             );
         }
         Ok((space, one[0], u64::from(lds[0]), size))
@@ -2455,15 +2067,7 @@ impl Warp {
                 base + u64::from(size) * if row { r * ld + c } else { c * ld + r }
             });
             let mut data = [[0u32; 4]; 32];
-            self.fetch(
-                env,
-                space,
-                &mut addrs,
-                size,
-                MemFlags::default(),
-                u32::MAX,
-                &mut data,
-            )?;
+            self.fetch(env, space, &mut addrs, size, MemFlags::default(), u32::MAX, &mut data)?;
             for l in 0..32 {
                 frag[l][e] = data[l][0];
             }
@@ -2501,31 +2105,16 @@ impl Warp {
             });
             let data: [[u32; 4]; 32] = std::array::from_fn(|l| match part {
                 WmmaPart::CF32 => [self.w[s[e] as usize][l], 0, 0, 0],
-                _ => [
-                    self.w[s[e / 2] as usize][l] >> (16 * (e & 1)) & 0xffff,
-                    0,
-                    0,
-                    0,
-                ],
+                _ => [self.w[s[e / 2] as usize][l] >> (16 * (e & 1)) & 0xffff, 0, 0, 0],
             });
-            self.write(
-                env,
-                space,
-                &addrs,
-                size,
-                MemFlags::default(),
-                u32::MAX,
-                &data,
-            )?;
+            self.write(env, space, &addrs, size, MemFlags::default(), u32::MAX, &data)?;
         }
         Ok(())
     }
 }
 
 fn words(b: &[u8; 16]) -> [u32; 4] {
-    std::array::from_fn(|i| {
-        u32::from_le_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]])
-    })
+    std::array::from_fn(|i| u32::from_le_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]]))
 }
 fn bytes_of(w: &[u32; 4]) -> [u8; 16] {
     std::array::from_fn(|i| (w[i / 4] >> (8 * (i & 3))) as u8)
@@ -2557,11 +2146,7 @@ pub(crate) fn atom(op: AtomOp, ty: Ty, old: u64, b: u64, c: u64) -> u64 {
     match (op, ty) {
         (AtomOp::Exch, _) => b,
         (AtomOp::Cas, _) => {
-            let m = if ty.is64() {
-                u64::MAX
-            } else {
-                (1u64 << (8 * ty.bytes())) - 1
-            };
+            let m = if ty.is64() { u64::MAX } else { (1u64 << (8 * ty.bytes())) - 1 };
             if old & m == b & m { c } else { old }
         }
         (AtomOp::And, _) => old & b,
@@ -2571,28 +2156,15 @@ pub(crate) fn atom(op: AtomOp, ty: Ty, old: u64, b: u64, c: u64) -> u64 {
         (AtomOp::Dec, _) => u64::from(if o32 == 0 || o32 > b32 { b32 } else { o32 - 1 }),
         (AtomOp::Add, Ty::F32) => u64::from((f32::from_bits(o32) + f32::from_bits(b32)).to_bits()),
         (AtomOp::Add, Ty::F64) => (f64::from_bits(old) + f64::from_bits(b)).to_bits(),
-        (AtomOp::Add, Ty::F16) => u64::from(f32_to_half(
-            half_to_f32(o32 as u16) + half_to_f32(b32 as u16),
-        )),
+        (AtomOp::Add, Ty::F16) => u64::from(f32_to_half(half_to_f32(o32 as u16) + half_to_f32(b32 as u16))),
         (AtomOp::Add, Ty::F16x2) => {
-            let f = |s: u32| {
-                u32::from(f32_to_half(
-                    half_to_f32((o32 >> s) as u16) + half_to_f32((b32 >> s) as u16),
-                ))
-            };
+            let f = |s: u32| u32::from(f32_to_half(half_to_f32((o32 >> s) as u16) + half_to_f32((b32 >> s) as u16)));
             u64::from(f(0) | f(16) << 16)
         }
         (AtomOp::Add, Ty::BF16 | Ty::BF16x2) => {
-            let f = |s: u32| {
-                u32::from(f32_to_bf16(
-                    f32::from_bits((o32 >> s) << 16) + f32::from_bits((b32 >> s) << 16),
-                ))
-            };
-            u64::from(if ty == Ty::BF16 {
-                f(0)
-            } else {
-                f(0) | f(16) << 16
-            })
+            let f =
+                |s: u32| u32::from(f32_to_bf16(f32::from_bits((o32 >> s) << 16) + f32::from_bits((b32 >> s) << 16)));
+            u64::from(if ty == Ty::BF16 { f(0) } else { f(0) | f(16) << 16 })
         }
         (AtomOp::Add, t) if t.is64() => old.wrapping_add(b),
         (AtomOp::Add, _) => u64::from(o32.wrapping_add(b32)),

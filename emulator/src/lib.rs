@@ -109,14 +109,8 @@ impl Module {
         for v in &o.vars {
             match v.space {
                 VarSpace::Shared => {
-                    globals.insert(
-                        v.name.clone(),
-                        GlobalSym::Shared {
-                            size: v.size,
-                            align: v.align,
-                            dynamic: v.dynamic,
-                        },
-                    );
+                    globals
+                        .insert(v.name.clone(), GlobalSym::Shared { size: v.size, align: v.align, dynamic: v.dynamic });
                 }
                 _ => {
                     at = at.div_ceil(256) * 256;
@@ -139,19 +133,8 @@ impl Module {
         for f in o.funcs.iter().filter(|f| f.entry && f.has_body) {
             kernels.push(Arc::new(Decoder::kernel(&o, &globals, f)?));
         }
-        let inner = Arc::new(ModuleInner {
-            base,
-            files: o.files.clone(),
-            vars,
-            target: o.target.clone(),
-        });
-        let entries = kernels
-            .into_iter()
-            .map(|kernel| Entry {
-                module: inner.clone(),
-                kernel,
-            })
-            .collect();
+        let inner = Arc::new(ModuleInner { base, files: o.files.clone(), vars, target: o.target.clone() });
+        let entries = kernels.into_iter().map(|kernel| Entry { module: inner.clone(), kernel }).collect();
         Ok(Self { inner, entries })
     }
     /// The kernels, in the order of the text.
@@ -168,11 +151,7 @@ impl Module {
     }
     /// Address and size of a module-level variable.
     pub fn global(&self, name: &str) -> Option<(u64, u64)> {
-        self.inner
-            .vars
-            .iter()
-            .find(|v| v.name == name)
-            .map(|v| (v.addr, v.size))
+        self.inner.vars.iter().find(|v| v.name == name).map(|v| (v.addr, v.size))
     }
 }
 
@@ -256,11 +235,7 @@ impl Default for Device {
 impl Device {
     /// A device with 4 GiB of memory, 227 KiB of shared memory a block and every check.
     pub fn new() -> Self {
-        Self {
-            memory: Memory::new(4 << 30),
-            options: Options::default(),
-            shared_limit: 227 * 1024,
-        }
+        Self { memory: Memory::new(4 << 30), options: Options::default(), shared_limit: 227 * 1024 }
     }
 
     /// Places a module's variables in memory, as a launch does by itself.
@@ -269,14 +244,12 @@ impl Device {
     }
     fn attach_inner(&mut self, m: &ModuleInner) {
         for v in &m.vars {
-            self.memory
-                .place(v.addr, &v.init, v.size, &v.name, v.read_only);
+            self.memory.place(v.addr, &v.init, v.size, &v.name, v.read_only);
         }
     }
     /// Takes a module's variables out of memory.
     pub fn detach(&mut self, module: &Module) {
-        self.memory
-            .remove_range(module.inner.base, module.inner.base + MODULE_STRIDE);
+        self.memory.remove_range(module.inner.base, module.inner.base + MODULE_STRIDE);
     }
 
     /// Runs a kernel to its end.
@@ -294,10 +267,7 @@ impl Device {
         }
         let threads = u64::from(b[0]) * u64::from(b[1]) * u64::from(b[2]);
         if threads > 1024 || b[2] > 64 {
-            return Err(LaunchError::Dimensions(format!(
-                "a block of {}x{}x{} threads",
-                b[0], b[1], b[2]
-            )));
+            return Err(LaunchError::Dimensions(format!("a block of {}x{}x{} threads", b[0], b[1], b[2])));
         }
         if let Some(max) = entry.kernel.max_threads
             && threads > u64::from(max)
@@ -307,23 +277,14 @@ impl Device {
             )));
         }
         if g[0] > i32::MAX as u32 || g[1] > 65535 || g[2] > 65535 {
-            return Err(LaunchError::Dimensions(format!(
-                "a grid of {}x{}x{} blocks",
-                g[0], g[1], g[2]
-            )));
+            return Err(LaunchError::Dimensions(format!("a grid of {}x{}x{} blocks", g[0], g[1], g[2])));
         }
         let asked = u64::from(entry.kernel.static_shared) + u64::from(dynamic_shared);
         if asked > u64::from(self.shared_limit) {
-            return Err(LaunchError::SharedMemory {
-                asked,
-                limit: u64::from(self.shared_limit),
-            });
+            return Err(LaunchError::SharedMemory { asked, limit: u64::from(self.shared_limit) });
         }
         if params.len() != entry.param_bytes() {
-            return Err(LaunchError::Parameters {
-                given: params.len(),
-                needed: entry.param_bytes(),
-            });
+            return Err(LaunchError::Parameters { given: params.len(), needed: entry.param_bytes() });
         }
         self.attach_inner(&entry.module);
         let blocks = u64::from(g[0]) * u64::from(g[1]) * u64::from(g[2]);

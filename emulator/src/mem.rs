@@ -31,9 +31,7 @@ impl Sparse {
     }
     fn with_chunks(words: usize, chunk: usize) -> Self {
         Self {
-            chunks: (0..words.div_ceil(chunk))
-                .map(|_| OnceLock::new())
-                .collect(),
+            chunks: (0..words.div_ceil(chunk)).map(|_| OnceLock::new()).collect(),
             shift: chunk.trailing_zeros(),
             len: words,
         }
@@ -47,16 +45,8 @@ impl Sparse {
         &words[i & (chunk - 1)]
     }
     fn ones(&self) -> u64 {
-        let of = |c: &[AtomicU32]| {
-            c.iter()
-                .map(|w| u64::from(w.load(Relaxed).count_ones()))
-                .sum::<u64>()
-        };
-        self.chunks
-            .iter()
-            .filter_map(OnceLock::get)
-            .map(|c| of(c))
-            .sum()
+        let of = |c: &[AtomicU32]| c.iter().map(|w| u64::from(w.load(Relaxed).count_ones())).sum::<u64>();
+        self.chunks.iter().filter_map(OnceLock::get).map(|c| of(c)).sum()
     }
 }
 
@@ -120,10 +110,7 @@ impl Alloc {
             let sh = 8 * (off as u32 & 3);
             let m = if bytes == 1 { 0xff } else { 0xffff };
             let new = (v[0] ^ self.flip) & m;
-            let _ = self
-                .data
-                .at(i)
-                .fetch_update(Relaxed, Relaxed, |x| Some((x & !(m << sh)) | (new << sh)));
+            let _ = self.data.at(i).fetch_update(Relaxed, Relaxed, |x| Some((x & !(m << sh)) | (new << sh)));
         } else {
             for (k, x) in v.iter().enumerate().take(bytes as usize / 4) {
                 self.set_word(i + k, *x);
@@ -167,11 +154,7 @@ impl Alloc {
             let i = self.skip + (o / 4) as usize;
             let from = (o & 3) as usize;
             let n = (4 - from).min(src.len() - k);
-            let mut w = if n == 4 {
-                [0; 4]
-            } else {
-                self.word(i).to_le_bytes()
-            };
+            let mut w = if n == 4 { [0; 4] } else { self.word(i).to_le_bytes() };
             w[from..from + n].copy_from_slice(&src[k..k + n]);
             self.set_word(i, u32::from_le_bytes(w));
             k += n;
@@ -217,14 +200,7 @@ pub struct Memory {
 impl Memory {
     /// Memory of a given size in bytes.
     pub fn new(total: u64) -> Self {
-        Self {
-            allocs: Vec::new(),
-            next: FIRST,
-            freed: VecDeque::new(),
-            total,
-            used: 0,
-            count: 0,
-        }
+        Self { allocs: Vec::new(), next: FIRST, freed: VecDeque::new(), total, used: 0, count: 0 }
     }
     /// Size and free part, in bytes.
     pub fn info(&self) -> (u64, u64) {
@@ -247,11 +223,7 @@ impl Memory {
         let base = self.next;
         self.next += size.div_ceil(ALIGN) * ALIGN + GAP;
         self.count += 1;
-        let name = if name.is_empty() {
-            format!("allocation {}", self.count)
-        } else {
-            name.to_owned()
-        };
+        let name = if name.is_empty() { format!("allocation {}", self.count) } else { name.to_owned() };
         self.insert(Alloc::new(base, size, name));
         Ok(base)
     }
@@ -269,11 +241,7 @@ impl Memory {
     pub(crate) fn alloc_host(&mut self, size: u64) -> u64 {
         const PAGE: usize = 4096;
         self.count += 1;
-        let mut a = Alloc::new(
-            0,
-            size + PAGE as u64,
-            format!("host allocation {}", self.count),
-        );
+        let mut a = Alloc::new(0, size + PAGE as u64, format!("host allocation {}", self.count));
         // The host sees the words as they are.
         a.flip = 0;
         a.data = Sparse::whole(((size + PAGE as u64).div_ceil(16) * 4) as usize);
@@ -287,29 +255,18 @@ impl Memory {
         base as u64
     }
     pub(crate) fn free_host(&mut self, base: u64) -> Result<(), MemError> {
-        let i = self
-            .allocs
-            .binary_search_by_key(&base, |a| a.base)
-            .map_err(|_| MemError::BadAddress)?;
+        let i = self.allocs.binary_search_by_key(&base, |a| a.base).map_err(|_| MemError::BadAddress)?;
         self.allocs.remove(i);
         Ok(())
     }
     pub(crate) fn remove_range(&mut self, from: u64, to: u64) {
-        let gone: u64 = self
-            .allocs
-            .iter()
-            .filter(|a| a.base >= from && a.base < to)
-            .map(|a| a.size)
-            .sum();
+        let gone: u64 = self.allocs.iter().filter(|a| a.base >= from && a.base < to).map(|a| a.size).sum();
         self.allocs.retain(|a| !(a.base >= from && a.base < to));
         self.used -= gone;
     }
     /// Frees an allocation by its first address.
     pub fn free(&mut self, base: u64) -> Result<(), MemError> {
-        let i = self
-            .allocs
-            .binary_search_by_key(&base, |a| a.base)
-            .map_err(|_| MemError::BadAddress)?;
+        let i = self.allocs.binary_search_by_key(&base, |a| a.base).map_err(|_| MemError::BadAddress)?;
         let a = self.allocs.remove(i);
         self.used -= a.size;
         self.freed.push_back((a.base, a.size, a.name.clone()));
@@ -336,11 +293,7 @@ impl Memory {
     }
     fn range(&self, addr: u64, len: u64) -> Result<&Alloc, MemError> {
         let a = self.find(addr, &mut 0).ok_or(MemError::BadAddress)?;
-        if addr - a.base + len > a.size {
-            Err(MemError::BadAddress)
-        } else {
-            Ok(a)
-        }
+        if addr - a.base + len > a.size { Err(MemError::BadAddress) } else { Ok(a) }
     }
     /// The allocation that an address lies in: first address and size.
     pub fn allocation(&self, addr: u64) -> Option<(u64, u64)> {
@@ -387,19 +340,9 @@ impl Memory {
     /// What lies at or near an address that is not in an allocation.
     pub(crate) fn describe(&self, addr: u64) -> String {
         if let Some(a) = self.find(addr, &mut 0) {
-            return format!(
-                "{} bytes into {} of {} bytes",
-                addr - a.base,
-                a.name,
-                a.size
-            );
+            return format!("{} bytes into {} of {} bytes", addr - a.base, a.name, a.size);
         }
-        if let Some((b, s, n)) = self
-            .freed
-            .iter()
-            .rev()
-            .find(|f| addr >= f.0 && addr < f.0 + f.1)
-        {
+        if let Some((b, s, n)) = self.freed.iter().rev().find(|f| addr >= f.0 && addr < f.0 + f.1) {
             return format!("{} bytes into {n} of {s} bytes, which was freed", addr - b);
         }
         let i = self.allocs.partition_point(|a| a.base <= addr);
@@ -409,12 +352,7 @@ impl Memory {
         let ahead = after.map(|a| a.base - addr);
         match (before, past, after, ahead) {
             (Some(a), Some(p), _, h) if h.is_none_or(|h| p <= h) && p < 1 << 32 => {
-                format!(
-                    "{} bytes past the end of {} of {} bytes",
-                    p + 1,
-                    a.name,
-                    a.size
-                )
+                format!("{} bytes past the end of {} of {} bytes", p + 1, a.name, a.size)
             }
             (_, _, Some(a), Some(h)) if h < 1 << 32 => {
                 format!("{h} bytes before {} of {} bytes", a.name, a.size)
@@ -434,9 +372,7 @@ impl Memory {
         let a = self.range(addr, len)?;
         let off = addr - a.base;
         for k in off..off + len {
-            a.valid
-                .at((k / 32) as usize)
-                .fetch_and(!(1 << (k % 32)), Relaxed);
+            a.valid.at((k / 32) as usize).fetch_and(!(1 << (k % 32)), Relaxed);
         }
         Ok(())
     }

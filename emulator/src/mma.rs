@@ -4,23 +4,11 @@ use crate::alu::V;
 use crate::num::*;
 
 fn value(bf: bool, h: u16) -> f32 {
-    if bf {
-        f32::from_bits(u32::from(h) << 16)
-    } else {
-        half_to_f32(h)
-    }
+    if bf { f32::from_bits(u32::from(h) << 16) } else { half_to_f32(h) }
 }
 
 /// `acc = a * b + acc` for a 16x8 result over a depth of 16 or 8; products are exact, sums are single precision in order of depth.
-pub(crate) fn mma(
-    k16: bool,
-    bf: bool,
-    acc_f16: bool,
-    out_f16: bool,
-    a: &[V; 4],
-    b: &[V; 2],
-    acc: &mut [V; 4],
-) {
+pub(crate) fn mma(k16: bool, bf: bool, acc_f16: bool, out_f16: bool, a: &[V; 4], b: &[V; 2], acc: &mut [V; 4]) {
     let k = if k16 { 16 } else { 8 };
     let mut fa = [[0f32; 16]; 16];
     let mut fb = [[0f32; 8]; 16];
@@ -74,11 +62,7 @@ pub(crate) fn ldmatrix(rows: &[[u32; 4]], trans: bool) -> V {
     let half = |r: usize, c: usize| rows[r][c / 2] >> (16 * (c & 1)) & 0xffff;
     std::array::from_fn(|l| {
         let (g, t) = (l >> 2, l & 3);
-        if trans {
-            half(2 * t, g) | half(2 * t + 1, g) << 16
-        } else {
-            rows[g][t]
-        }
+        if trans { half(2 * t, g) | half(2 * t + 1, g) << 16 } else { rows[g][t] }
     })
 }
 

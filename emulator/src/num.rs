@@ -9,11 +9,7 @@ pub(crate) fn half_to_f32(h: u16) -> f32 {
     let mag = u32::from(h & 0x7fff);
     // Shifting the fields into place leaves the exponent 112 too low; a multiplication repairs it, subnormals included.
     let x = f32::from_bits(mag << 13) * f32::from_bits(0x7780_0000);
-    let bits = if mag >= 0x7c00 {
-        (mag << 13) | 0x7f80_0000
-    } else {
-        x.to_bits()
-    };
+    let bits = if mag >= 0x7c00 { (mag << 13) | 0x7f80_0000 } else { x.to_bits() };
     f32::from_bits(bits | sign)
 }
 
@@ -46,11 +42,7 @@ pub(crate) fn f64_to_half(x: f64) -> u16 {
 /// Narrows with rounding to odd: a second rounding to fewer bits then gives what one rounding would.
 pub(crate) fn f64_to_f32_odd(x: f64) -> f32 {
     let t = f64_to_f32_rnd(x, Rnd::Zero);
-    if x.is_finite() && t.is_finite() && f64::from(t) != x {
-        f32::from_bits(t.to_bits() | 1)
-    } else {
-        t
-    }
+    if x.is_finite() && t.is_finite() && f64::from(t) != x { f32::from_bits(t.to_bits() | 1) } else { t }
 }
 
 /// Narrows to bfloat16, to nearest with ties to even.
@@ -184,12 +176,7 @@ pub(crate) fn fma_dir(a: f32, b: f32, c: f32, r: Rnd) -> f32 {
         return f64_to_f32_rnd(s, r);
     }
     let d = s - f64::from(n);
-    steer(
-        n,
-        d > 0.0 || (d == 0.0 && e > 0.0),
-        d < 0.0 || (d == 0.0 && e < 0.0),
-        r,
-    )
+    steer(n, d > 0.0 || (d == 0.0 && e > 0.0), d < 0.0 || (d == 0.0 && e < 0.0), r)
 }
 
 /// Rounds to an integral value.

@@ -90,10 +90,7 @@ pub(crate) fn lex(text: &str) -> Result<Vec<Token<'_>>, LoadError> {
             let Some(t) = text.get(s..e) else {
                 return err(line, "a string that is not UTF-8");
             };
-            out.push(Token {
-                tok: Tok::Str(t),
-                line,
-            });
+            out.push(Token { tok: Tok::Str(t), line });
             i = e + 1;
         } else if word_start(c) {
             let s = i;
@@ -103,8 +100,7 @@ pub(crate) fn lex(text: &str) -> Result<Vec<Token<'_>>, LoadError> {
                     i += 1;
                 } else if i + 1 < b.len() && b[i] == b'.' && word_char(b[i + 1]) {
                     i += 2;
-                } else if i + 2 < b.len() && b[i] == b':' && b[i + 1] == b':' && word_char(b[i + 2])
-                {
+                } else if i + 2 < b.len() && b[i] == b':' && b[i + 1] == b':' && word_char(b[i + 2]) {
                     i += 3;
                 } else {
                     break;
@@ -119,25 +115,16 @@ pub(crate) fn lex(text: &str) -> Result<Vec<Token<'_>>, LoadError> {
                 let Some(rest) = text.get(s..i) else {
                     return err(line, "a location that is not UTF-8");
                 };
-                out.push(Token {
-                    tok: Tok::Loc(lex_loc(rest)),
-                    line,
-                });
+                out.push(Token { tok: Tok::Loc(lex_loc(rest)), line });
             } else {
-                out.push(Token {
-                    tok: Tok::Word(w),
-                    line,
-                });
+                out.push(Token { tok: Tok::Word(w), line });
             }
         } else if c.is_ascii_digit() {
             let (tok, n) = lex_number(&b[i..], line)?;
             out.push(Token { tok, line });
             i += n;
         } else if c.is_ascii() {
-            out.push(Token {
-                tok: Tok::P(c),
-                line,
-            });
+            out.push(Token { tok: Tok::P(c), line });
             i += 1;
         } else {
             return err(line, "a character outside ASCII");
@@ -148,23 +135,11 @@ pub(crate) fn lex(text: &str) -> Result<Vec<Token<'_>>, LoadError> {
 
 fn lex_loc(rest: &str) -> Loc {
     let mut main = rest.split(',');
-    let first: Vec<u32> = main
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .filter_map(|x| x.parse().ok())
-        .collect();
-    let mut loc = Loc {
-        file: *first.first().unwrap_or(&0),
-        line: *first.get(1).unwrap_or(&0),
-        ..Loc::default()
-    };
+    let first: Vec<u32> = main.next().unwrap_or("").split_whitespace().filter_map(|x| x.parse().ok()).collect();
+    let mut loc = Loc { file: *first.first().unwrap_or(&0), line: *first.get(1).unwrap_or(&0), ..Loc::default() };
     for part in main {
         if let Some(at) = part.trim().strip_prefix("inlined_at") {
-            let v: Vec<u32> = at
-                .split_whitespace()
-                .filter_map(|x| x.parse().ok())
-                .collect();
+            let v: Vec<u32> = at.split_whitespace().filter_map(|x| x.parse().ok()).collect();
             loc.at_file = *v.first().unwrap_or(&0);
             loc.at_line = *v.get(1).unwrap_or(&0);
         }
@@ -173,21 +148,14 @@ fn lex_loc(rest: &str) -> Loc {
 }
 
 fn lex_number(b: &[u8], line: u32) -> Result<(Tok<'static>, usize), LoadError> {
-    let run =
-        |from: usize, ok: fn(&u8) -> bool| from + b[from..].iter().take_while(|c| ok(c)).count();
-    let digits = |s: &[u8], radix: u32| {
-        std::str::from_utf8(s)
-            .ok()
-            .and_then(|s| u64::from_str_radix(s, radix).ok())
-    };
+    let run = |from: usize, ok: fn(&u8) -> bool| from + b[from..].iter().take_while(|c| ok(c)).count();
+    let digits = |s: &[u8], radix: u32| std::str::from_utf8(s).ok().and_then(|s| u64::from_str_radix(s, radix).ok());
     let bad = || LoadError::new(line, "a number that cannot be read");
     let second = b.get(1).copied().unwrap_or(0).to_ascii_lowercase();
-    if b[0] == b'0' && second == b'f' && b.len() >= 10 && b[2..10].iter().all(u8::is_ascii_hexdigit)
-    {
+    if b[0] == b'0' && second == b'f' && b.len() >= 10 && b[2..10].iter().all(u8::is_ascii_hexdigit) {
         return Ok((Tok::F32(digits(&b[2..10], 16).ok_or_else(bad)? as u32), 10));
     }
-    if b[0] == b'0' && second == b'd' && b.len() >= 18 && b[2..18].iter().all(u8::is_ascii_hexdigit)
-    {
+    if b[0] == b'0' && second == b'd' && b.len() >= 18 && b[2..18].iter().all(u8::is_ascii_hexdigit) {
         return Ok((Tok::F64(digits(&b[2..18], 16).ok_or_else(bad)?), 18));
     }
     let (from, to, radix) = if b[0] == b'0' && second == b'x' {
@@ -198,24 +166,14 @@ fn lex_number(b: &[u8], line: u32) -> Result<(Tok<'static>, usize), LoadError> {
         (0, run(0, u8::is_ascii_digit), 10)
     };
     if radix == 10 && (b.get(to) == Some(&b'.') || matches!(b.get(to), Some(b'e' | b'E'))) {
-        let end = run(to, |c| {
-            c.is_ascii_digit() || matches!(c, b'.' | b'e' | b'E' | b'+' | b'-')
-        });
+        let end = run(to, |c| c.is_ascii_digit() || matches!(c, b'.' | b'e' | b'E' | b'+' | b'-'));
         let s = std::str::from_utf8(&b[..end]).map_err(|_| bad())?;
         let v: f64 = s.parse().map_err(|_| bad())?;
         return Ok((Tok::F64(v.to_bits()), end));
     }
-    let radix = if radix == 10 && to > 1 && b[0] == b'0' {
-        8
-    } else {
-        radix
-    };
+    let radix = if radix == 10 && to > 1 && b[0] == b'0' { 8 } else { radix };
     let v = digits(&b[from..to], radix).ok_or_else(bad)?;
-    let end = if matches!(b.get(to), Some(b'U' | b'u')) {
-        to + 1
-    } else {
-        to
-    };
+    let end = if matches!(b.get(to), Some(b'U' | b'u')) { to + 1 } else { to };
     if b.get(end).is_some_and(|c| word_char(*c)) {
         return Err(bad());
     }
@@ -276,10 +234,7 @@ pub(crate) struct Cur<'t, 'a> {
 
 impl<'t, 'a> Cur<'t, 'a> {
     pub fn line(&self) -> u32 {
-        self.toks
-            .get(self.at)
-            .or_else(|| self.toks.last())
-            .map_or(0, |t| t.line)
+        self.toks.get(self.at).or_else(|| self.toks.last()).map_or(0, |t| t.line)
     }
     pub fn peek(&self) -> Option<&'t Tok<'a>> {
         self.toks.get(self.at).map(|t| &t.tok)
@@ -298,14 +253,7 @@ impl<'t, 'a> Cur<'t, 'a> {
         yes
     }
     pub fn expect(&mut self, c: u8) -> Result<(), LoadError> {
-        if self.eat(c) {
-            Ok(())
-        } else {
-            err(
-                self.line(),
-                format!("'{}' expected, {} found", c as char, self.found()),
-            )
-        }
+        if self.eat(c) { Ok(()) } else { err(self.line(), format!("'{}' expected, {} found", c as char, self.found())) }
     }
     pub fn found(&self) -> String {
         match self.peek() {
@@ -322,10 +270,7 @@ impl<'t, 'a> Cur<'t, 'a> {
                 self.at += 1;
                 Ok(w)
             }
-            _ => err(
-                self.line(),
-                format!("a name expected, {} found", self.found()),
-            ),
+            _ => err(self.line(), format!("a name expected, {} found", self.found())),
         }
     }
     pub fn eat_word(&mut self, w: &str) -> bool {
@@ -340,10 +285,7 @@ impl<'t, 'a> Cur<'t, 'a> {
                 self.at += 1;
                 Ok(if neg { -i128::from(*v) } else { i128::from(*v) })
             }
-            _ => err(
-                self.line(),
-                format!("an integer expected, {} found", self.found()),
-            ),
+            _ => err(self.line(), format!("an integer expected, {} found", self.found())),
         }
     }
     /// Goes past the bracket that closes the one just passed.
@@ -378,11 +320,7 @@ pub(crate) fn type_size(t: &str) -> Option<u64> {
 }
 
 /// Reads what follows a state space in a declaration, up to but not past the `;`, `,` or `)`.
-pub(crate) fn parse_var(
-    c: &mut Cur<'_, '_>,
-    space: VarSpace,
-    is_extern: bool,
-) -> Result<Var, LoadError> {
+pub(crate) fn parse_var(c: &mut Cur<'_, '_>, space: VarSpace, is_extern: bool) -> Result<Var, LoadError> {
     let line = c.line();
     let (mut align, mut elem, mut vec) = (0u32, None, 1u64);
     loop {
@@ -402,11 +340,7 @@ pub(crate) fn parse_var(
             ".v2" => vec = 2,
             ".v4" => vec = 4,
             ".ptr" => {
-                while c.eat_word(".global")
-                    || c.eat_word(".shared")
-                    || c.eat_word(".const")
-                    || c.eat_word(".local")
-                {}
+                while c.eat_word(".global") || c.eat_word(".shared") || c.eat_word(".const") || c.eat_word(".local") {}
                 if c.eat_word(".align") {
                     c.int()?;
                 }
@@ -460,10 +394,7 @@ pub(crate) fn parse_var(
                     *v
                 }
                 Some(Tok::Word(w)) => {
-                    return err(
-                        line,
-                        format!("an initial value that is the address of '{w}'"),
-                    );
+                    return err(line, format!("an initial value that is the address of '{w}'"));
                 }
                 _ => c.int()? as u64,
             };
@@ -482,27 +413,13 @@ pub(crate) fn parse_var(
     }
     let size = count * elem;
     if init.len() as u64 > size {
-        return err(
-            line,
-            format!("more initial values than '{name}' has room for"),
-        );
+        return err(line, format!("more initial values than '{name}' has room for"));
     }
     if dynamic && !is_extern {
         return err(line, format!("'{name}' has no size"));
     }
-    let align = if align == 0 {
-        (elem * vec).min(16) as u32
-    } else {
-        align
-    };
-    Ok(Var {
-        name,
-        space,
-        align,
-        size,
-        init,
-        dynamic,
-    })
+    let align = if align == 0 { (elem * vec).min(16) as u32 } else { align };
+    Ok(Var { name, space, align, size, init, dynamic })
 }
 
 fn parse_params(c: &mut Cur<'_, '_>) -> Result<Vec<Var>, LoadError> {
@@ -646,8 +563,7 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                                     }
                                     f.max_threads = u32::try_from(n).ok();
                                 }
-                                ".minnctapersm" | ".maxnreg" | ".maxnctapersm"
-                                | ".maxclusterrank" => {
+                                ".minnctapersm" | ".maxnreg" | ".maxnctapersm" | ".maxclusterrank" => {
                                     c.int()?;
                                 }
                                 ".reqnctapercluster" => {
@@ -666,10 +582,7 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                         }
                         Some(Tok::Loc(_)) => c.at += 1,
                         _ => {
-                            return err(
-                                c.line(),
-                                format!("{} after the head of a function", c.found()),
-                            );
+                            return err(c.line(), format!("{} after the head of a function", c.found()));
                         }
                     }
                 }
@@ -690,11 +603,5 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
     if !version {
         return err(1, "no .version: this is not PTX");
     }
-    Ok(Outline {
-        toks,
-        vars,
-        funcs,
-        files,
-        target,
-    })
+    Ok(Outline { toks, vars, funcs, files, target })
 }

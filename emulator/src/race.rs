@@ -74,11 +74,7 @@ impl Race {
     pub fn new(size: u32, warps: u32, on: bool) -> Self {
         let n = warps as usize;
         let on = on && n > 0;
-        let cells = if on {
-            vec![Cell::default(); (size as usize).div_ceil(2)]
-        } else {
-            Vec::new()
-        };
+        let cells = if on { vec![Cell::default(); (size as usize).div_ceil(2)] } else { Vec::new() };
         let mut r = Self {
             on,
             n,
@@ -158,11 +154,7 @@ impl Race {
             let e = cell.w;
             if e.clock != 0 {
                 let actor = usize::from(e.actor & 0xff);
-                if actor != wu
-                    && vc[actor] < e.clock
-                    && !(strong && e.actor & STRONG != 0)
-                    && bad.is_none()
-                {
+                if actor != wu && vc[actor] < e.clock && !(strong && e.actor & STRONG != 0) && bad.is_none() {
                     bad = Some(Conflict {
                         pc: e.pc,
                         actor: actor as u32,
@@ -174,21 +166,11 @@ impl Race {
             }
             let r = cell.r;
             if r.clock == 0 && r.actor & MANY == 0 {
-                cell.r = Epoch {
-                    clock: now,
-                    actor: w as u16,
-                    pc,
-                };
+                cell.r = Epoch { clock: now, actor: w as u16, pc };
             } else if r.actor & MANY != 0 {
                 self.many[r.clock as usize][wu] = (now, pc);
-            } else if usize::from(r.actor & 0xff) == wu
-                || vc[usize::from(r.actor & 0xff)] >= r.clock
-            {
-                cell.r = Epoch {
-                    clock: now,
-                    actor: w as u16,
-                    pc,
-                };
+            } else if usize::from(r.actor & 0xff) == wu || vc[usize::from(r.actor & 0xff)] >= r.clock {
+                cell.r = Epoch { clock: now, actor: w as u16, pc };
             } else {
                 let i = match self.free.pop() {
                     Some(i) => {
@@ -203,24 +185,13 @@ impl Race {
                 let m = &mut self.many[i as usize];
                 m[usize::from(r.actor & 0xff)] = (r.clock, r.pc);
                 m[wu] = (now, pc);
-                cell.r = Epoch {
-                    clock: i,
-                    actor: MANY,
-                    pc: 0,
-                };
+                cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
             }
         }
         bad
     }
 
-    pub fn write(
-        &mut self,
-        o: usize,
-        size: u32,
-        w: u32,
-        pc: u32,
-        strong: bool,
-    ) -> Option<Conflict> {
+    pub fn write(&mut self, o: usize, size: u32, w: u32, pc: u32, strong: bool) -> Option<Conflict> {
         if !self.on {
             return None;
         }
@@ -254,13 +225,7 @@ impl Race {
         let warps = self.n as u32;
         let mut note = |pc: u32, actor: u32, was_write: bool| {
             if bad.is_none() {
-                bad = Some(Conflict {
-                    pc,
-                    actor,
-                    warps,
-                    now_write: true,
-                    was_write,
-                });
+                bad = Some(Conflict { pc, actor, warps, now_write: true, was_write });
             }
         };
         for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
@@ -268,11 +233,7 @@ impl Race {
             if e.clock != 0 {
                 let a = u32::from(e.actor & 0xff);
                 // Two copies of one group by one warp have no order either, but overlapping ones write what a warp asked for.
-                if a != actor
-                    && a != w
-                    && vc[a as usize] < e.clock
-                    && !(strong && e.actor & STRONG != 0)
-                {
+                if a != actor && a != w && vc[a as usize] < e.clock && !(strong && e.actor & STRONG != 0) {
                     note(e.pc, a, true);
                 }
             }
@@ -291,11 +252,7 @@ impl Race {
                 }
             }
             *cell = Cell {
-                w: Epoch {
-                    clock,
-                    actor: actor as u16 | if strong { STRONG } else { 0 },
-                    pc,
-                },
+                w: Epoch { clock, actor: actor as u16 | if strong { STRONG } else { 0 }, pc },
                 r: Epoch::default(),
             };
         }
@@ -329,9 +286,7 @@ impl GridOrder {
         let on = on && blocks > 1 && blocks < u64::from(SEVERAL) - 2;
         Self {
             on,
-            touch: (0..if on { allocs } else { 0 })
-                .map(|_| OnceLock::new())
-                .collect(),
+            touch: (0..if on { allocs } else { 0 }).map(|_| OnceLock::new()).collect(),
             sync: Mutex::new(Sync::default()),
         }
     }
@@ -349,14 +304,10 @@ impl GridOrder {
         at.extend(known.iter());
     }
     fn knows(&self, cta: u32, other: u32) -> bool {
-        self.sync
-            .lock()
-            .is_ok_and(|s| s.known.get(&cta).is_some_and(|k| k.contains(&other)))
+        self.sync.lock().is_ok_and(|s| s.known.get(&cta).is_some_and(|k| k.contains(&other)))
     }
     fn knows_any(&self, cta: u32) -> bool {
-        self.sync
-            .lock()
-            .is_ok_and(|s| s.known.get(&cta).is_some_and(|k| !k.is_empty()))
+        self.sync.lock().is_ok_and(|s| s.known.get(&cta).is_some_and(|k| !k.is_empty()))
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -384,10 +335,7 @@ impl GridOrder {
         };
         let t = slot.get_or_init(|| {
             let n = (al.size as usize).div_ceil(2);
-            Touch {
-                writer: Sparse::new(n),
-                reader: Sparse::new(n),
-            }
+            Touch { writer: Sparse::new(n), reader: Sparse::new(n) }
         });
         if fl.strong {
             // Flags order blocks as atomics do: a store publishes, a load learns.
@@ -404,37 +352,37 @@ impl GridOrder {
                 && !self.knows(cta_id, (w & !STRONG_BIT) - 1)
             {
                 let what = if write { "also written" } else { "written" };
-                l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + 2 * c as u64), format!("{} of global memory {} bytes into {}, {what} by block {} with no order between the blocks", if write { "write" } else { "read" }, 2 * c, al.name, (w & !STRONG_BIT) - 1));
+                l.found(
+                    Kind::Race,
+                    pc,
+                    cta,
+                    warp,
+                    Some(lane),
+                    Some(al.base + 2 * c as u64),
+                    format!(
+                        "{} of global memory {} bytes into {}, {what} by block {} with no order between the blocks",
+                        if write { "write" } else { "read" },
+                        2 * c,
+                        al.name,
+                        (w & !STRONG_BIT) - 1
+                    ),
+                );
             }
             let rd = t.reader.at(c);
             let r = rd.load(Relaxed);
             if write {
                 if r != 0 && r & !STRONG_BIT != me && !(strong != 0 && r & STRONG_BIT != 0) {
                     let other = r & !STRONG_BIT;
-                    let ordered = if other == SEVERAL {
-                        self.knows_any(cta_id)
-                    } else {
-                        self.knows(cta_id, other - 1)
-                    };
+                    let ordered = if other == SEVERAL { self.knows_any(cta_id) } else { self.knows(cta_id, other - 1) };
                     if !ordered {
-                        let by = if other == SEVERAL {
-                            "several blocks".to_owned()
-                        } else {
-                            format!("block {}", other - 1)
-                        };
+                        let by =
+                            if other == SEVERAL { "several blocks".to_owned() } else { format!("block {}", other - 1) };
                         l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + 2 * c as u64), format!("write of global memory {} bytes into {}, read by {by} with no order between the blocks", 2 * c, al.name));
                     }
                 }
                 t.writer.at(c).store(me | strong, Relaxed);
             } else if r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
-                rd.store(
-                    if r == 0 {
-                        me | strong
-                    } else {
-                        SEVERAL | (r & strong)
-                    },
-                    Relaxed,
-                );
+                rd.store(if r == 0 { me | strong } else { SEVERAL | (r & strong) }, Relaxed);
             }
         }
     }
@@ -455,13 +403,7 @@ pub struct Region {
 
 impl Region {
     fn len(&self) -> u64 {
-        if self.rows == 0 {
-            0
-        } else {
-            (self.rows - 1)
-                .saturating_mul(self.pitch)
-                .saturating_add(self.row_bytes)
-        }
+        if self.rows == 0 { 0 } else { (self.rows - 1).saturating_mul(self.pitch).saturating_add(self.row_bytes) }
     }
 }
 
@@ -474,13 +416,7 @@ impl Coverage {
     pub fn new(regions: &[Region]) -> Self {
         // A region larger than that is a mistake of the caller.
         let ok = |r: &&Region| r.len() > 0 && r.len() < 1 << 34 && r.pitch > 0;
-        Self {
-            regions: regions
-                .iter()
-                .filter(ok)
-                .map(|r| (*r, Sparse::new(r.len() as usize)))
-                .collect(),
-        }
+        Self { regions: regions.iter().filter(ok).map(|r| (*r, Sparse::new(r.len() as usize))).collect() }
     }
     /// What is wrong with a store.
     #[inline]
@@ -524,7 +460,10 @@ impl Coverage {
                 }
             }
             if let Some((row, col)) = first {
-                out.push(format!("{n} bytes never written, the first in row {row} at byte {col} of an output of {} rows of {} bytes", r.rows, r.row_bytes));
+                out.push(format!(
+                    "{n} bytes never written, the first in row {row} at byte {col} of an output of {} rows of {} bytes",
+                    r.rows, r.row_bytes
+                ));
             }
         }
         out

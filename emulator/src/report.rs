@@ -81,27 +81,11 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {}: ",
-            if self.source.is_empty() {
-                "no source line"
-            } else {
-                &self.source
-            },
-            self.kind
-        )?;
+        write!(f, "{}: {}: ", if self.source.is_empty() { "no source line" } else { &self.source }, self.kind)?;
         write!(
             f,
             "{} [{} in {}, PTX line {}; block ({},{},{}) warp {}",
-            self.message,
-            self.opcode,
-            self.kernel,
-            self.ptx_line,
-            self.cta[0],
-            self.cta[1],
-            self.cta[2],
-            self.warp
+            self.message, self.opcode, self.kernel, self.ptx_line, self.cta[0], self.cta[1], self.cta[2], self.warp
         )?;
         if let Some(l) = self.lane {
             write!(f, " lane {l}")?;
@@ -191,11 +175,7 @@ impl GlobalAccess {
     }
     /// Sectors per request, the measure of coalescing.
     pub fn sectors_per_request(&self) -> f64 {
-        if self.requests == 0 {
-            0.0
-        } else {
-            self.sectors as f64 / self.requests as f64
-        }
+        if self.requests == 0 { 0.0 } else { self.sectors as f64 / self.requests as f64 }
     }
     fn json(&self) -> String {
         format!(
@@ -218,10 +198,7 @@ impl SharedAccess {
         self.ideal += o.ideal;
     }
     fn json(&self) -> String {
-        format!(
-            "{{\"requests\":{},\"wavefronts\":{},\"ideal\":{}}}",
-            self.requests, self.wavefronts, self.ideal
-        )
+        format!("{{\"requests\":{},\"wavefronts\":{},\"ideal\":{}}}", self.requests, self.wavefronts, self.ideal)
     }
 }
 
@@ -250,11 +227,7 @@ impl Counters {
     }
     /// The counters as one JSON object.
     pub fn to_json(&self) -> String {
-        let mix: Vec<String> = self
-            .mix
-            .iter()
-            .map(|(k, v)| format!("\"{k}\":{v}"))
-            .collect();
+        let mix: Vec<String> = self.mix.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
         format!(
             "{{\"blocks\":{},\"warp_instructions\":{},\"thread_instructions\":{},\"global_load\":{},\"global_store\":{},\"global_atomic\":{},\"cp_async_ca\":{},\"cp_async_cg\":{},\"zero_filled_bytes\":{},\"shared_load\":{},\"shared_store\":{},\"ldmatrix\":{},\"shared_cp_async\":{},\"mma_instructions\":{},\"issued_macs\":{},\"barriers\":{},\"mix\":{{{}}}}}",
             self.blocks,

@@ -40,9 +40,7 @@ impl Shared {
             4 => b[..4].copy_from_slice(&self.data[o..o + 4]),
             n => b[..n as usize].copy_from_slice(&self.data[o..o + n as usize]),
         }
-        std::array::from_fn(|i| {
-            u32::from_le_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]])
-        })
+        std::array::from_fn(|i| u32::from_le_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]]))
     }
     #[inline]
     pub fn write(&mut self, o: usize, size: u32, v: &[u32; 4]) {
@@ -68,11 +66,7 @@ impl Shared {
     #[inline]
     pub fn unready(&self, o: usize, size: u32) -> Option<bool> {
         let s = &self.state[o..o + size as usize];
-        if s.iter().all(|b| *b == READY) {
-            None
-        } else {
-            Some(s.contains(&COMING))
-        }
+        if s.iter().all(|b| *b == READY) { None } else { Some(s.contains(&COMING)) }
     }
 }
 
@@ -87,11 +81,7 @@ pub(crate) fn wavefronts(offs: &V, size: u32, m: u32) -> (u64, u64) {
     let (mut total, mut ideal) = (0, 0);
     let mut lane = 0usize;
     while lane < 32 {
-        let group = if per == 32 {
-            m
-        } else {
-            m >> lane & ((1u32 << per) - 1)
-        };
+        let group = if per == 32 { m } else { m >> lane & ((1u32 << per) - 1) };
         if group != 0 {
             ideal += 1;
             let mut first = [u32::MAX; 32];

@@ -31,32 +31,16 @@ fn warp_report(body: &str, input: impl Fn(u32) -> [u32; 4]) -> (Vec<[u32; 4]>, R
     );
     let m = Module::load(&ptx).unwrap_or_else(|e| panic!("{e}"));
     let mut d = Device::new();
-    let (a, b) = (
-        d.memory.alloc(512, "in").unwrap(),
-        d.memory.alloc(512, "out").unwrap(),
-    );
-    let bytes: Vec<u8> = (0..32)
-        .flat_map(&input)
-        .flat_map(u32::to_le_bytes)
-        .collect();
+    let (a, b) = (d.memory.alloc(512, "in").unwrap(), d.memory.alloc(512, "out").unwrap());
+    let bytes: Vec<u8> = (0..32).flat_map(&input).flat_map(u32::to_le_bytes).collect();
     d.memory.write(a, &bytes).unwrap();
     let mut params = a.to_le_bytes().to_vec();
     params.extend(b.to_le_bytes());
-    let report = d
-        .launch(m.entry("k").unwrap(), Dim3::x(1), Dim3::x(32), 0, &params)
-        .unwrap();
+    let report = d.launch(m.entry("k").unwrap(), Dim3::x(1), Dim3::x(32), 0, &params).unwrap();
     let mut out = vec![0; 512];
     d.memory.read(b, &mut out).unwrap();
-    let w: Vec<u32> = out
-        .chunks_exact(4)
-        .map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]))
-        .collect();
-    (
-        w.chunks_exact(4)
-            .map(|c| [c[0], c[1], c[2], c[3]])
-            .collect(),
-        report,
-    )
+    let w: Vec<u32> = out.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
+    (w.chunks_exact(4).map(|c| [c[0], c[1], c[2], c[3]]).collect(), report)
 }
 
 const EDGES: [u32; 16] = [
@@ -104,18 +88,12 @@ fn ternary(op: &str, want: impl Fn(u32, u32, u32) -> u32) {
         });
         for l in 0..32 {
             let (a, b) = pair(c, l);
-            assert_eq!(
-                got[l as usize][0],
-                want(a, b, c),
-                "{op} {a:#x} {b:#x} {c:#x}"
-            );
+            assert_eq!(got[l as usize][0], want(a, b, c), "{op} {a:#x} {b:#x} {c:#x}");
         }
     }
 }
 fn unary(op: &str, want: impl Fn(u32) -> u32) {
-    let got = warp(&format!("{op} %r11, %r1;"), |l| {
-        [EDGES[l as usize % 16], 0, 0, 0]
-    });
+    let got = warp(&format!("{op} %r11, %r1;"), |l| [EDGES[l as usize % 16], 0, 0, 0]);
     for l in 0..32usize {
         assert_eq!(got[l][0], want(EDGES[l % 16]), "{op} {:#x}", EDGES[l % 16]);
     }
@@ -127,9 +105,7 @@ fn integers() {
     binary("sub.s32", |a, b| a.wrapping_sub(b));
     binary("mul.lo.s32", |a, b| a.wrapping_mul(b));
     binary("mul.hi.u32", |a, b| ((a as u64 * b as u64) >> 32) as u32);
-    binary("mul.hi.s32", |a, b| {
-        ((a as i32 as i64 * b as i32 as i64) >> 32) as u32
-    });
+    binary("mul.hi.s32", |a, b| ((a as i32 as i64 * b as i32 as i64) >> 32) as u32);
     binary("min.s32", |a, b| (a as i32).min(b as i32) as u32);
     binary("max.u32", |a, b| a.max(b));
     binary("and.b32", |a, b| a & b);
@@ -140,76 +116,32 @@ fn integers() {
     binary("shr.s32", |a, b| ((a as i32) >> b.min(31)) as u32);
     binary("div.u32", |a, b| a.checked_div(b).unwrap_or(u32::MAX));
     binary("rem.u32", |a, b| if b == 0 { a } else { a % b });
-    binary("add.sat.s32", |a, b| {
-        (a as i32).saturating_add(b as i32) as u32
-    });
+    binary("add.sat.s32", |a, b| (a as i32).saturating_add(b as i32) as u32);
     unary("neg.s32", |a| 0u32.wrapping_sub(a));
-    unary("abs.s32", |a| {
-        if (a as i32) < 0 {
-            0u32.wrapping_sub(a)
-        } else {
-            a
-        }
-    });
+    unary("abs.s32", |a| if (a as i32) < 0 { 0u32.wrapping_sub(a) } else { a });
     unary("not.b32", |a| !a);
     unary("popc.b32", u32::count_ones);
     unary("clz.b32", u32::leading_zeros);
     unary("brev.b32", u32::reverse_bits);
-    unary("bfind.u32", |a| {
-        if a == 0 {
-            u32::MAX
-        } else {
-            31 - a.leading_zeros()
-        }
-    });
-    unary("bfind.shiftamt.u32", |a| {
-        if a == 0 { u32::MAX } else { a.leading_zeros() }
-    });
+    unary("bfind.u32", |a| if a == 0 { u32::MAX } else { 31 - a.leading_zeros() });
+    unary("bfind.shiftamt.u32", |a| if a == 0 { u32::MAX } else { a.leading_zeros() });
     unary("bfind.s32", |a| {
         let a = if (a as i32) < 0 { !a } else { a };
-        if a == 0 {
-            u32::MAX
-        } else {
-            31 - a.leading_zeros()
-        }
+        if a == 0 { u32::MAX } else { 31 - a.leading_zeros() }
     });
     ternary("mad.lo.u32", |a, b, c| a.wrapping_mul(b).wrapping_add(c));
-    ternary("sad.s32", |a, b, c| {
-        (a as i32).abs_diff(b as i32).wrapping_add(c)
-    });
-    ternary("shf.l.wrap.b32", |a, b, c| {
-        ((((b as u64) << 32 | a as u64) << (c & 31)) >> 32) as u32
-    });
-    ternary("shf.r.wrap.b32", |a, b, c| {
-        (((b as u64) << 32 | a as u64) >> (c & 31)) as u32
-    });
-    ternary("shf.r.clamp.b32", |a, b, c| {
-        (((b as u64) << 32 | a as u64) >> c.min(32)) as u32
-    });
-    ternary("shf.l.clamp.b32", |a, b, c| {
-        if c >= 32 {
-            a
-        } else {
-            ((((b as u64) << 32 | a as u64) << c) >> 32) as u32
-        }
-    });
+    ternary("sad.s32", |a, b, c| (a as i32).abs_diff(b as i32).wrapping_add(c));
+    ternary("shf.l.wrap.b32", |a, b, c| ((((b as u64) << 32 | a as u64) << (c & 31)) >> 32) as u32);
+    ternary("shf.r.wrap.b32", |a, b, c| (((b as u64) << 32 | a as u64) >> (c & 31)) as u32);
+    ternary("shf.r.clamp.b32", |a, b, c| (((b as u64) << 32 | a as u64) >> c.min(32)) as u32);
+    ternary("shf.l.clamp.b32", |a, b, c| if c >= 32 { a } else { ((((b as u64) << 32 | a as u64) << c) >> 32) as u32 });
 }
 
 /// The ISA's description of bfe, bit by bit.
 fn bfe(a: u32, b: u32, c: u32, signed: bool) -> u32 {
     let (pos, len) = (b & 0xff, c & 0xff);
-    let sign = if !signed || len == 0 {
-        0
-    } else {
-        a >> (pos + len - 1).min(31) & 1
-    };
-    (0..32).fold(0, |d, i| {
-        d | if i < len && pos + i <= 31 {
-            a >> (pos + i) & 1
-        } else {
-            sign
-        } << i
-    })
+    let sign = if !signed || len == 0 { 0 } else { a >> (pos + len - 1).min(31) & 1 };
+    (0..32).fold(0, |d, i| d | if i < len && pos + i <= 31 { a >> (pos + i) & 1 } else { sign } << i)
 }
 /// Likewise bfi.
 fn bfi(a: u32, b: u32, c: u32, d: u32) -> u32 {
@@ -236,28 +168,20 @@ fn bit_fields() {
             for l in 0..32 {
                 let (a, b) = pair(pos, l);
                 // Beyond 32 bits of a there is nothing to insert.
-                assert_eq!(
-                    got[l as usize][0],
-                    bfi(a, b, pos, len.min(32)),
-                    "bfi {a:#x} {b:#x} {pos} {len}"
-                );
+                assert_eq!(got[l as usize][0], bfi(a, b, pos, len.min(32)), "bfi {a:#x} {b:#x} {pos} {len}");
             }
         }
     }
     for lut in [0u8, 0x80, 0xc0, 0x96, 0xe8, 0xca, 0xff, 0x1b] {
         let f = |a: u32, b: u32, c: u32| {
             (0..32).fold(0u32, |d, i| {
-                d | u32::from(lut >> ((a >> i & 1) << 2 | (b >> i & 1) << 1 | (c >> i & 1)) & 1)
-                    << i
+                d | u32::from(lut >> ((a >> i & 1) << 2 | (b >> i & 1) << 1 | (c >> i & 1)) & 1) << i
             })
         };
-        let got = warp(
-            &format!("lop3.b32 %r11, %r1, %r2, 0x0ff0f0aa, {lut};"),
-            |l| {
-                let (a, b) = pair(3, l);
-                [a, b, 0, 0]
-            },
-        );
+        let got = warp(&format!("lop3.b32 %r11, %r1, %r2, 0x0ff0f0aa, {lut};"), |l| {
+            let (a, b) = pair(3, l);
+            [a, b, 0, 0]
+        });
         for l in 0..32 {
             let (a, b) = pair(3, l);
             assert_eq!(got[l as usize][0], f(a, b, 0x0ff0_f0aa), "lop3 {lut:#x}");
@@ -272,40 +196,20 @@ fn permutation_of_bytes() {
     let bytes = [0x00u8, 0x01, 0x42, 0x83, 0x04, 0x85, 0x06, 0xc7];
     let pick = |s: [usize; 4]| u32::from_le_bytes(s.map(|i| bytes[i]));
     let table: [(&str, [[usize; 4]; 4]); 6] = [
-        (
-            ".f4e",
-            [[0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5], [3, 4, 5, 6]],
-        ),
-        (
-            ".b4e",
-            [[0, 7, 6, 5], [1, 0, 7, 6], [2, 1, 0, 7], [3, 2, 1, 0]],
-        ),
+        (".f4e", [[0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 5], [3, 4, 5, 6]]),
+        (".b4e", [[0, 7, 6, 5], [1, 0, 7, 6], [2, 1, 0, 7], [3, 2, 1, 0]]),
         (".rc8", [[0; 4], [1; 4], [2; 4], [3; 4]]),
-        (
-            ".ecl",
-            [[0, 1, 2, 3], [1, 1, 2, 3], [2, 2, 2, 3], [3, 3, 3, 3]],
-        ),
-        (
-            ".ecr",
-            [[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 2, 2], [0, 1, 2, 3]],
-        ),
-        (
-            ".rc16",
-            [[0, 1, 0, 1], [2, 3, 2, 3], [0, 1, 0, 1], [2, 3, 2, 3]],
-        ),
+        (".ecl", [[0, 1, 2, 3], [1, 1, 2, 3], [2, 2, 2, 3], [3, 3, 3, 3]]),
+        (".ecr", [[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 2, 2], [0, 1, 2, 3]]),
+        (".rc16", [[0, 1, 0, 1], [2, 3, 2, 3], [0, 1, 0, 1], [2, 3, 2, 3]]),
     ];
     for (mode, rows) in table {
         for (sel, want) in rows.into_iter().enumerate() {
-            let got = warp(&format!("prmt.b32{mode} %r11, %r1, %r2, {sel};"), |_| {
-                [a, b, 0, 0]
-            });
+            let got = warp(&format!("prmt.b32{mode} %r11, %r1, %r2, {sel};"), |_| [a, b, 0, 0]);
             assert_eq!(got[0][0], pick(want), "prmt{mode} {sel}");
         }
     }
-    let got = warp(
-        "prmt.b32 %r11, %r1, %r2, 0x5432; prmt.b32 %r12, %r1, %r2, 0xfbca;",
-        |_| [a, b, 0, 0],
-    );
+    let got = warp("prmt.b32 %r11, %r1, %r2, 0x5432; prmt.b32 %r12, %r1, %r2, 0xfbca;", |_| [a, b, 0, 0]);
     assert_eq!(got[0][0], pick([2, 3, 4, 5]));
     // With bit 3 set the sign of the chosen byte fills the byte.
     assert_eq!(got[0][1], 0xff_ff_00_00);
@@ -326,14 +230,10 @@ fn sixty_four_bits() {
         let (a, b) = pair(1, l);
         let x = (b as u64) << 32 | a as u64;
         let y = (a as u64 * b as u64).wrapping_add(x);
-        let z = ((a as i32 as i64 * b as i32 as i64) as u64).wrapping_add(y)
-            ^ ((x as i64) >> 40) as u64;
+        let z = ((a as i32 as i64 * b as i32 as i64) as u64).wrapping_add(y) ^ ((x as i64) >> 40) as u64;
         let m = ((1u64 << 30) - 1) << 20;
         let w = y & !m | (x << 20) & m;
-        assert_eq!(
-            got[l as usize],
-            [z as u32, (z >> 32) as u32, w as u32, (w >> 32) as u32]
-        );
+        assert_eq!(got[l as usize], [z as u32, (z >> 32) as u32, w as u32, (w >> 32) as u32]);
     }
 }
 
@@ -402,15 +302,7 @@ fn conversions_round_as_asked() {
         "cvt.rn.f32.u32 %f1, %r1; mov.b32 %r11, %f1; cvt.rz.f32.u32 %f1, %r1; mov.b32 %r12, %f1; cvt.rp.f32.u32 %f1, %r1; mov.b32 %r13, %f1; cvt.rn.f32.s32 %f1, %r1; mov.b32 %r14, %f1;",
         |_| [0xffff_ffff, 0, 0, 0],
     );
-    assert_eq!(
-        got[0],
-        [
-            f32s(4294967296.0),
-            f32s(4294967040.0),
-            f32s(4294967296.0),
-            f32s(-1.0)
-        ]
-    );
+    assert_eq!(got[0], [f32s(4294967296.0), f32s(4294967040.0), f32s(4294967296.0), f32s(-1.0)]);
 }
 
 #[test]
@@ -428,10 +320,7 @@ fn every_half_survives_widening_and_narrowing() {
                 let h = block * 128 + 4 * l + i;
                 let nan = h & 0x7c00 == 0x7c00 && h & 0x3ff != 0;
                 let g = got[l as usize][i as usize];
-                assert!(
-                    g == h || nan && g & 0x7c00 == 0x7c00 && g & 0x3ff != 0,
-                    "{h:#x} became {g:#x}"
-                );
+                assert!(g == h || nan && g & 0x7c00 == 0x7c00 && g & 0x3ff != 0, "{h:#x} became {g:#x}");
             }
         }
     }
@@ -441,20 +330,10 @@ fn every_half_survives_widening_and_narrowing() {
 fn float_arithmetic() {
     let got = warp(
         "mov.b32 %f1, %r1; mov.b32 %f2, %r2; mov.b32 %f3, %r3; fma.rn.f32 %f4, %f1, %f2, %f3; mov.b32 %r11, %f4; fma.rz.f32 %f4, %f1, %f2, %f3; mov.b32 %r12, %f4; fma.rm.f32 %f4, %f1, %f2, %f3; mov.b32 %r13, %f4; fma.rp.f32 %f4, %f1, %f2, %f3; mov.b32 %r14, %f4;",
-        |_| {
-            [
-                f32s(1.0 + f32::EPSILON),
-                f32s(1.0 - f32::EPSILON / 2.0),
-                f32s(1e-30),
-                0,
-            ]
-        },
+        |_| [f32s(1.0 + f32::EPSILON), f32s(1.0 - f32::EPSILON / 2.0), f32s(1e-30), 0],
     );
     // The product is 1 + e/2 - e*e/2: just below the middle between 1 and 1 + e.
-    assert_eq!(
-        got[0],
-        [f32s(1.0), f32s(1.0), f32s(1.0), f32s(1.0 + f32::EPSILON)]
-    );
+    assert_eq!(got[0], [f32s(1.0), f32s(1.0), f32s(1.0), f32s(1.0 + f32::EPSILON)]);
     let nan = f32::NAN.to_bits();
     let got = warp(
         "mov.b32 %f1, %r1; mov.b32 %f2, %r2; min.f32 %f3, %f1, %f2; mov.b32 %r11, %f3; max.f32 %f3, %f1, %f2; mov.b32 %r12, %f3; add.sat.f32 %f3, %f2, %f2; mov.b32 %r13, %f3; mul.ftz.f32 %f3, %f2, 0f00000001; mov.b32 %r14, %f3;",
@@ -492,9 +371,7 @@ fn comparisons_with_nan() {
         ("nan", 0b1000),
     ] {
         let got = warp(
-            &format!(
-                "mov.b32 %f1, %r1; mov.b32 %f2, %r2; setp.{op}.f32 %p1, %f1, %f2; selp.u32 %r11, 1, 0, %p1;"
-            ),
+            &format!("mov.b32 %f1, %r1; mov.b32 %f2, %r2; setp.{op}.f32 %p1, %f1, %f2; selp.u32 %r11, 1, 0, %p1;"),
             |l| match l % 4 {
                 0 => [f32s(1.0), f32s(2.0), 0, 0],
                 1 => [f32s(2.0), f32s(2.0), 0, 0],
@@ -511,15 +388,7 @@ fn comparisons_with_nan() {
     );
     for (l, g) in got.iter().enumerate() {
         let (c, v) = (l < 16, l % 8);
-        assert_eq!(
-            *g,
-            [
-                u32::from(v < 5 && c),
-                u32::from(v >= 5 && c),
-                u32::from(v > 5 || !c),
-                if c { 8 } else { 9 }
-            ]
-        );
+        assert_eq!(*g, [u32::from(v < 5 && c), u32::from(v >= 5 && c), u32::from(v > 5 || !c), if c { 8 } else { 9 }]);
     }
 }
 
@@ -529,10 +398,7 @@ fn shfl(mode: &str, lane: u32, b: u32, c: u32) -> (u32, bool) {
     let max = lane & mask | cval & !mask;
     let min = lane & mask;
     let (j, p) = match mode {
-        "up" => (
-            lane as i32 - bval as i32,
-            lane as i32 - bval as i32 >= max as i32,
-        ),
+        "up" => (lane as i32 - bval as i32, lane as i32 - bval as i32 >= max as i32),
         "down" => ((lane + bval) as i32, lane + bval <= max),
         "bfly" => ((lane ^ bval) as i32, lane ^ bval <= max),
         _ => {
@@ -549,18 +415,12 @@ fn shuffles() {
         for c in [0x1f, 0, 0x181f, 0x1800, 0x100f, 0x1c03] {
             for b in [0, 1, 2, 7, 16, 31] {
                 let got = warp(
-                    &format!(
-                        "shfl.sync.{mode}.b32 %r11|%p1, %r1, {b}, {c}, 0xffffffff; selp.u32 %r12, 1, 0, %p1;"
-                    ),
+                    &format!("shfl.sync.{mode}.b32 %r11|%p1, %r1, {b}, {c}, 0xffffffff; selp.u32 %r12, 1, 0, %p1;"),
                     |l| [1000 + l, 0, 0, 0],
                 );
                 for l in 0..32 {
                     let (j, p) = shfl(mode, l, b, c);
-                    assert_eq!(
-                        got[l as usize][..2],
-                        [1000 + j, u32::from(p)],
-                        "shfl.{mode} lane {l} b {b} c {c:#x}"
-                    );
+                    assert_eq!(got[l as usize][..2], [1000 + j, u32::from(p)], "shfl.{mode} lane {l} b {b} c {c:#x}");
                 }
             }
         }
@@ -575,9 +435,7 @@ fn votes_and_matches() {
         |l| [l % 3, 0, 0, 0],
     );
     for (l, g) in got.iter().enumerate() {
-        let same = (0..32)
-            .filter(|j| j % 3 == l % 3)
-            .fold(0u32, |s, j| s | 1 << j);
+        let same = (0..32).filter(|j| j % 3 == l % 3).fold(0u32, |s, j| s | 1 << j);
         assert_eq!(*g, [31, 1, 0, same]);
     }
     let got = warp(
@@ -631,9 +489,7 @@ fn divergence_and_loops() {
 #[test]
 fn scopes_of_inline_assembly() {
     let block = "{ .reg .pred P; .reg .b32 t; setp.ne.u32 P, %r1, 0; mov.u32 t, 1; @P bra SKIP; mov.u32 t, 2; SKIP: add.u32 %r11, %r11, t; }";
-    let got = warp(&format!("mov.u32 %r11, 0; {block} {block} {block}"), |l| {
-        [l & 1, 0, 0, 0]
-    });
+    let got = warp(&format!("mov.u32 %r11, 0; {block} {block} {block}"), |l| [l & 1, 0, 0, 0]);
     assert_eq!((got[0][0], got[1][0]), (6, 3));
 }
 
@@ -646,29 +502,19 @@ fn matrices_from_shared_memory() {
         add.u32 %r29, %r26, 1; prmt.b32 %r30, %r26, %r29, 0x5410; st.shared.u32 [%r28], %r30;
         add.u32 %r30, %r30, 0x00020002; st.shared.u32 [%r28+4], %r30; add.u32 %r30, %r30, 0x00020002; st.shared.u32 [%r28+8], %r30; add.u32 %r30, %r30, 0x00020002; st.shared.u32 [%r28+12], %r30;";
     let at = |j: u32, r: u32, c: u32| 256 * j + 16 * r + c;
-    let plain = warp(
-        &format!(
-            "{fill} ldmatrix.sync.aligned.m8n8.x4.shared.b16 {{%r11, %r12, %r13, %r14}}, [%r28];"
-        ),
-        |_| [0; 4],
-    );
+    let plain =
+        warp(&format!("{fill} ldmatrix.sync.aligned.m8n8.x4.shared.b16 {{%r11, %r12, %r13, %r14}}, [%r28];"), |_| {
+            [0; 4]
+        });
     let trans = warp(
-        &format!(
-            "{fill} ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {{%r11, %r12, %r13, %r14}}, [%r28];"
-        ),
+        &format!("{fill} ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {{%r11, %r12, %r13, %r14}}, [%r28];"),
         |_| [0; 4],
     );
     for l in 0..32u32 {
         for j in 0..4 {
             let (row, col) = (l / 4, 2 * (l % 4));
-            assert_eq!(
-                plain[l as usize][j as usize],
-                at(j, row, col) | at(j, row, col + 1) << 16
-            );
-            assert_eq!(
-                trans[l as usize][j as usize],
-                at(j, col, row) | at(j, col + 1, row) << 16
-            );
+            assert_eq!(plain[l as usize][j as usize], at(j, row, col) | at(j, row, col + 1) << 16);
+            assert_eq!(trans[l as usize][j as usize], at(j, col, row) | at(j, col + 1, row) << 16);
         }
     }
     let x2 = warp(
@@ -693,11 +539,7 @@ fn matrices_from_shared_memory() {
 fn half(x: i32) -> u32 {
     // Small integers are exact; enough for the tests.
     let f = (x as f32).to_bits();
-    if x == 0 {
-        0
-    } else {
-        (f >> 16 & 0x8000) | (((f >> 23 & 0xff) - 112) << 10) | (f >> 13 & 0x3ff)
-    }
+    if x == 0 { 0 } else { (f >> 16 & 0x8000) | (((f >> 23 & 0xff) - 112) << 10) | (f >> 13 & 0x3ff) }
 }
 fn a_val(r: usize, k: usize) -> i32 {
     ((r * 7 + k * 3) % 9) as i32 - 4
@@ -710,17 +552,12 @@ fn b_val(k: usize, n: usize) -> i32 {
 fn mma_fragments() {
     // The rows and columns of every element, as the ISA gives them for m16n8k16.
     let a_at = |l: usize, i: usize| {
-        (
-            l / 4 + if matches!(i, 0 | 1 | 4 | 5) { 0 } else { 8 },
-            2 * (l % 4) + (i & 1) + if i >= 4 { 8 } else { 0 },
-        )
+        (l / 4 + if matches!(i, 0 | 1 | 4 | 5) { 0 } else { 8 }, 2 * (l % 4) + (i & 1) + if i >= 4 { 8 } else { 0 })
     };
     let b_at = |l: usize, i: usize| (2 * (l % 4) + (i & 1) + if i >= 2 { 8 } else { 0 }, l / 4);
     let c_at = |l: usize, i: usize| (l / 4 + if i < 2 { 0 } else { 8 }, 2 * (l % 4) + (i & 1));
     for k in [16usize, 8] {
-        let want = |r: usize, n: usize| {
-            (0..k).map(|j| a_val(r, j) * b_val(j, n)).sum::<i32>() + (r as i32 - n as i32)
-        };
+        let want = |r: usize, n: usize| (0..k).map(|j| a_val(r, j) * b_val(j, n)).sum::<i32>() + (r as i32 - n as i32);
         // A warp-wide table of registers: lane and register give the value.
         let a_reg = |l: usize, q: usize| {
             let e = |i: usize| {
@@ -736,22 +573,17 @@ fn mma_fragments() {
             };
             e(2 * q) | e(2 * q + 1) << 16
         };
-        let load =
-            |name: &str, regs: usize, first: usize, f: &dyn Fn(usize, usize) -> u32| -> String {
-                // Values reach lanes through selections on the lane number: no memory involved.
-                let mut s = String::new();
-                for q in 0..regs {
-                    s += &format!("mov.u32 %{name}{}, 0;", first + q);
-                    for l in 0..32 {
-                        s += &format!(
-                            "setp.eq.u32 %p9, %r0, {l}; @%p9 mov.u32 %{name}{}, {};",
-                            first + q,
-                            f(l, q)
-                        );
-                    }
+        let load = |name: &str, regs: usize, first: usize, f: &dyn Fn(usize, usize) -> u32| -> String {
+            // Values reach lanes through selections on the lane number: no memory involved.
+            let mut s = String::new();
+            for q in 0..regs {
+                s += &format!("mov.u32 %{name}{}, 0;", first + q);
+                for l in 0..32 {
+                    s += &format!("setp.eq.u32 %p9, %r0, {l}; @%p9 mov.u32 %{name}{}, {};", first + q, f(l, q));
                 }
-                s
-            };
+            }
+            s
+        };
         let (na, nb) = if k == 16 { (4, 2) } else { (2, 1) };
         let mut body = load("r", na, 30, &a_reg) + &load("r", nb, 40, &b_reg);
         body += &load("r", 4, 50, &|l, i| {
@@ -765,11 +597,7 @@ fn mma_fragments() {
             };
             e(2 * q) | e(2 * q + 1) << 16
         });
-        let (ar, br) = if k == 16 {
-            ("{%r30, %r31, %r32, %r33}", "{%r40, %r41}")
-        } else {
-            ("{%r30, %r31}", "{%r40}")
-        };
+        let (ar, br) = if k == 16 { ("{%r30, %r31, %r32, %r33}", "{%r40, %r41}") } else { ("{%r30, %r31}", "{%r40}") };
         let f32_out = warp(
             &format!(
                 "{body} mma.sync.aligned.m16n8k{k}.row.col.f32.f16.f16.f32 {{%r11, %r12, %r13, %r14}}, {ar}, {br}, {{%r50, %r51, %r52, %r53}};"
@@ -785,11 +613,7 @@ fn mma_fragments() {
         for l in 0..32 {
             for i in 0..4 {
                 let (r, n) = c_at(l, i);
-                assert_eq!(
-                    f32::from_bits(f32_out[l][i]),
-                    want(r, n) as f32,
-                    "k{k} lane {l} element {i}"
-                );
+                assert_eq!(f32::from_bits(f32_out[l][i]), want(r, n) as f32, "k{k} lane {l} element {i}");
                 assert_eq!(
                     f16_out[l][i / 2] >> (16 * (i & 1)) & 0xffff,
                     half(want(r, n)),
@@ -802,12 +626,7 @@ fn mma_fragments() {
 
 #[test]
 fn wmma_multiplies_whole_tiles() {
-    for (a_row, b_row, d_row) in [
-        (true, true, true),
-        (true, false, true),
-        (false, true, false),
-        (false, false, true),
-    ] {
+    for (a_row, b_row, d_row) in [(true, true, true), (true, false, true), (false, true, false), (false, false, true)] {
         let lay = |r: bool| if r { "row" } else { "col" };
         let ptx = format!(
             "{HEAD}.visible .entry k(.param .u64 pa, .param .u64 pb, .param .u64 pd, .param .u64 ph)
@@ -844,19 +663,11 @@ fn wmma_multiplies_whole_tiles() {
         };
         let a = put(&mut d, a_row, 24, &a_val);
         let b = put(&mut d, b_row, 16, &b_val);
-        let (o, h) = (
-            d.memory.alloc(1024, "d").unwrap(),
-            d.memory.alloc(512, "h").unwrap(),
-        );
+        let (o, h) = (d.memory.alloc(1024, "d").unwrap(), d.memory.alloc(512, "h").unwrap());
         let params: Vec<u8> = [a, b, o, h].iter().flat_map(|x| x.to_le_bytes()).collect();
-        let r = d
-            .launch(m.entry("k").unwrap(), Dim3::x(1), Dim3::x(32), 0, &params)
-            .unwrap();
+        let r = d.launch(m.entry("k").unwrap(), Dim3::x(1), Dim3::x(32), 0, &params).unwrap();
         assert!(r.clean(), "{:?}", r.findings);
-        assert_eq!(
-            (r.counters.mma_instructions, r.counters.issued_macs),
-            (2, 8192)
-        );
+        assert_eq!((r.counters.mma_instructions, r.counters.issued_macs), (2, 8192));
         let (mut out, mut outh) = (vec![0; 1024], vec![0; 512]);
         d.memory.read(o, &mut out).unwrap();
         d.memory.read(h, &mut outh).unwrap();
@@ -864,17 +675,9 @@ fn wmma_multiplies_whole_tiles() {
             for c in 0..16 {
                 let i = if d_row { r * 16 + c } else { c * 16 + r };
                 let s: i32 = (0..16).map(|k| a_val(r, k) * b_val(k, c)).sum();
-                let g = f32::from_le_bytes([
-                    out[4 * i],
-                    out[4 * i + 1],
-                    out[4 * i + 2],
-                    out[4 * i + 3],
-                ]);
+                let g = f32::from_le_bytes([out[4 * i], out[4 * i + 1], out[4 * i + 2], out[4 * i + 3]]);
                 assert_eq!(g, (s + 1) as f32);
-                assert_eq!(
-                    u32::from(u16::from_le_bytes([outh[2 * i], outh[2 * i + 1]])),
-                    half(s)
-                );
+                assert_eq!(u32::from(u16::from_le_bytes([outh[2 * i], outh[2 * i + 1]])), half(s));
             }
         }
     }
@@ -974,15 +777,10 @@ fn functions_and_parameters() {
     assert!(r.clean(), "{:?}", r.findings);
     let mut out = vec![0; 512];
     d.memory.read(o, &mut out).unwrap();
-    let w = |l: usize, i: usize| {
-        u32::from_le_bytes(out[16 * l + 4 * i..16 * l + 4 * i + 4].try_into().unwrap())
-    };
+    let w = |l: usize, i: usize| u32::from_le_bytes(out[16 * l + 4 * i..16 * l + 4 * i + 4].try_into().unwrap());
     for l in 0..32 {
         let x = l as u32;
-        assert_eq!(
-            [w(l, 0), w(l, 1), w(l, 2), w(l, 3)],
-            [if x < 16 { x } else { 3 * x }, 200, 5 + x, 21]
-        );
+        assert_eq!([w(l, 0), w(l, 1), w(l, 2), w(l, 3)], [if x < 16 { x } else { 3 * x }, 200, 5 + x, 21]);
     }
 }
 
@@ -995,23 +793,10 @@ fn block(ptx_body: &str, threads: u32) -> (Vec<u32>, Report) {
     let m = Module::load(&ptx).unwrap_or_else(|e| panic!("{e}"));
     let mut d = Device::new();
     let o = d.memory.alloc(4 * u64::from(threads), "out").unwrap();
-    let r = d
-        .launch(
-            m.entry("k").unwrap(),
-            Dim3::x(1),
-            Dim3::x(threads),
-            0,
-            &o.to_le_bytes(),
-        )
-        .unwrap();
+    let r = d.launch(m.entry("k").unwrap(), Dim3::x(1), Dim3::x(threads), 0, &o.to_le_bytes()).unwrap();
     let mut out = vec![0; 4 * threads as usize];
     d.memory.read(o, &mut out).unwrap();
-    (
-        out.chunks_exact(4)
-            .map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]))
-            .collect(),
-        r,
-    )
+    (out.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect(), r)
 }
 
 #[test]
@@ -1036,10 +821,8 @@ fn barriers() {
     assert!(r.clean(), "{:?}", r.findings);
     assert!(out[..32].iter().all(|x| *x == 1) && out[32..].iter().all(|x| *x == 42));
     // Threads that have returned are not waited for.
-    let (_, r) = block(
-        "mov.u32 %r11, 3; st.global.u32 [%rd3], %r11; setp.gt.u32 %p1, %r0, 40; @%p1 ret; bar.sync 0;",
-        128,
-    );
+    let (_, r) =
+        block("mov.u32 %r11, 3; st.global.u32 [%rd3], %r11; setp.gt.u32 %p1, %r0, 40; @%p1 ret; bar.sync 0;", 128);
     assert!(r.clean(), "{:?}", r.findings);
 }
 
@@ -1063,31 +846,10 @@ fn counters_of_known_patterns() {
         32,
     );
     let c = &r.counters;
-    assert_eq!(
-        (
-            c.global_store.requests,
-            c.global_store.sectors,
-            c.global_store.bytes
-        ),
-        (1, 4, 128)
-    );
-    assert_eq!(
-        (
-            c.shared_store.requests,
-            c.shared_store.wavefronts,
-            c.shared_store.ideal
-        ),
-        (2, 33, 2)
-    );
-    assert_eq!(
-        (c.shared_load.requests, c.shared_load.wavefronts),
-        (1, 1),
-        "one word for all lanes is one pass"
-    );
+    assert_eq!((c.global_store.requests, c.global_store.sectors, c.global_store.bytes), (1, 4, 128));
+    assert_eq!((c.shared_store.requests, c.shared_store.wavefronts, c.shared_store.ideal), (2, 33, 2));
+    assert_eq!((c.shared_load.requests, c.shared_load.wavefronts), (1, 1), "one word for all lanes is one pass");
     assert_eq!(c.mix["st.shared.u32"], 2);
     let json = c.to_json();
-    assert!(
-        json.contains("\"shared_store\":{\"requests\":2,\"wavefronts\":33,\"ideal\":2}"),
-        "{json}"
-    );
+    assert!(json.contains("\"shared_store\":{\"requests\":2,\"wavefronts\":33,\"ideal\":2}"), "{json}");
 }

@@ -6,9 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use cudarc::driver::sys::{self, CUresult};
-use cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError, LaunchConfig, PushKernelArg,
-};
+use cudarc::driver::{CudaContext, CudaFunction, CudaSlice, CudaStream, DriverError, LaunchConfig, PushKernelArg};
 use cudarc::nvrtc::Ptx;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
@@ -57,21 +55,14 @@ fn library() -> std::path::PathBuf {
 /// Loads the emulator so that cudarc takes it for the driver.
 fn load() {
     // SAFETY: opening the library runs no code but its loader's.
-    let lib = unsafe { Library::open(Some(library()), RTLD_NOW | RTLD_GLOBAL) }
-        .expect("the emulator opens");
+    let lib = unsafe { Library::open(Some(library()), RTLD_NOW | RTLD_GLOBAL) }.expect("the emulator opens");
     std::mem::forget(lib);
 }
 
 fn child(name: &str, env: &[(&str, &str)]) -> Output {
     let exe = std::env::current_exe().expect("this program has a path");
     let mut c = Command::new(exe);
-    c.args([
-        "--exact",
-        name,
-        "--ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
+    c.args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]);
     for (k, v) in env {
         c.env(k, v);
     }
@@ -79,11 +70,7 @@ fn child(name: &str, env: &[(&str, &str)]) -> Output {
 }
 fn passes(name: &str, env: &[(&str, &str)]) -> String {
     let o = child(name, env);
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&o.stdout),
-        String::from_utf8_lossy(&o.stderr)
-    );
+    let text = format!("{}{}", String::from_utf8_lossy(&o.stdout), String::from_utf8_lossy(&o.stderr));
     assert!(o.status.success(), "{name} failed:\n{text}");
     assert!(text.contains("1 passed"), "{name} did not run:\n{text}");
     text
@@ -111,33 +98,14 @@ fn setup() -> Result<Setup, DriverError> {
     let a = stream.clone_htod(&host)?;
     let b = stream.clone_htod(&host)?;
     let c = stream.alloc_zeros::<f32>(N as usize)?;
-    Ok(Setup {
-        ctx,
-        stream,
-        add,
-        a,
-        b,
-        c,
-    })
+    Ok(Setup { ctx, stream, add, a, b, c })
 }
 impl Setup {
     fn launch(&mut self, n: u32) -> Result<(), DriverError> {
-        let cfg = LaunchConfig {
-            grid_dim: (n.div_ceil(128), 1, 1),
-            block_dim: (128, 1, 1),
-            shared_mem_bytes: 0,
-        };
+        let cfg = LaunchConfig { grid_dim: (n.div_ceil(128), 1, 1), block_dim: (128, 1, 1), shared_mem_bytes: 0 };
         // SAFETY: the arguments are those of the kernel; a wrong `n` is what some tests are about.
-        unsafe {
-            self.stream
-                .launch_builder(&self.add)
-                .arg(&self.a)
-                .arg(&self.b)
-                .arg(&mut self.c)
-                .arg(&n)
-                .launch(cfg)
-        }
-        .map(|_| ())
+        unsafe { self.stream.launch_builder(&self.add).arg(&self.a).arg(&self.b).arg(&mut self.c).arg(&n).launch(cfg) }
+            .map(|_| ())
     }
 }
 fn code<T>(r: Result<T, DriverError>) -> Option<CUresult> {
@@ -149,18 +117,11 @@ fn code<T>(r: Result<T, DriverError>) -> Option<CUresult> {
 fn end_to_end() {
     let mut s = setup().unwrap();
     assert_eq!(s.ctx.name().unwrap(), "gpu-emulator (software)");
-    let want = if std::env::var("GPU_EMULATOR_CC").is_ok() {
-        (8, 0)
-    } else {
-        (9, 0)
-    };
+    let want = if std::env::var("GPU_EMULATOR_CC").is_ok() { (8, 0) } else { (9, 0) };
     assert_eq!(s.ctx.compute_capability().unwrap(), want);
     assert_eq!(CudaContext::device_count().unwrap(), 1);
     assert!(s.ctx.total_mem().unwrap() > 1 << 30);
-    let sms = s
-        .ctx
-        .attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
-        .unwrap();
+    let sms = s.ctx.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT).unwrap();
     assert_eq!(sms, 4);
     s.launch(N).unwrap();
     let out = s.stream.clone_dtoh(&s.c).unwrap();
@@ -185,12 +146,7 @@ fn end_to_end() {
 
     // Function attributes and occupancy.
     assert_eq!(s.add.shared_size_bytes().unwrap(), 0);
-    assert!(
-        s.add
-            .occupancy_max_active_blocks_per_multiprocessor(128, 0, None)
-            .unwrap()
-            >= 1
-    );
+    assert!(s.add.occupancy_max_active_blocks_per_multiprocessor(128, 0, None).unwrap() >= 1);
 }
 
 #[test]
@@ -200,31 +156,15 @@ fn shared_memory_limit() {
     let module = s.ctx.load_module(Ptx::from_src(PTX)).unwrap();
     let f = module.load_function("big_shared").unwrap();
     let mut out = s.stream.alloc_zeros::<u32>(1).unwrap();
-    let cfg = LaunchConfig {
-        grid_dim: (1, 1, 1),
-        block_dim: (1, 1, 1),
-        shared_mem_bytes: 65536,
-    };
+    let cfg = LaunchConfig { grid_dim: (1, 1, 1), block_dim: (1, 1, 1), shared_mem_bytes: 65536 };
     // SAFETY: the argument is the kernel's.
-    let mut go = |f: &CudaFunction| {
-        unsafe { s.stream.launch_builder(f).arg(&mut out).launch(cfg) }.map(|_| ())
-    };
-    assert_eq!(
-        code(go(&f)),
-        Some(CUresult::CUDA_ERROR_INVALID_VALUE),
-        "more than 48 KiB has to be asked for"
-    );
-    f.set_attribute(
-        sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-        65536,
-    )
-    .unwrap();
+    let mut go = |f: &CudaFunction| unsafe { s.stream.launch_builder(f).arg(&mut out).launch(cfg) }.map(|_| ());
+    assert_eq!(code(go(&f)), Some(CUresult::CUDA_ERROR_INVALID_VALUE), "more than 48 KiB has to be asked for");
+    f.set_attribute(sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 65536).unwrap();
     go(&f).unwrap();
     assert_eq!(s.stream.clone_dtoh(&out).unwrap(), [5]);
-    let too_much = f.set_attribute(
-        sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-        300 << 10,
-    );
+    let too_much =
+        f.set_attribute(sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 300 << 10);
     assert_eq!(code(too_much), Some(CUresult::CUDA_ERROR_INVALID_VALUE));
 }
 
@@ -232,20 +172,14 @@ fn shared_memory_limit() {
 #[ignore = "runs in a child"]
 fn graph_by_capture() {
     let mut s = setup().unwrap();
-    s.stream
-        .begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-        .unwrap();
+    s.stream.begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
     s.launch(N).unwrap();
     let g = s
         .stream
         .end_capture(sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH)
         .unwrap()
         .expect("a graph");
-    assert_eq!(
-        s.stream.clone_dtoh(&s.c).unwrap()[3],
-        0.0,
-        "a captured launch does not run"
-    );
+    assert_eq!(s.stream.clone_dtoh(&s.c).unwrap()[3], 0.0, "a captured launch does not run");
     g.upload().unwrap();
     g.launch().unwrap();
     assert_eq!(s.stream.clone_dtoh(&s.c).unwrap()[3], 6.0);
@@ -262,30 +196,13 @@ fn mapped_host_memory() {
     let mut dev = 0;
     // SAFETY: the results are written to variables of the right types; the memory is used before it is freed.
     unsafe {
-        assert_eq!(
-            sys::cuMemHostAlloc(&mut host, 4096, 3),
-            CUresult::CUDA_SUCCESS
-        );
-        assert_eq!(
-            sys::cuMemHostGetDevicePointer_v2(&mut dev, host, 0),
-            CUresult::CUDA_SUCCESS
-        );
+        assert_eq!(sys::cuMemHostAlloc(&mut host, 4096, 3), CUresult::CUDA_SUCCESS);
+        assert_eq!(sys::cuMemHostGetDevicePointer_v2(&mut dev, host, 0), CUresult::CUDA_SUCCESS);
         let words = std::slice::from_raw_parts_mut(host.cast::<f32>(), 1024);
         words[..32].fill(1.5);
-        let cfg = LaunchConfig {
-            grid_dim: (1, 1, 1),
-            block_dim: (32, 1, 1),
-            shared_mem_bytes: 0,
-        };
+        let cfg = LaunchConfig { grid_dim: (1, 1, 1), block_dim: (32, 1, 1), shared_mem_bytes: 0 };
         let out = dev + 2048;
-        s.stream
-            .launch_builder(&s.add)
-            .arg(&dev)
-            .arg(&dev)
-            .arg(&out)
-            .arg(&32u32)
-            .launch(cfg)
-            .unwrap();
+        s.stream.launch_builder(&s.add).arg(&dev).arg(&dev).arg(&out).arg(&32u32).launch(cfg).unwrap();
         s.stream.synchronize().unwrap();
         assert_eq!(words[512 + 31], 3.0);
         assert_eq!(sys::cuMemFreeHost(host), CUresult::CUDA_SUCCESS);
@@ -300,30 +217,15 @@ fn binaries_are_refused() {
     for head in [*b"\x7fELF", [0x50, 0xed, 0x55, 0xba]] {
         let mut image = head.to_vec();
         image.extend([0; 64]);
-        assert_eq!(
-            code(s.ctx.load_module(Ptx::from_binary(image))),
-            Some(CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU)
-        );
+        assert_eq!(code(s.ctx.load_module(Ptx::from_binary(image))), Some(CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU));
     }
-    assert_eq!(
-        code(s.ctx.load_module(Ptx::from_src("no ptx at all"))),
-        Some(CUresult::CUDA_ERROR_INVALID_IMAGE)
-    );
+    assert_eq!(code(s.ctx.load_module(Ptx::from_src("no ptx at all"))), Some(CUresult::CUDA_ERROR_INVALID_IMAGE));
     let unknown = PTX.replace("add.f32 %f3", "add.f32.wrong %f3");
-    assert_eq!(
-        code(s.ctx.load_module(Ptx::from_src(unknown))),
-        Some(CUresult::CUDA_ERROR_INVALID_PTX)
-    );
+    assert_eq!(code(s.ctx.load_module(Ptx::from_src(unknown))), Some(CUresult::CUDA_ERROR_INVALID_PTX));
     let newer = PTX.replace("sm_80", "sm_100");
-    assert_eq!(
-        code(s.ctx.load_module(Ptx::from_src(newer))),
-        Some(CUresult::CUDA_ERROR_INVALID_PTX)
-    );
+    assert_eq!(code(s.ctx.load_module(Ptx::from_src(newer))), Some(CUresult::CUDA_ERROR_INVALID_PTX));
     let module = s.ctx.load_module(Ptx::from_src(PTX)).unwrap();
-    assert_eq!(
-        code(module.load_function("no_such")),
-        Some(CUresult::CUDA_ERROR_NOT_FOUND)
-    );
+    assert_eq!(code(module.load_function("no_such")), Some(CUresult::CUDA_ERROR_NOT_FOUND));
 }
 
 #[test]
@@ -341,28 +243,12 @@ fn out_of_bounds_is_sticky() {
 #[ignore = "runs in a child"]
 fn misaligned_is_sticky() {
     let mut s = setup().unwrap();
-    let cfg = LaunchConfig {
-        grid_dim: (1, 1, 1),
-        block_dim: (32, 1, 1),
-        shared_mem_bytes: 0,
-    };
+    let cfg = LaunchConfig { grid_dim: (1, 1, 1), block_dim: (32, 1, 1), shared_mem_bytes: 0 };
     let (a, _keep) = cudarc::driver::DevicePtr::device_ptr(&s.a, &s.stream);
     let odd = a + 2;
     // SAFETY: the address is wrong on purpose.
-    unsafe {
-        s.stream
-            .launch_builder(&s.add)
-            .arg(&odd)
-            .arg(&s.b)
-            .arg(&mut s.c)
-            .arg(&32u32)
-            .launch(cfg)
-    }
-    .unwrap();
-    assert_eq!(
-        code(s.stream.synchronize()),
-        Some(CUresult::CUDA_ERROR_MISALIGNED_ADDRESS)
-    );
+    unsafe { s.stream.launch_builder(&s.add).arg(&odd).arg(&s.b).arg(&mut s.c).arg(&32u32).launch(cfg) }.unwrap();
+    assert_eq!(code(s.stream.synchronize()), Some(CUresult::CUDA_ERROR_MISALIGNED_ADDRESS));
 }
 
 #[test]
@@ -377,14 +263,8 @@ fn fault_illegal_address() {
     s.launch(N).unwrap();
     s.stream.synchronize().unwrap();
     s.launch(N).unwrap();
-    assert_eq!(
-        code(s.stream.synchronize()),
-        Some(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS)
-    );
-    assert_eq!(
-        code(s.launch(N)),
-        Some(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS)
-    );
+    assert_eq!(code(s.stream.synchronize()), Some(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS));
+    assert_eq!(code(s.launch(N)), Some(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS));
 }
 #[test]
 #[ignore = "runs in a child"]
@@ -397,10 +277,7 @@ fn fault_hang() {
     let q = unsafe { sys::cuStreamQuery(s.stream.cu_stream()) };
     assert_eq!(q, CUresult::CUDA_ERROR_NOT_READY);
     let start = std::time::Instant::now();
-    assert_eq!(
-        code(s.stream.synchronize()),
-        Some(CUresult::CUDA_ERROR_LAUNCH_TIMEOUT)
-    );
+    assert_eq!(code(s.stream.synchronize()), Some(CUresult::CUDA_ERROR_LAUNCH_TIMEOUT));
     assert!(start.elapsed().as_millis() < 5000);
 }
 #[test]
@@ -408,32 +285,20 @@ fn fault_hang() {
 fn fault_lost() {
     let mut s = setup().unwrap();
     s.launch(N).unwrap();
-    assert_eq!(
-        code(s.stream.synchronize()),
-        Some(CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE)
-    );
-    assert_eq!(
-        code(s.ctx.name()),
-        Some(CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE)
-    );
+    assert_eq!(code(s.stream.synchronize()), Some(CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE));
+    assert_eq!(code(s.ctx.name()), Some(CUresult::CUDA_ERROR_DEVICE_UNAVAILABLE));
 }
 #[test]
 #[ignore = "runs in a child"]
 fn fault_no_device() {
     load();
-    assert_eq!(
-        code(CudaContext::new(0)),
-        Some(CUresult::CUDA_ERROR_NO_DEVICE)
-    );
+    assert_eq!(code(CudaContext::new(0)), Some(CUresult::CUDA_ERROR_NO_DEVICE));
 }
 #[test]
 #[ignore = "runs in a child"]
 fn fault_stub() {
     load();
-    assert_eq!(
-        code(CudaContext::new(0)),
-        Some(CUresult::CUDA_ERROR_STUB_LIBRARY)
-    );
+    assert_eq!(code(CudaContext::new(0)), Some(CUresult::CUDA_ERROR_STUB_LIBRARY));
 }
 #[test]
 #[ignore = "runs in a child"]
@@ -441,12 +306,8 @@ fn driver_version() {
     load();
     let mut v = 0;
     // SAFETY: the pointer leads to an int.
-    assert_eq!(
-        unsafe { sys::cuDriverGetVersion(&mut v) },
-        CUresult::CUDA_SUCCESS
-    );
-    let want: i32 =
-        std::env::var("GPU_EMULATOR_DRIVER_VERSION").map_or(13000, |v| v.parse().unwrap());
+    assert_eq!(unsafe { sys::cuDriverGetVersion(&mut v) }, CUresult::CUDA_SUCCESS);
+    let want: i32 = std::env::var("GPU_EMULATOR_DRIVER_VERSION").map_or(13000, |v| v.parse().unwrap());
     assert_eq!(v, want);
 }
 #[test]
@@ -458,22 +319,20 @@ fn counters_are_exported() {
     // SAFETY: the library is open already; the functions have these types.
     let text = unsafe {
         let lib = Library::open(Some(library()), RTLD_NOW).unwrap();
-        let launches = lib
-            .get::<unsafe extern "C" fn() -> u64>(b"gpuemu_launches")
-            .unwrap();
+        let launches = lib.get::<unsafe extern "C" fn() -> u64>(b"gpuemu_launches").unwrap();
         assert_eq!(launches(), 1);
-        let json = lib
-            .get::<unsafe extern "C" fn(*mut std::ffi::c_char, usize) -> usize>(
-                b"gpuemu_counters_json",
-            )
-            .unwrap();
+        let json =
+            lib.get::<unsafe extern "C" fn(*mut std::ffi::c_char, usize) -> usize>(b"gpuemu_counters_json").unwrap();
         let n = json(std::ptr::null_mut(), 0);
         let mut buf = vec![0u8; n + 1];
         assert_eq!(json(buf.as_mut_ptr().cast(), buf.len()), n);
         String::from_utf8(buf[..n].to_vec()).unwrap()
     };
     // 1000 floats: 32 warps, the last with eight lanes: 31 * 4 + 1 sectors each of two loads.
-    assert!(text.contains("\"global_load\":{\"requests\":64,\"sectors\":250,\"bytes\":8000,\"width\":[0,0,2000,0,0]}"), "{text}");
+    assert!(
+        text.contains("\"global_load\":{\"requests\":64,\"sectors\":250,\"bytes\":8000,\"width\":[0,0,2000,0,0]}"),
+        "{text}"
+    );
 }
 #[test]
 #[ignore = "runs in a child"]
@@ -489,11 +348,7 @@ fn jitter() {
     }
     times.sort_unstable();
     times.dedup();
-    let want = if std::env::var("GPU_EMULATOR_FAULT").is_ok() {
-        2..9
-    } else {
-        1..2
-    };
+    let want = if std::env::var("GPU_EMULATOR_FAULT").is_ok() { 2..9 } else { 1..2 };
     assert!(want.contains(&times.len()), "{times:?}");
 }
 
@@ -517,19 +372,13 @@ fn cudarc_findings() {
 #[test]
 fn cudarc_faults() {
     passes("fault_oom", &[("GPU_EMULATOR_FAULT", "oom:2")]);
-    passes(
-        "fault_illegal_address",
-        &[("GPU_EMULATOR_FAULT", "illegal-address:2")],
-    );
+    passes("fault_illegal_address", &[("GPU_EMULATOR_FAULT", "illegal-address:2")]);
     passes("fault_hang", &[("GPU_EMULATOR_FAULT", "hang:1:100")]);
     passes("fault_lost", &[("GPU_EMULATOR_FAULT", "lost:1")]);
     passes("fault_no_device", &[("GPU_EMULATOR_FAULT", "no-device")]);
     passes("fault_stub", &[("GPU_EMULATOR_FAULT", "stub")]);
     passes("driver_version", &[]);
-    passes(
-        "driver_version",
-        &[("GPU_EMULATOR_DRIVER_VERSION", "11040")],
-    );
+    passes("driver_version", &[("GPU_EMULATOR_DRIVER_VERSION", "11040")]);
     passes("jitter", &[]);
     passes("jitter", &[("GPU_EMULATOR_FAULT", "jitter:42")]);
 }

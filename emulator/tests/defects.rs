@@ -24,26 +24,15 @@ fn launch(body: &str, blocks: u32, threads: u32, prepare: impl Fn(&mut Device)) 
     let m = Module::load(&ptx).unwrap_or_else(|e| panic!("{e}"));
     let mut d = Device::new();
     d.options.max_instructions = 1 << 20;
-    let (a, b) = (
-        d.memory.alloc(1000, "input").unwrap(),
-        d.memory.alloc(1000, "output").unwrap(),
-    );
+    let (a, b) = (d.memory.alloc(1000, "input").unwrap(), d.memory.alloc(1000, "output").unwrap());
     d.memory.write(a, &[0; 1000]).unwrap();
     prepare(&mut d);
     let params: Vec<u8> = [a, b].iter().flat_map(|x| x.to_le_bytes()).collect();
     let e: &Entry = m.entry("k").unwrap();
-    let report = d
-        .launch(e, Dim3::x(blocks), Dim3::x(threads), 0, &params)
-        .unwrap();
+    let report = d.launch(e, Dim3::x(blocks), Dim3::x(threads), 0, &params).unwrap();
     let mut out = vec![0; 1000];
     d.memory.read(b, &mut out).unwrap();
-    Run {
-        report,
-        out: out
-            .chunks_exact(4)
-            .map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]))
-            .collect(),
-    }
+    Run { report, out: out.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect() }
 }
 fn run(body: &str, threads: u32) -> Run {
     launch(body, 1, threads, |_| {})
@@ -68,85 +57,45 @@ fn clean(r: &Run) {
 
 #[test]
 fn store_past_the_end() {
-    let r = run(
-        "setp.lt.u32 %p1, %r0, 250; .loc 1 11 3\n st.global.u32 [%rd5], %r0;",
-        256,
-    );
-    let f = the_one(
-        &r,
-        Kind::OutOfBounds,
-        11,
-        "1 bytes past the end of output of 1000 bytes",
-    );
+    let r = run("setp.lt.u32 %p1, %r0, 250; .loc 1 11 3\n st.global.u32 [%rd5], %r0;", 256);
+    let f = the_one(&r, Kind::OutOfBounds, 11, "1 bytes past the end of output of 1000 bytes");
     assert_eq!((f.warp, f.lane), (7, Some(26)));
-    clean(&run(
-        "setp.lt.u32 %p1, %r0, 250; @%p1 st.global.u32 [%rd5], %r0;",
-        256,
-    ));
+    clean(&run("setp.lt.u32 %p1, %r0, 250; @%p1 st.global.u32 [%rd5], %r0;", 256));
 }
 #[test]
 fn load_before_the_start_and_across_the_end() {
     let r = run(".loc 1 12 3\n ld.global.u32 %r5, [%rd1+-4];", 1);
     the_one(&r, Kind::OutOfBounds, 12, "4 bytes before input");
-    let r = run(
-        "add.s64 %rd6, %rd1, 992; .loc 1 13 3\n ld.global.v4.u32 {%r5, %r6, %r7, %r8}, [%rd6];",
-        1,
-    );
-    the_one(
-        &r,
-        Kind::OutOfBounds,
-        13,
-        "runs past the end: 992 bytes into input",
-    );
+    let r = run("add.s64 %rd6, %rd1, 992; .loc 1 13 3\n ld.global.v4.u32 {%r5, %r6, %r7, %r8}, [%rd6];", 1);
+    the_one(&r, Kind::OutOfBounds, 13, "runs past the end: 992 bytes into input");
 }
 #[test]
 fn null_and_wild_pointers() {
-    let r = run(
-        "mov.u64 %rd6, 0; .loc 1 14 3\n ld.global.u32 %r5, [%rd6];",
-        1,
-    );
+    let r = run("mov.u64 %rd6, 0; .loc 1 14 3\n ld.global.u32 %r5, [%rd6];", 1);
     the_one(&r, Kind::OutOfBounds, 14, "near no allocation");
 }
 #[test]
 fn use_after_free() {
-    let r = launch(
-        "mov.u64 %rd6, 0x700000020400; .loc 1 15 3\n ld.global.u32 %r5, [%rd6];",
-        1,
-        1,
-        |d| {
-            let p = d.memory.alloc(64, "scratch").unwrap();
-            assert_eq!(p, 0x7000_0002_0800);
-            let q = d.memory.alloc(64, "gone").unwrap();
-            d.memory.free(q).unwrap();
-            d.memory.free(p).unwrap();
-        },
-    );
+    let r = launch("mov.u64 %rd6, 0x700000020400; .loc 1 15 3\n ld.global.u32 %r5, [%rd6];", 1, 1, |d| {
+        let p = d.memory.alloc(64, "scratch").unwrap();
+        assert_eq!(p, 0x7000_0002_0800);
+        let q = d.memory.alloc(64, "gone").unwrap();
+        d.memory.free(q).unwrap();
+        d.memory.free(p).unwrap();
+    });
     assert_eq!(r.report.fault, Some(Kind::OutOfBounds));
-    let r = launch(
-        "mov.u64 %rd6, 0x700000020800; .loc 1 15 3\n ld.global.u32 %r5, [%rd6];",
-        1,
-        1,
-        |d| {
-            let p = d.memory.alloc(64, "scratch").unwrap();
-            d.memory.free(p).unwrap();
-        },
-    );
-    the_one(
-        &r,
-        Kind::OutOfBounds,
-        15,
-        "scratch of 64 bytes, which was freed",
-    );
+    let r = launch("mov.u64 %rd6, 0x700000020800; .loc 1 15 3\n ld.global.u32 %r5, [%rd6];", 1, 1, |d| {
+        let p = d.memory.alloc(64, "scratch").unwrap();
+        d.memory.free(p).unwrap();
+    });
+    the_one(&r, Kind::OutOfBounds, 15, "scratch of 64 bytes, which was freed");
 }
 #[test]
 fn misaligned_vectors() {
     let r = run(".loc 1 16 3\n ld.global.v2.u32 {%r5, %r6}, [%rd4];", 2);
     let f = the_one(&r, Kind::Misaligned, 16, "4 modulo 8");
     assert_eq!(f.lane, Some(1));
-    let r = run(
-        ".loc 1 17 3\n cp.async.cg.shared.global [%r1], [%rd1+8], 16;",
-        1,
-    );
+    let r = run(".loc 1 17 3\n cp.async.cg.shared.global [%r1], [%rd1+8], 16;", 1);
     the_one(&r, Kind::Misaligned, 17, "8 modulo 16");
     let r = run(
         "mov.u32 %r5, 1; st.shared.u32 [%r3], %r5; bar.sync 0; .loc 1 18 3\n ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r6}, [%r3];",
@@ -157,10 +106,7 @@ fn misaligned_vectors() {
 }
 #[test]
 fn shared_memory_bounds() {
-    let r = run(
-        "mov.u32 %r5, 1; .loc 1 19 3\n st.shared.u32 [%r1+4096], %r5;",
-        1,
-    );
+    let r = run("mov.u32 %r5, 1; .loc 1 19 3\n st.shared.u32 [%r1+4096], %r5;", 1);
     the_one(&r, Kind::OutOfBounds, 19, "offset 4096 of 4096 bytes");
 }
 #[test]
@@ -179,72 +125,30 @@ fn uninitialised_reads() {
 #[test]
 fn copy_read_before_its_wait() {
     let copy = "cp.async.ca.shared.global [%r3], [%rd4], 4; cp.async.commit_group;";
-    let r = run(
-        &format!("{copy} .loc 1 23 3\n ld.shared.u32 %r5, [%r3];"),
-        32,
-    );
-    the_one(
-        &r,
-        Kind::Uninitialised,
-        23,
-        "asynchronous copy still has to write",
-    );
-    clean(&run(
-        &format!("{copy} cp.async.wait_group 0; ld.shared.u32 %r5, [%r3];"),
-        32,
-    ));
+    let r = run(&format!("{copy} .loc 1 23 3\n ld.shared.u32 %r5, [%r3];"), 32);
+    the_one(&r, Kind::Uninitialised, 23, "asynchronous copy still has to write");
+    clean(&run(&format!("{copy} cp.async.wait_group 0; ld.shared.u32 %r5, [%r3];"), 32));
     // Another warp's copies need a barrier besides its wait, even where it happens to be done in time.
     let other = "xor.b32 %r6, %r3, 128;";
-    let r = run(
-        &format!("{copy} cp.async.wait_group 0; {other} .loc 1 24 3\n ld.shared.u32 %r5, [%r6];"),
-        64,
-    );
-    let f = r
-        .report
-        .findings
-        .iter()
-        .find(|f| f.source.ends_with(":24"))
-        .unwrap();
+    let r = run(&format!("{copy} cp.async.wait_group 0; {other} .loc 1 24 3\n ld.shared.u32 %r5, [%r6];"), 64);
+    let f = r.report.findings.iter().find(|f| f.source.ends_with(":24")).unwrap();
     assert!(matches!(f.kind, Kind::Race | Kind::Uninitialised), "{f}");
-    clean(&run(
-        &format!("{copy} cp.async.wait_group 0; bar.sync 0; {other} ld.shared.u32 %r5, [%r6];"),
-        64,
-    ));
+    clean(&run(&format!("{copy} cp.async.wait_group 0; bar.sync 0; {other} ld.shared.u32 %r5, [%r6];"), 64));
     // The barrier without the wait does not help.
-    let r = run(
-        &format!("{copy} bar.sync 0; {other} .loc 1 25 3\n ld.shared.u32 %r5, [%r6];"),
-        64,
-    );
+    let r = run(&format!("{copy} bar.sync 0; {other} .loc 1 25 3\n ld.shared.u32 %r5, [%r6];"), 64);
     the_one(&r, Kind::Uninitialised, 25, "no wait for its group");
 }
 #[test]
 fn missing_barriers() {
     let (store, other) = ("st.shared.u32 [%r3], %r0;", "xor.b32 %r6, %r3, 128;");
-    let r = run(
-        &format!(".loc 1 30 3\n {store} {other} .loc 1 31 3\n ld.shared.u32 %r5, [%r6];"),
-        64,
-    );
-    let f = the_one(
-        &r,
-        Kind::Race,
-        31,
-        "not ordered after the write by warp 0 at kernels/bad.cu:30",
-    );
+    let r = run(&format!(".loc 1 30 3\n {store} {other} .loc 1 31 3\n ld.shared.u32 %r5, [%r6];"), 64);
+    let f = the_one(&r, Kind::Race, 31, "not ordered after the write by warp 0 at kernels/bad.cu:30");
     assert_eq!(f.warp, 1);
-    clean(&run(
-        &format!("{store} bar.sync 0; {other} ld.shared.u32 %r5, [%r6];"),
-        64,
-    ));
+    clean(&run(&format!("{store} bar.sync 0; {other} ld.shared.u32 %r5, [%r6];"), 64));
     // Overwriting what another warp still reads gives the right numbers here, and is a race.
-    let r = run(
-        &format!("{store} bar.sync 0; {other} ld.shared.u32 %r5, [%r6]; .loc 1 33 3\n {store}"),
-        64,
-    );
+    let r = run(&format!("{store} bar.sync 0; {other} ld.shared.u32 %r5, [%r6]; .loc 1 33 3\n {store}"), 64);
     the_one(&r, Kind::Race, 33, "not ordered after the read");
-    clean(&run(
-        &format!("{store} bar.sync 0; {other} ld.shared.u32 %r5, [%r6]; bar.sync 0; {store}"),
-        64,
-    ));
+    clean(&run(&format!("{store} bar.sync 0; {other} ld.shared.u32 %r5, [%r6]; bar.sync 0; {store}"), 64));
     // A copy into a buffer that is still read.
     let r = run(
         &format!(
@@ -265,8 +169,7 @@ fn missing_barriers() {
 }
 #[test]
 fn a_race_that_is_meant() {
-    let body =
-        "st.shared.u32 [%r3], %r0; xor.b32 %r6, %r3, 128; .loc 1 36 3\n ld.shared.u32 %r5, [%r6];";
+    let body = "st.shared.u32 [%r3], %r0; xor.b32 %r6, %r3, 128; .loc 1 36 3\n ld.shared.u32 %r5, [%r6];";
     let allow = |what: &'static str| {
         launch(body, 1, 64, move |d| {
             d.options.check_init = false;
@@ -280,15 +183,9 @@ fn a_race_that_is_meant() {
 }
 #[test]
 fn barriers_that_never_open() {
-    let r = run(
-        "setp.eq.u32 %p1, %r4, 0; @%p1 bra L; .loc 1 40 3\n bar.sync 1, 128; L:",
-        96,
-    );
+    let r = run("setp.eq.u32 %p1, %r4, 0; @%p1 bra L; .loc 1 40 3\n bar.sync 1, 128; L:", 96);
     assert_eq!(r.report.fault, Some(Kind::Deadlock));
-    let r = run(
-        "setp.eq.u32 %p1, %r4, 0; @%p1 bra L; .loc 1 41 3\n bar.sync 1, 96; L:",
-        96,
-    );
+    let r = run("setp.eq.u32 %p1, %r4, 0; @%p1 bra L; .loc 1 41 3\n bar.sync 1, 96; L:", 96);
     let f = the_one(
         &r,
         Kind::Deadlock,
@@ -296,10 +193,7 @@ fn barriers_that_never_open() {
         "warp 1 waits at barrier 1 (64 arrived, 96 threads needed) at kernels/bad.cu:41",
     );
     assert_eq!(f.cta, [0, 0, 0]);
-    let r = run(
-        "setp.lt.u32 %p1, %r0, 16; @%p1 bra L; .loc 1 42 3\n bar.sync 0; bra M; L: bar.sync 2; M:",
-        32,
-    );
+    let r = run("setp.lt.u32 %p1, %r0, 16; @%p1 bra L; .loc 1 42 3\n bar.sync 0; bra M; L: bar.sync 2; M:", 32);
     the_one(&r, Kind::Divergence, 42, "needs lanes");
 }
 #[test]
@@ -308,36 +202,22 @@ fn matrices_need_whole_warps() {
         "setp.lt.u32 %p1, %r0, 16; mov.u32 %r5, 0; @!%p1 bra L; .loc 1 43 3\n ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r6}, [%r1]; L: bar.warp.sync 0xffffffff;",
         32,
     );
-    assert!(
-        matches!(r.report.fault, Some(Kind::Divergence)),
-        "{:?}",
-        r.report.findings
-    );
+    assert!(matches!(r.report.fault, Some(Kind::Divergence)), "{:?}", r.report.findings);
     let r = run(
         "mov.u32 %r5, 0; .loc 1 44 3\n mma.sync.aligned.m16n8k8.row.col.f16.f16.f16.f16 {%r6, %r7}, {%r5, %r5}, {%r5}, {%r5, %r5};",
         20,
     );
-    the_one(
-        &r,
-        Kind::Divergence,
-        44,
-        "some lanes have ended or do not exist",
-    );
+    the_one(&r, Kind::Divergence, 44, "some lanes have ended or do not exist");
 }
 #[test]
 fn shuffles_from_absent_lanes() {
-    let r = run(
-        "setp.lt.u32 %p1, %r0, 16; @!%p1 bra L; .loc 1 45 3\n shfl.sync.bfly.b32 %r5, %r0, 16, 31, 0xffff; L:",
-        32,
-    );
+    let r =
+        run("setp.lt.u32 %p1, %r0, 16; @!%p1 bra L; .loc 1 45 3\n shfl.sync.bfly.b32 %r5, %r0, 16, 31, 0xffff; L:", 32);
     the_one(&r, Kind::Divergence, 45, "does not take part");
 }
 #[test]
 fn endless_loops() {
-    let r = run(
-        ".loc 1 46 3\n L: ld.volatile.global.u32 %r5, [%rd1]; setp.eq.u32 %p1, %r5, 0; @%p1 bra L;",
-        32,
-    );
+    let r = run(".loc 1 46 3\n L: ld.volatile.global.u32 %r5, [%rd1]; setp.eq.u32 %p1, %r5, 0; @%p1 bra L;", 32);
     assert_eq!(r.report.fault, Some(Kind::Timeout));
     assert_eq!(r.report.findings[0].kind, Kind::Timeout);
     assert!(r.report.findings[0].source.ends_with("bad.cu:46"));
@@ -366,12 +246,7 @@ fn blocks_that_write_the_same() {
     let f = the_one(&r, Kind::Race, 50, "also written by block 0");
     assert_eq!(f.cta, [1, 0, 0]);
     // Neighbouring halves of one word belong to different blocks without harm.
-    clean(&launch(
-        "mul.wide.u32 %rd6, %r2, 2; add.s64 %rd6, %rd6, %rd5; st.global.u16 [%rd6], %r2;",
-        2,
-        32,
-        |_| {},
-    ));
+    clean(&launch("mul.wide.u32 %rd6, %r2, 2; add.s64 %rd6, %rd6, %rd5; st.global.u16 [%rd6], %r2;", 2, 32, |_| {}));
     // Reading what another block writes.
     let r = launch(
         "setp.eq.u32 %p1, %r2, 0; @%p1 st.global.u32 [%rd5], %r0; @%p1 ret; .loc 1 51 3\n ld.global.u32 %r5, [%rd5];",
@@ -403,42 +278,22 @@ fn every_element_written_once() {
     let expect = |body: &str, blocks: u32| {
         launch(body, blocks, 32, |d| {
             // Three rows of 32 bytes, 40 apart, in the second allocation.
-            d.options.written_once = vec![gpu_emulator::Region {
-                address: 0x7000_0001_0400,
-                row_bytes: 32,
-                rows: 3,
-                pitch: 40,
-            }];
+            d.options.written_once =
+                vec![gpu_emulator::Region { address: 0x7000_0001_0400, row_bytes: 32, rows: 3, pitch: 40 }];
         })
     };
     let row = "shr.u32 %r5, %r0, 3; and.b32 %r6, %r0, 7; mad.lo.u32 %r7, %r5, 40, 0; mad.lo.u32 %r7, %r6, 4, %r7; cvt.u64.u32 %rd6, %r7; add.s64 %rd6, %rd6, %rd2; setp.lt.u32 %p1, %r5, 3;";
-    clean(&expect(
-        &format!("{row} @%p1 st.global.u32 [%rd6], %r0;"),
-        1,
-    ));
-    let r = expect(
-        &format!(
-            "{row} @%p1 st.global.u32 [%rd6], %r0; .loc 1 70 1\n @%p1 st.global.u16 [%rd6+2], %r0;"
-        ),
-        1,
-    );
+    clean(&expect(&format!("{row} @%p1 st.global.u32 [%rd6], %r0;"), 1));
+    let r =
+        expect(&format!("{row} @%p1 st.global.u32 [%rd6], %r0; .loc 1 70 1\n @%p1 st.global.u16 [%rd6+2], %r0;"), 1);
     the_one(&r, Kind::Coverage, 70, "written a second time");
-    let r = expect(
-        &format!(
-            "{row} add.u32 %r6, %r6, 1; .loc 1 71 1\n @%p1 st.global.v2.u16 [%rd6+8], {{%r0, %r0}};"
-        ),
-        1,
-    );
+    let r =
+        expect(&format!("{row} add.u32 %r6, %r6, 1; .loc 1 71 1\n @%p1 st.global.v2.u16 [%rd6+8], {{%r0, %r0}};"), 1);
     the_one(&r, Kind::Coverage, 71, "between the rows");
-    let r = expect(
-        &format!("{row} setp.ne.and.u32 %p1, %r0, 9, %p1; @%p1 st.global.u32 [%rd6], %r0;"),
-        1,
-    );
+    let r = expect(&format!("{row} setp.ne.and.u32 %p1, %r0, 9, %p1; @%p1 st.global.u32 [%rd6], %r0;"), 1);
     let f = &r.report.findings[0];
     assert!(
-        f.kind == Kind::Coverage
-            && f.message
-                .contains("4 bytes never written, the first in row 1 at byte 4"),
+        f.kind == Kind::Coverage && f.message.contains("4 bytes never written, the first in row 1 at byte 4"),
         "{f}"
     );
 }
@@ -448,74 +303,41 @@ fn constants_are_read_only() {
         "{HEAD}.const .align 4 .u32 c = 5;\n.visible .entry k() {{ .reg .b32 %r<3>; .reg .b64 %rd<3>; mov.u64 %rd1, c; mov.u32 %r1, 1; .loc 1 60 1\n st.global.u32 [%rd1], %r1; ret; }}"
     );
     let m = Module::load(&ptx).unwrap();
-    let r = Device::new()
-        .launch(&m.entries()[0], Dim3::x(1), Dim3::x(1), 0, &[])
-        .unwrap();
+    let r = Device::new().launch(&m.entries()[0], Dim3::x(1), Dim3::x(1), 0, &[]).unwrap();
     assert_eq!(r.fault, Some(Kind::ReadOnly));
     assert!(r.findings[0].source.ends_with("bad.cu:60"));
 }
 #[test]
 fn launches_that_cannot_be_made() {
-    let m = Module::load(&format!(
-        "{HEAD}.visible .entry k(.param .u32 a) .maxntid 64, 1, 1 {{ ret; }}"
-    ))
-    .unwrap();
+    let m = Module::load(&format!("{HEAD}.visible .entry k(.param .u32 a) .maxntid 64, 1, 1 {{ ret; }}")).unwrap();
     let mut d = Device::new();
     let e = &m.entries()[0];
-    assert!(
-        d.launch(e, Dim3::x(1), Dim3::x(64), 0, &[0; 4])
-            .unwrap()
-            .clean()
-    );
+    assert!(d.launch(e, Dim3::x(1), Dim3::x(64), 0, &[0; 4]).unwrap().clean());
     assert!(d.launch(e, Dim3::x(1), Dim3::x(65), 0, &[0; 4]).is_err());
     assert!(d.launch(e, Dim3::x(0), Dim3::x(64), 0, &[0; 4]).is_err());
     assert!(d.launch(e, Dim3::x(1), Dim3::x(64), 0, &[0; 8]).is_err());
-    assert!(
-        d.launch(e, Dim3::x(1), Dim3::x(64), 1 << 20, &[0; 4])
-            .is_err()
-    );
+    assert!(d.launch(e, Dim3::x(1), Dim3::x(64), 1 << 20, &[0; 4]).is_err());
 }
 
 #[test]
 fn unknown_forms_are_errors_with_their_line() {
     for (text, what) in [
-        (
-            "add.wrong.u32 %r1, %r1, 1;",
-            "add.wrong.u32: unsupported modifier '.wrong'",
-        ),
+        ("add.wrong.u32 %r1, %r1, 1;", "add.wrong.u32: unsupported modifier '.wrong'"),
         ("frobnicate.b32 %r1, %r1;", "unknown opcode 'frobnicate'"),
         ("add.u32 %r1, %r1;", "3 operands expected, 2 given"),
-        (
-            "add.u32 %r1, %rd1, 1;",
-            "'%rd1' is not a register of 32 bits or less",
-        ),
-        (
-            "add.u64 %rd1, %r1, 1;",
-            "'%r1' is not a register of 64 bits",
-        ),
+        ("add.u32 %r1, %rd1, 1;", "'%rd1' is not a register of 32 bits or less"),
+        ("add.u64 %rd1, %r1, 1;", "'%r1' is not a register of 64 bits"),
         ("mov.u32 %r1, %r99;", "no register '%r99'"),
         ("bra NOWHERE;", "no label 'NOWHERE'"),
         ("ld.global.u32 %r1, [%r1];", "an address of 32 bits"),
-        (
-            "ld.global.v8.u32 {%r1, %r2}, [%rd1];",
-            "unsupported form (vector length)",
-        ),
-        (
-            "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1}, {%r1}, {%r1}, {%r1};",
-            "unsupported form (shape)",
-        ),
+        ("ld.global.v8.u32 {%r1, %r2}, [%rd1];", "unsupported form (vector length)"),
+        ("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (shape)"),
         ("wgmma.fence.sync.aligned;", "unknown opcode 'wgmma'"),
-        (
-            "cp.async.cg.shared.global [%r1], [%rd1], 8;",
-            "unsupported form (copy size)",
-        ),
+        ("cp.async.cg.shared.global [%r1], [%rd1], 8;", "unsupported form (copy size)"),
         ("div.full.u32 %r1, %r1, %r1;", "unsupported form"),
         ("call.uni nothing, ();", "no function 'nothing'"),
         ("@%r1 ret;", "'%r1' is not a predicate"),
-        (
-            "mov.b64 %rd1, {%r1, %r2, %r3};",
-            "unsupported form (vector)",
-        ),
+        ("mov.b64 %rd1, {%r1, %r2, %r3};", "unsupported form (vector)"),
     ] {
         let ptx = format!(
             "{HEAD}.visible .entry k()\n{{\n.reg .b32 %r<9>; .reg .b64 %rd<9>; .reg .pred %p<2>;\n.loc 1 77 1\n{text}\nret;\n}}"
@@ -529,13 +351,6 @@ fn unknown_forms_are_errors_with_their_line() {
 
 #[test]
 fn device_functions_that_call_themselves_are_refused() {
-    let ptx = format!(
-        "{HEAD}.func f() {{ call.uni f, (); ret; }}\n.visible .entry k() {{ call.uni f, (); ret; }}"
-    );
-    assert!(
-        Module::load(&ptx)
-            .unwrap_err()
-            .message
-            .contains("recursion")
-    );
+    let ptx = format!("{HEAD}.func f() {{ call.uni f, (); ret; }}\n.visible .entry k() {{ call.uni f, (); ret; }}");
+    assert!(Module::load(&ptx).unwrap_err().message.contains("recursion"));
 }

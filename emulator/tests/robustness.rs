@@ -16,22 +16,14 @@ fn try_all(text: &str) {
             d.options.max_instructions = 1 << 17;
             let p = d.memory.alloc(1 << 16, "all").unwrap();
             d.memory.write(p, &vec![1; 1 << 16]).unwrap();
-            let params: Vec<u8> = p
-                .to_le_bytes()
-                .iter()
-                .copied()
-                .cycle()
-                .take(e.param_bytes())
-                .collect();
+            let params: Vec<u8> = p.to_le_bytes().iter().copied().cycle().take(e.param_bytes()).collect();
             let _ = d.launch(e, Dim3::x(2), Dim3::x(64), 4096, &params);
         }
     }
 }
 
 fn lines() -> Vec<&'static str> {
-    PTX.lines()
-        .filter(|l| !l.trim_start().starts_with("//"))
-        .collect()
+    PTX.lines().filter(|l| !l.trim_start().starts_with("//")).collect()
 }
 
 const SPICE: [&str; 30] = [

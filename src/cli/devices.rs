@@ -67,7 +67,9 @@ fn print_text(probe: &Probe) {
 fn row(id: &str, device: &DeviceInfo) -> Vec<String> {
     let r = &device.record;
     let units = match device.kind() {
-        DeviceKind::Cuda => format!("{} SM, CC {}", r.units, r.compute_capability.as_deref().unwrap_or("?")),
+        DeviceKind::Cuda | DeviceKind::Emulated => {
+            format!("{} SM, CC {}", r.units, r.compute_capability.as_deref().unwrap_or("?"))
+        }
         DeviceKind::Cpu => format!("{} threads", r.units),
     };
     vec![

@@ -2,7 +2,7 @@
 
 use super::{Ending, duration};
 use crate::data::Distribution;
-use crate::device::{self, DeviceChoice, DeviceInfo, Probe};
+use crate::device::{self, DeviceChoice, DeviceInfo};
 use crate::dispatch::choose;
 use crate::measure::{Regime, Stopping};
 use crate::record::{CellRecord, DeviceKind, Manifest, Outcome, Status};
@@ -10,7 +10,7 @@ use crate::report;
 use crate::sweep::{
     Axis, AxisError, Cell, Conditions, Event, Isolation, Options, Part, Plan, Preset, Spec, resumable, run as run_sweep,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ pub struct Args {
     /// Measure each cell in turn with an aligned baseline of the same sizes, A B B A
     #[arg(long)]
     paired: bool,
-    /// Device: auto, cuda:N or cpu
+    /// Device: auto, cuda:N, cpu or emulated
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Seed of the order and of the data
@@ -136,8 +136,7 @@ fn shard(text: &str) -> Result<(u64, u64), String> {
 }
 
 pub fn run(args: Args) -> Result<Ending> {
-    let probe = device::probe();
-    let (options, seed) = if args.resume { resumed(&args, &probe)? } else { fresh(&args, &probe)? };
+    let (options, seed) = if args.resume { resumed(&args)? } else { fresh(&args)? };
     if args.list {
         let plan = Plan::new(&options.spec, options.device.kind(), seed)?.shard(options.shard.0, options.shard.1)?;
         list(&plan, &options.device, args.json)?;
@@ -158,25 +157,8 @@ pub fn run(args: Args) -> Result<Ending> {
     finish(&args, &options.out, &manifest)
 }
 
-/// The device that was asked for, as it was probed.
-fn find(choice: DeviceChoice, probe: &Probe) -> Result<(DeviceChoice, DeviceInfo)> {
-    match (choice, &probe.cuda) {
-        (DeviceChoice::Cpu, _) => Ok((DeviceChoice::Cpu, probe.cpu.clone())),
-        (DeviceChoice::Auto, Err(_)) => Ok((DeviceChoice::Cpu, probe.cpu.clone())),
-        (DeviceChoice::Auto, Ok(devices)) => match devices.first() {
-            Some(first) => Ok((DeviceChoice::Cuda(0), first.clone())),
-            None => Ok((DeviceChoice::Cpu, probe.cpu.clone())),
-        },
-        (DeviceChoice::Cuda(_), Err(absent)) => bail!("{absent}"),
-        (DeviceChoice::Cuda(n), Ok(devices)) => match devices.get(n as usize) {
-            Some(device) => Ok((choice, device.clone())),
-            None => bail!("there is no device cuda:{n}: this machine has {} CUDA devices", devices.len()),
-        },
-    }
-}
-
-fn fresh(args: &Args, probe: &Probe) -> Result<(Options, u64)> {
-    let (choice, device) = find(args.device, probe)?;
+fn fresh(args: &Args) -> Result<(Options, u64)> {
+    let (choice, device) = device::find(args.device)?;
     let spec = spec(args, device.kind())?;
     let preset = args.preset.or(spec.preset.is_some().then_some(Preset::Quick));
     let mut stopping = preset.map_or_else(Stopping::default, Preset::stopping);
@@ -193,7 +175,7 @@ fn fresh(args: &Args, probe: &Probe) -> Result<(Options, u64)> {
     Ok((options(args, choice, device, spec, conditions, out, args.shard.unwrap_or((1, 1))), seed))
 }
 
-fn resumed(args: &Args, probe: &Probe) -> Result<(Options, u64)> {
+fn resumed(args: &Args) -> Result<(Options, u64)> {
     let out = args.out.clone().expect("--resume requires --out");
     let manifest = resumable(&out)?;
     let foreign = || format!("the manifest in {} is damaged", out.display());
@@ -201,17 +183,17 @@ fn resumed(args: &Args, probe: &Probe) -> Result<(Options, u64)> {
     let stopping: Stopping = serde_json::from_value(manifest.stopping.clone()).with_context(foreign)?;
     let choice = match (args.device, manifest.device.kind) {
         (DeviceChoice::Auto, DeviceKind::Cpu) => DeviceChoice::Cpu,
+        (DeviceChoice::Auto, DeviceKind::Emulated) => DeviceChoice::Emulated,
         (DeviceChoice::Auto, DeviceKind::Cuda) => {
-            let same = |d: &&DeviceInfo| d.record.uuid == manifest.device.uuid && d.record.name == manifest.device.name;
-            let devices = probe.cuda.as_deref().map_err(|absent| {
-                anyhow::anyhow!("the run in {} was made on {}, and {absent}", out.display(), manifest.device.name)
-            })?;
-            let ordinal = devices.iter().position(|d| same(&d)).unwrap_or(0);
-            DeviceChoice::Cuda(ordinal as u32)
+            let made_on = || format!("the run in {} was made on {}", out.display(), manifest.device.name);
+            let devices = device::cuda::probe().with_context(made_on)?;
+            // The first device where none has its identifier: the run itself then says what differs.
+            let same = devices.iter().position(|d| d.record.uuid == manifest.device.uuid);
+            DeviceChoice::Cuda(same.unwrap_or(0) as u32)
         }
         (asked, _) => asked,
     };
-    let (choice, device) = find(choice, probe)?;
+    let (choice, device) = device::find(choice)?;
     let distribution = manifest.distribution.parse().map_err(anyhow::Error::msg).with_context(foreign)?;
     let conditions = Conditions { seed: manifest.seed, distribution, stopping };
     let shard = (manifest.shard[0], manifest.shard[1]);
@@ -228,12 +210,13 @@ fn options(
     shard: (u64, u64),
 ) -> Options {
     let isolation = match std::env::current_exe() {
-        Ok(program) if device.kind() == DeviceKind::Cuda || args.isolate => {
+        Ok(program) if device.kind().runs_cuda() || args.isolate => {
             Isolation::Process { program, watchdog: args.watchdog }
         }
         _ => Isolation::None,
     };
-    let command = std::iter::once("gemmscope".to_owned()).chain(std::env::args().skip(1)).collect();
+    let typed = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
+    let command = std::iter::once("gemmscope".to_owned()).chain(typed).collect();
     let (resume, budget) = (args.resume, args.budget);
     Options { spec, choice, device, conditions, out, resume, shard, budget, isolation, command }
 }
@@ -248,7 +231,7 @@ fn spec(args: &Args, kind: DeviceKind) -> Result<Spec> {
     let mut spec = match preset {
         Some(preset) => preset.spec(kind),
         None => {
-            let regimes = vec![if kind == DeviceKind::Cuda { Regime::Cold } else { Regime::Hot }];
+            let regimes = vec![Regime::usual(kind)];
             for (size, name) in sizes.iter().zip(["m", "n", "k"]) {
                 anyhow::ensure!(size.is_some(), "--{name} is missing: a plan needs --m, --n and --k, or a --preset");
             }

@@ -17,7 +17,7 @@ use serde_json::json;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  gemmscope verify --set full --kernel 04_mma")]
 pub struct Args {
-    /// Device: auto, cuda:N or cpu
+    /// Device: auto, cuda:N, cpu or emulated
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Kernels: all, NAME or NAME/VARIANT

@@ -56,6 +56,14 @@ pub enum GpuAbsent {
         /// The lowest that will do, times ten.
         needed: u32,
     },
+    /// The emulated device's library is not beside this program.
+    #[error(
+        "the emulated device cannot be opened (looked at {looked}); build with the feature `emulator`, or name the library in GEMMSCOPE_EMULATOR"
+    )]
+    EmulatorMissing {
+        /// Where it was looked for, or what went wrong there.
+        looked: String,
+    },
     /// The driver is there and does not start.
     #[error("the CUDA driver does not start: {name} ({code}); {}", remedy(*code))]
     Init {
@@ -100,6 +108,7 @@ impl GpuAbsent {
             GpuAbsent::DriverTooOld { .. } => "driver_too_old",
             GpuAbsent::DriverIncomplete { .. } => "driver_incomplete",
             GpuAbsent::DeviceTooOld { .. } => "device_too_old",
+            GpuAbsent::EmulatorMissing { .. } => "emulator_missing",
             GpuAbsent::Init { .. } => "init",
         }
     }

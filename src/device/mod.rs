@@ -33,6 +33,8 @@ pub enum DeviceChoice {
     Cuda(u32),
     /// The host's processor.
     Cpu,
+    /// The emulated GPU.
+    Emulated,
 }
 
 impl FromStr for DeviceChoice {
@@ -43,11 +45,12 @@ impl FromStr for DeviceChoice {
             "auto" => Ok(DeviceChoice::Auto),
             "cpu" => Ok(DeviceChoice::Cpu),
             "cuda" => Ok(DeviceChoice::Cuda(0)),
+            "emulated" => Ok(DeviceChoice::Emulated),
             _ => text
                 .strip_prefix("cuda:")
                 .and_then(|n| n.parse().ok())
                 .map(DeviceChoice::Cuda)
-                .ok_or_else(|| format!("{text:?} is not a device: use auto, cuda:N or cpu")),
+                .ok_or_else(|| format!("{text:?} is not a device: use auto, cuda:N, cpu or emulated")),
         }
     }
 }
@@ -58,6 +61,7 @@ impl std::fmt::Display for DeviceChoice {
             DeviceChoice::Auto => f.write_str("auto"),
             DeviceChoice::Cuda(n) => write!(f, "cuda:{n}"),
             DeviceChoice::Cpu => f.write_str("cpu"),
+            DeviceChoice::Emulated => f.write_str("emulated"),
         }
     }
 }
@@ -232,6 +236,12 @@ pub trait Prepared {
     /// The driver failed, or the launch did.
     fn time(&mut self, launches: u32) -> Result<Timing, DeviceError>;
 
+    /// Launches once on the next copy and waits for it, without timing.
+    ///
+    /// # Errors
+    /// The driver failed, or the launch did.
+    fn launch(&mut self) -> Result<(), DeviceError>;
+
     /// Puts every copy of C back to what it was at first: poison where beta is 0, else random values in poisoned padding.
     ///
     /// # Errors
@@ -271,6 +281,14 @@ pub trait Device {
 
     /// Power, temperature and throttle bits, as far as they can be had now.
     fn reading(&self) -> Reading;
+
+    /// What all launches since [`Device::reset_counters`] did, where the device counts: sectors, wavefronts, instructions.
+    fn counters(&self) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// Sets the counters to zero, where there are any.
+    fn reset_counters(&self) {}
 }
 
 /// What is here, and why the rest is not.
@@ -289,22 +307,43 @@ pub fn probe() -> Probe {
     Probe { cuda: cuda::probe(), cpu: cpu::info(), telemetry: telemetry::state() }
 }
 
+/// Settles which device is meant, and describes it without opening it.
+///
+/// # Errors
+/// A device was asked for by name and is not here.
+pub fn find(choice: DeviceChoice) -> Result<(DeviceChoice, DeviceInfo), GpuAbsent> {
+    let cuda = |ordinal: u32| -> Result<DeviceInfo, GpuAbsent> {
+        let devices = cuda::probe()?;
+        let count = devices.len() as u32;
+        devices.into_iter().nth(ordinal as usize).ok_or(GpuAbsent::NoSuchDevice { ordinal, count })
+    };
+    match choice {
+        DeviceChoice::Cpu => Ok((choice, cpu::info())),
+        DeviceChoice::Cuda(ordinal) => Ok((choice, cuda(ordinal)?)),
+        DeviceChoice::Emulated => {
+            cuda::emulate()?;
+            Ok((choice, cuda(0)?))
+        }
+        DeviceChoice::Auto => match cuda(0) {
+            Ok(info) => Ok((DeviceChoice::Cuda(0), info)),
+            Err(why) => {
+                log::info!("no CUDA device: {why}");
+                Ok((DeviceChoice::Cpu, cpu::info()))
+            }
+        },
+    }
+}
+
 /// Opens the device that was asked for.
 ///
 /// # Errors
 /// A CUDA device was asked for by name and is not here, or it cannot be opened.
 pub fn open(choice: DeviceChoice) -> Result<Box<dyn Device>, DeviceError> {
+    let (choice, _) = find(choice)?;
     match choice {
-        DeviceChoice::Cpu => Ok(Box::new(cpu::CpuDevice::new())),
         DeviceChoice::Cuda(ordinal) => Ok(Box::new(cuda::CudaDevice::open(ordinal)?)),
-        DeviceChoice::Auto => match cuda::CudaDevice::open(0) {
-            Ok(device) => Ok(Box::new(device)),
-            Err(DeviceError::Absent(why)) => {
-                log::info!("no CUDA device: {why}");
-                Ok(Box::new(cpu::CpuDevice::new()))
-            }
-            Err(other) => Err(other),
-        },
+        DeviceChoice::Emulated => Ok(Box::new(cuda::CudaDevice::open(0)?)),
+        DeviceChoice::Cpu | DeviceChoice::Auto => Ok(Box::new(cpu::CpuDevice::new())),
     }
 }
 
@@ -314,7 +353,7 @@ mod tests {
 
     #[test]
     fn device_names_parse_and_print_alike() {
-        for text in ["auto", "cpu", "cuda:0", "cuda:3"] {
+        for text in ["auto", "cpu", "cuda:0", "cuda:3", "emulated"] {
             assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
         }
         assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));

@@ -1,5 +1,6 @@
 //! Which regime to measure in and when to stop.
 
+use crate::record::DeviceKind;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -14,6 +15,14 @@ pub enum Regime {
 }
 
 impl Regime {
+    /// The one that is usual on a kind of device: cold on a GPU; hot on a CPU, and where there is no time to measure.
+    pub const fn usual(kind: DeviceKind) -> Regime {
+        match kind {
+            DeviceKind::Cuda => Regime::Cold,
+            DeviceKind::Cpu | DeviceKind::Emulated => Regime::Hot,
+        }
+    }
+
     /// The name used on the command line and in records.
     pub const fn name(self) -> &'static str {
         match self {

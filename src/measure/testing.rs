@@ -103,6 +103,9 @@ impl Prepared for FakeProblem {
         self.calls += 1;
         Ok(Timing { elapsed_ns: (ns * f64::from(launches)) as u64, clock_mhz: None })
     }
+    fn launch(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
     fn reset_c(&mut self) -> Result<(), DeviceError> {
         Ok(())
     }

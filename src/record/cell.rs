@@ -125,6 +125,18 @@ pub struct CellRecord {
     pub tflops: Option<f64>,
     /// 2·m·n·k over the median number of cycles of a launch, for the whole device.
     pub flop_per_cycle: Option<f64>,
+    /// On the variant's side of a comparison: its throughput over the baseline's, the median over blocks of A B B A.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair_ratio: Option<f64>,
+    /// Lower end of that median's 95 % interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair_ratio_lo: Option<f64>,
+    /// Upper end of that median's 95 % interval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair_ratio_hi: Option<f64>,
+    /// Copies of the operands that launches rotated through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u32>,
     /// Why sampling stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
@@ -137,6 +149,9 @@ pub struct CellRecord {
     /// How C was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// What the emulated device counted during one launch. It has no times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters: Option<serde_json::Value>,
     /// The samples, in the order in which they were taken. Readers that do not need them may leave them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,

@@ -18,6 +18,15 @@ pub enum DeviceKind {
     Cuda,
     /// The host's processor.
     Cpu,
+    /// A CUDA driver made of software: right results and counters, and no time.
+    Emulated,
+}
+
+impl DeviceKind {
+    /// Whether it runs the CUDA kernels.
+    pub const fn runs_cuda(self) -> bool {
+        matches!(self, DeviceKind::Cuda | DeviceKind::Emulated)
+    }
 }
 
 /// The device and all of its state that a time depends on.

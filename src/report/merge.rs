@@ -29,6 +29,7 @@ impl Merged<'_> {
         match self.manifests[0].device.kind {
             DeviceKind::Cpu => "cpu",
             DeviceKind::Cuda => "cuda",
+            DeviceKind::Emulated => "emulated",
         }
     }
 }

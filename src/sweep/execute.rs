@@ -122,6 +122,9 @@ impl Executor {
         for (cell, choice) in cells.iter().zip(&choices) {
             problems.push(self.prepare(cell, choice)?);
         }
+        if info.kind() == DeviceKind::Emulated {
+            return self.counted(cells, &choices, &mut problems, records);
+        }
         let measured = measure(self.device.as_ref(), &mut problems, &self.conditions.stopping, clock)?;
         for (((cell, choice), (prepared, record)), measured) in
             cells.iter().zip(&choices).zip(problems.iter_mut().zip(records.iter_mut())).zip(measured)
@@ -130,25 +133,50 @@ impl Executor {
             if cell.problem.beta != 0.0 {
                 // Every launch has added to C: only a single one on fresh values can be checked.
                 prepared.reset_c()?;
-                prepared.time(1)?;
+                prepared.launch()?;
             }
-            let budget = CHECK_FLOP[usize::from(info.kind() == DeviceKind::Cpu)];
-            let rows = rows_to_check(&cell.problem, budget, self.conditions.seed);
-            let check = verify::check(
-                prepared.as_mut(),
-                0,
-                &cell.problem,
-                &choice.kernel.unit,
-                &rows,
-                self.conditions.seed,
-                &mut self.reference,
-            );
-            record.check = Some(check.map_err(|wrong| match wrong {
-                verify::Wrong::Device(error) => error.into(),
-                other => NoNumber::failed(other),
-            })?);
+            self.check(cell, choice, prepared.as_mut(), record)?;
             fill_in(record, &cell.problem, measured);
         }
+        Ok(())
+    }
+
+    /// One launch of each cell on a device that counts and has no time.
+    fn counted(
+        &mut self,
+        cells: &[Cell],
+        choices: &[Choice],
+        problems: &mut [Box<dyn Prepared>],
+        records: &mut [CellRecord],
+    ) -> Result<(), NoNumber> {
+        for ((cell, choice), (prepared, record)) in
+            cells.iter().zip(choices).zip(problems.iter_mut().zip(records.iter_mut()))
+        {
+            self.device.reset_counters();
+            prepared.launch()?;
+            record.counters = self.device.counters();
+            self.check(cell, choice, prepared.as_mut(), record)?;
+            record.status = Status::Ok;
+        }
+        Ok(())
+    }
+
+    /// Checks the first copy of C.
+    fn check(
+        &mut self,
+        cell: &Cell,
+        choice: &Choice,
+        prepared: &mut dyn Prepared,
+        record: &mut CellRecord,
+    ) -> Result<(), NoNumber> {
+        let budget = CHECK_FLOP[usize::from(self.device.info().kind() == DeviceKind::Cpu)];
+        let (seed, unit) = (self.conditions.seed, &choice.kernel.unit);
+        let rows = rows_to_check(&cell.problem, budget, seed);
+        let check = verify::check(prepared, 0, &cell.problem, unit, &rows, seed, &mut self.reference);
+        record.check = Some(check.map_err(|wrong| match wrong {
+            verify::Wrong::Device(error) => error.into(),
+            other => NoNumber::failed(other),
+        })?);
         Ok(())
     }
 
@@ -194,10 +222,15 @@ pub fn blank(cell: &Cell, device: &str) -> CellRecord {
         median_hi_ns: None,
         tflops: None,
         flop_per_cycle: None,
+        pair_ratio: None,
+        pair_ratio_lo: None,
+        pair_ratio_hi: None,
+        copies: None,
         stop: None,
         throttled_samples: 0,
         warm: None,
         check: None,
+        counters: None,
         samples: Vec::new(),
     }
 }
@@ -210,10 +243,15 @@ fn unmeasured(record: &CellRecord) -> CellRecord {
         median_hi_ns: None,
         tflops: None,
         flop_per_cycle: None,
+        pair_ratio: None,
+        pair_ratio_lo: None,
+        pair_ratio_hi: None,
+        copies: None,
         stop: None,
         throttled_samples: 0,
         warm: None,
         check: None,
+        counters: None,
         samples: Vec::new(),
         ..record.clone()
     }

@@ -29,41 +29,64 @@ impl Preset {
 
     /// Its parts, in sizes that suit the kind of device, in the regime that is usual there: hot on a CPU, cold on a GPU.
     pub fn spec(self, kind: DeviceKind) -> Spec {
-        let gpu = kind == DeviceKind::Cuda;
-        let regimes = vec![if gpu { Regime::Cold } else { Regime::Hot }];
+        let regimes = vec![Regime::usual(kind)];
         // Classes 1 to 128 elements and above, for sizes that are multiples of 256.
         let strides = "+1,2,4,8,16,32,64,128,256";
         let axis = |text: &str| text.parse().expect("presets are made of axes");
-        let sizes = |name, on_gpu: [&str; 3], on_cpu: [&str; 3]| {
-            let [m, n, k] = if gpu { on_gpu } else { on_cpu };
+        let sizes = |name, on_gpu: [&'static str; 3], on_cpu: [&'static str; 3], emulated: [&'static str; 3]| {
+            let [m, n, k] = match kind {
+                DeviceKind::Cuda => on_gpu,
+                DeviceKind::Cpu => on_cpu,
+                DeviceKind::Emulated => emulated,
+            };
             Part { m: axis(m), n: axis(n), k: axis(k), regimes: regimes.clone(), ..Part::new(name) }
         };
-        let classes = |name, on_gpu: &str, on_cpu: &str| Part {
+        let classes = |name, on_gpu, on_cpu, emulated| Part {
             lda: axis(strides),
             ldb: axis(strides),
             ldc: axis("ldb"),
             paired: true,
-            ..sizes(name, [on_gpu, "m", "m"], [on_cpu, "m", "m"])
+            ..sizes(name, [on_gpu, "m", "m"], [on_cpu, "m", "m"], [emulated, "m", "m"])
         };
         let parts = match self {
             Preset::Quick => vec![
-                sizes("shape", ["512..8192+512", "512..8192+512", "4096"], ["32..512+32", "32..512+32", "256"]),
-                classes("stride", "4096", "512"),
-                sizes("edge", ["4096", "4081..4096", "4081..4096"], ["256", "241..256", "241..256"]),
+                sizes(
+                    "shape",
+                    ["512..8192+512", "512..8192+512", "4096"],
+                    ["32..512+32", "32..512+32", "256"],
+                    ["16..128+16", "16..128+16", "64"],
+                ),
+                classes("stride", "4096", "512", "64"),
+                sizes(
+                    "edge",
+                    ["4096", "4081..4096", "4081..4096"],
+                    ["256", "241..256", "241..256"],
+                    ["64", "57..64", "57..64"],
+                ),
             ],
             Preset::Alignment => {
-                let mut offsets = sizes("offset", ["4096", "m", "m"], ["512", "m", "m"]);
+                let mut offsets = sizes("offset", ["4096", "m", "m"], ["512", "m", "m"], ["64", "m", "m"]);
                 (offsets.offset_a, offsets.offset_b) = (axis("0..8"), axis("0..8"));
                 offsets.offset_c = axis("0");
                 offsets.paired = true;
                 vec![
-                    classes("stride", "1024,4096", "256,512"),
+                    classes("stride", "1024,4096", "256,512", "64,128"),
                     offsets,
-                    sizes("depth", ["4096", "4096", "4064..4128"], ["512", "512", "480..544"]),
-                    sizes("edge", ["4096", "4088..4104", "4088..4104"], ["512", "504..520", "504..520"]),
+                    sizes("depth", ["4096", "4096", "4064..4128"], ["512", "512", "480..544"], ["64", "64", "48..80"]),
+                    sizes(
+                        "edge",
+                        ["4096", "4088..4104", "4088..4104"],
+                        ["512", "504..520", "504..520"],
+                        ["64", "60..68", "60..68"],
+                    ),
                 ]
             }
-            Preset::Batch => vec![sizes("batch", ["1..520", "1024,4096", "4096"], ["1..260", "256,512", "512"])],
+            Preset::Batch => vec![sizes(
+                "batch",
+                ["1..520", "1024,4096", "4096"],
+                ["1..260", "256,512", "512"],
+                ["1..130", "64,128", "64"],
+            )],
         };
         Spec { preset: Some(self.name().to_owned()), parts }
     }
@@ -88,7 +111,7 @@ mod tests {
     #[test]
     fn presets_can_be_planned_for_every_device() {
         for preset in [Preset::Quick, Preset::Alignment, Preset::Batch] {
-            for kind in [DeviceKind::Cpu, DeviceKind::Cuda] {
+            for kind in [DeviceKind::Cpu, DeviceKind::Cuda, DeviceKind::Emulated] {
                 let plan = Plan::new(&preset.spec(kind), kind, 1).unwrap();
                 for i in 0..plan.units() {
                     for cell in plan.unit(i) {

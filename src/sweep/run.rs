@@ -9,8 +9,8 @@ use crate::data::GENERATOR;
 use crate::device::{DeviceChoice, DeviceInfo};
 use crate::host;
 use crate::record::{
-    CellRecord, DeviceKind, MANIFEST_FILE, Manifest, ManifestError, NOT_REACHED, Outcome, Progress, SAMPLES_FILE,
-    SCHEMA_VERSION, Status, read_manifest, write_manifest,
+    CellRecord, MANIFEST_FILE, Manifest, ManifestError, NOT_REACHED, Outcome, Progress, SAMPLES_FILE, SCHEMA_VERSION,
+    Status, read_manifest, write_manifest,
 };
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -266,7 +266,7 @@ fn open_folder(options: &Options, cells: u64) -> Result<(JournalWriter, Resumed,
 }
 
 fn manifest(options: &Options, planned: u64) -> Manifest {
-    let cuda = options.device.kind() == DeviceKind::Cuda;
+    let cuda = options.device.kind().runs_cuda();
     let json = |value: Result<serde_json::Value, serde_json::Error>| value.expect("plain data");
     Manifest {
         schema_version: SCHEMA_VERSION,

@@ -36,9 +36,7 @@ fn text<'a>(s: *const c_char) -> Res<&'a str> {
         return Err(code::INVALID_VALUE);
     }
     // SAFETY: the interface requires a string that ends with a zero; it is used during the call only.
-    unsafe { CStr::from_ptr(s) }
-        .to_str()
-        .map_err(|_| code::INVALID_VALUE)
+    unsafe { CStr::from_ptr(s) }.to_str().map_err(|_| code::INVALID_VALUE)
 }
 fn write_text(to: *mut c_char, len: c_int, s: &str) -> Res {
     let len = usize::try_from(len).map_err(|_| code::INVALID_VALUE)?;
@@ -62,11 +60,7 @@ fn guard(f: impl FnOnce() -> Res) -> u32 {
 }
 fn device(d: c_int) -> Res {
     state().usable()?;
-    if d == 0 {
-        Ok(())
-    } else {
-        Err(code::INVALID_DEVICE)
-    }
+    if d == 0 { Ok(()) } else { Err(code::INVALID_DEVICE) }
 }
 fn dims(g: [c_uint; 3]) -> Dim3 {
     Dim3::new(g[0], g[1], g[2])
@@ -100,10 +94,7 @@ fn load(module: *mut Handle, image: *const c_void) -> Result<(), (u32, String)> 
     // SAFETY: an image is at least four bytes long: a header or PTX text.
     let head = unsafe { image.cast::<[u8; 4]>().read_unaligned() };
     if head == *b"\x7fELF" || head == [0x50, 0xed, 0x55, 0xba] {
-        return Err((
-            code::NO_BINARY_FOR_GPU,
-            "machine code cannot be run, PTX can".into(),
-        ));
+        return Err((code::NO_BINARY_FOR_GPU, "machine code cannot be run, PTX can".into()));
     }
     // SAFETY: an image that is no binary is text that ends with a zero.
     let Ok(ptx) = unsafe { CStr::from_ptr(image.cast()) }.to_str() else {
@@ -126,10 +117,7 @@ fn load(module: *mut Handle, image: *const c_void) -> Result<(), (u32, String)> 
     let specific = target.ends_with(['a', 'f']);
     let needs: u32 = target.trim_end_matches(['a', 'f']).parse().unwrap_or(0);
     if needs > have || (specific && needs != have) {
-        return Err((
-            code::INVALID_PTX,
-            format!("the PTX is for {}, the device is sm_{have}", m.target()),
-        ));
+        return Err((code::INVALID_PTX, format!("the PTX is for {}, the device is sm_{have}", m.target())));
     }
     s.dev.attach(&m);
     let id = s.add(Object::Module(m));
@@ -148,13 +136,7 @@ fn parameters(f: usize, args: *mut *mut c_void, extra: *mut *mut c_void) -> Res<
                 return Err(code::INVALID_VALUE);
             }
             // SAFETY: each pointer leads to an object of its parameter's size.
-            unsafe {
-                std::ptr::copy_nonoverlapping(
-                    a.cast::<u8>(),
-                    buf[*off as usize..].as_mut_ptr(),
-                    *size as usize,
-                )
-            };
+            unsafe { std::ptr::copy_nonoverlapping(a.cast::<u8>(), buf[*off as usize..].as_mut_ptr(), *size as usize) };
         }
     } else if !extra.is_null() {
         let (mut data, mut len) = (std::ptr::null::<u8>(), 0usize);
@@ -210,23 +192,10 @@ fn launch(
     {
         return Err(code::INVALID_VALUE);
     }
-    if s.function(h(f))?
-        .entry
-        .max_threads()
-        .is_some_and(|m| threads > u64::from(m))
-    {
+    if s.function(h(f))?.entry.max_threads().is_some_and(|m| threads > u64::from(m)) {
         return Err(code::INVALID_VALUE);
     }
-    s.enqueue(
-        h(stream),
-        Node::Launch {
-            f: h(f),
-            grid: dims(grid),
-            block: dims(block),
-            shared,
-            params,
-        },
-    )
+    s.enqueue(h(stream), Node::Launch { f: h(f), grid: dims(grid), block: dims(block), shared, params })
 }
 
 /// A copy whose direction its addresses tell.
@@ -234,21 +203,9 @@ fn copy_node(s: &super::State, dst: u64, src: u64, len: usize) -> Node {
     let dev = |a: u64| s.dev.memory.allocation(a).is_some();
     match (dev(dst), dev(src)) {
         (true, true) => Node::OnDevice { dst, src, len },
-        (true, false) => Node::ToDevice {
-            dst,
-            src: src as usize,
-            len,
-        },
-        (false, true) => Node::ToHost {
-            dst: dst as usize,
-            src,
-            len,
-        },
-        (false, false) => Node::HostToHost {
-            dst: dst as usize,
-            src: src as usize,
-            len,
-        },
+        (true, false) => Node::ToDevice { dst, src: src as usize, len },
+        (false, true) => Node::ToHost { dst: dst as usize, src, len },
+        (false, false) => Node::HostToHost { dst: dst as usize, src: src as usize, len },
     }
 }
 
@@ -266,11 +223,7 @@ fn now(n: Node) -> Res {
     s.execute(&n)
 }
 fn null_ok(ptr: *const c_void, len: usize) -> Res {
-    if ptr.is_null() && len != 0 {
-        Err(code::INVALID_VALUE)
-    } else {
-        Ok(())
-    }
+    if ptr.is_null() && len != 0 { Err(code::INVALID_VALUE) } else { Ok(()) }
 }
 fn host_alloc(pp: *mut *mut c_void, len: usize) -> Res {
     let mut s = state();
@@ -303,11 +256,7 @@ fn blocks_per_sm(f: Handle, threads: c_int, dynamic: usize) -> Res<c_int> {
 fn stream_new(ph: *mut Handle, flags: c_uint, priority: c_int) -> Res {
     let mut s = state();
     s.context()?;
-    let id = s.add(Object::Stream(Stream {
-        flags,
-        priority,
-        ..Stream::default()
-    }));
+    let id = s.add(Object::Stream(Stream { flags, priority, ..Stream::default() }));
     out(ph, p(id))
 }
 fn elapsed(ms: *mut f32, a: Handle, b: Handle) -> Res {
@@ -375,14 +324,7 @@ fn remove(handle: Handle, is: fn(&Object) -> bool) -> Res {
 }
 fn error_text(e: u32, to: *mut *const c_char, description: bool) -> Res {
     match code::ALL.iter().find(|x| x.0 == e) {
-        Some(x) => out(
-            to,
-            if description {
-                x.2.as_ptr()
-            } else {
-                x.1.as_ptr()
-            },
-        ),
+        Some(x) => out(to, if description { x.2.as_ptr() } else { x.1.as_ptr() }),
         None => {
             out_opt(to, std::ptr::null());
             Err(code::INVALID_VALUE)
@@ -1206,11 +1148,7 @@ fn potential(
 ) -> Res {
     let max = {
         let s = state();
-        s.function(h(f))?
-            .entry
-            .max_threads()
-            .unwrap_or(1024)
-            .min(1024) as c_int
+        s.function(h(f))?.entry.max_threads().unwrap_or(1024).min(1024) as c_int
     };
     let max = if limit > 0 { max.min(limit) } else { max };
     let (mut best, mut at) = (0, (0, 0));

@@ -66,11 +66,8 @@ impl Config {
             threads: number("GPU_EMULATOR_THREADS").unwrap_or(1),
             max_instructions: number("GPU_EMULATOR_MAX_INSTRUCTIONS"),
         };
-        for f in std::env::var("GPU_EMULATOR_FAULT")
-            .unwrap_or_default()
-            .split(',')
-            .map(str::trim)
-            .filter(|f| !f.is_empty())
+        for f in
+            std::env::var("GPU_EMULATOR_FAULT").unwrap_or_default().split(',').map(str::trim).filter(|f| !f.is_empty())
         {
             let mut p = f.split(':');
             let what = p.next().unwrap_or("");
@@ -84,9 +81,7 @@ impl Config {
                 ("hang", Some(n)) => c.hang = Some((n, ms)),
                 ("lost", Some(n)) => c.lost = Some(n),
                 ("jitter", Some(n)) => c.jitter = Some(n),
-                _ => eprintln!(
-                    "gpu-emulator: GPU_EMULATOR_FAULT has '{f}', which is no fault, ignored"
-                ),
+                _ => eprintln!("gpu-emulator: GPU_EMULATOR_FAULT has '{f}', which is no fault, ignored"),
             }
         }
         c
@@ -100,20 +95,12 @@ impl Config {
         if self.cc.0 >= 9 { 228 << 10 } else { 164 << 10 }
     }
     pub fn options(&self) -> Options {
-        let mut o = Options {
-            threads: self.threads,
-            sms: self.sms,
-            ..Options::default()
-        };
+        let mut o = Options { threads: self.threads, sms: self.sms, ..Options::default() };
         if let Some(m) = self.max_instructions {
             o.max_instructions = m;
         }
         if let Ok(a) = std::env::var("GPU_EMULATOR_ALLOW_RACE") {
-            o.allow_race = a
-                .split(',')
-                .map(|x| x.trim().to_owned())
-                .filter(|x| !x.is_empty())
-                .collect();
+            o.allow_race = a.split(',').map(|x| x.trim().to_owned()).filter(|x| !x.is_empty()).collect();
         }
         if let Some(c) = &self.checks {
             let has = |x: &str| c.split(',').any(|y| y.trim() == x || y.trim() == "all");

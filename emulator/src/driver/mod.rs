@@ -57,49 +57,15 @@ struct Event {
 /// A piece of work on a stream.
 #[derive(Clone)]
 enum Node {
-    Launch {
-        f: usize,
-        grid: Dim3,
-        block: Dim3,
-        shared: u32,
-        params: Vec<u8>,
-    },
-    ToDevice {
-        dst: u64,
-        src: usize,
-        len: usize,
-    },
-    ToHost {
-        dst: usize,
-        src: u64,
-        len: usize,
-    },
-    OnDevice {
-        dst: u64,
-        src: u64,
-        len: usize,
-    },
-    HostToHost {
-        dst: usize,
-        src: usize,
-        len: usize,
-    },
-    Set {
-        dst: u64,
-        pattern: u32,
-        width: usize,
-        count: usize,
-    },
-    Record {
-        event: usize,
-    },
-    Free {
-        ptr: u64,
-    },
-    Host {
-        f: usize,
-        data: usize,
-    },
+    Launch { f: usize, grid: Dim3, block: Dim3, shared: u32, params: Vec<u8> },
+    ToDevice { dst: u64, src: usize, len: usize },
+    ToHost { dst: usize, src: u64, len: usize },
+    OnDevice { dst: u64, src: u64, len: usize },
+    HostToHost { dst: usize, src: usize, len: usize },
+    Set { dst: u64, pattern: u32, width: usize, count: usize },
+    Record { event: usize },
+    Free { ptr: u64 },
+    Host { f: usize, data: usize },
 }
 
 /// Everything behind the interface.
@@ -133,10 +99,7 @@ thread_local! {
 
 fn state() -> MutexGuard<'static, State> {
     static STATE: OnceLock<Mutex<State>> = OnceLock::new();
-    STATE
-        .get_or_init(|| Mutex::new(State::new()))
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    STATE.get_or_init(|| Mutex::new(State::new())).lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl State {
@@ -229,10 +192,7 @@ impl State {
     /// Runs work, or keeps it where the stream is being captured.
     fn enqueue(&mut self, s: usize, n: Node) -> Res {
         if let Some(c) = self.capture_of(s)? {
-            self.captures
-                .get_mut(&c)
-                .ok_or(code::STREAM_CAPTURE_INVALIDATED)?
-                .push(n);
+            self.captures.get_mut(&c).ok_or(code::STREAM_CAPTURE_INVALIDATED)?.push(n);
             return Ok(());
         }
         self.execute(&n)
@@ -245,10 +205,7 @@ impl State {
         if self.cfg.oom.is_some_and(|n| self.allocs >= n) {
             return Err(code::OUT_OF_MEMORY);
         }
-        self.dev
-            .memory
-            .alloc(len as u64, "")
-            .map_err(|_| code::OUT_OF_MEMORY)
+        self.dev.memory.alloc(len as u64, "").map_err(|_| code::OUT_OF_MEMORY)
     }
 
     fn execute(&mut self, n: &Node) -> Res {
@@ -261,13 +218,7 @@ impl State {
         }
         let bad = |_| code::INVALID_VALUE;
         match n {
-            Node::Launch {
-                f,
-                grid,
-                block,
-                shared,
-                params,
-            } => return self.launch(*f, *grid, *block, *shared, params),
+            Node::Launch { f, grid, block, shared, params } => return self.launch(*f, *grid, *block, *shared, params),
             Node::ToDevice { dst, src, len } => {
                 // SAFETY: the caller of the copy promised that `len` bytes can be read at `src` until the copy is done.
                 let s = unsafe { std::slice::from_raw_parts(*src as *const u8, *len) };
@@ -289,19 +240,9 @@ impl State {
                 // SAFETY: both ranges were promised by the caller of the copy; `copy` allows them to overlap.
                 unsafe { std::ptr::copy(*src as *const u8, *dst as *mut u8, *len) };
             }
-            Node::Set {
-                dst,
-                pattern,
-                width,
-                count,
-            } => {
+            Node::Set { dst, pattern, width, count } => {
                 let one = &pattern.to_le_bytes()[..*width];
-                let buf: Vec<u8> = one
-                    .iter()
-                    .copied()
-                    .cycle()
-                    .take(width.saturating_mul(*count))
-                    .collect();
+                let buf: Vec<u8> = one.iter().copied().cycle().take(width.saturating_mul(*count)).collect();
                 self.dev.memory.write(*dst, &buf).map_err(bad)?;
                 self.clock += 1000 + buf.len() as u64 / 64;
             }
@@ -316,10 +257,8 @@ impl State {
             Node::Host { f, data } => {
                 // SAFETY: the caller gave a function of this type, to be called once with this argument.
                 unsafe {
-                    let f: unsafe extern "C" fn(*mut std::ffi::c_void) = std::mem::transmute::<
-                        usize,
-                        unsafe extern "C" fn(*mut std::ffi::c_void),
-                    >(*f);
+                    let f: unsafe extern "C" fn(*mut std::ffi::c_void) =
+                        std::mem::transmute::<usize, unsafe extern "C" fn(*mut std::ffi::c_void)>(*f);
                     f(*data as *mut std::ffi::c_void);
                 }
             }
@@ -349,8 +288,7 @@ impl State {
         self.dev.options.written_once.clear();
         match done {
             Ok(r) => {
-                self.clock =
-                    before + 2000 + r.counters.warp_instructions / u64::from(self.cfg.sms.max(1));
+                self.clock = before + 2000 + r.counters.warp_instructions / u64::from(self.cfg.sms.max(1));
                 self.counters.add(&r.counters);
                 for x in &r.findings {
                     let s = x.to_string();
@@ -371,11 +309,9 @@ impl State {
                 };
                 Ok(())
             }
-            Err(
-                LaunchError::SharedMemory { .. }
-                | LaunchError::Dimensions(_)
-                | LaunchError::Parameters { .. },
-            ) => Err(code::INVALID_VALUE),
+            Err(LaunchError::SharedMemory { .. } | LaunchError::Dimensions(_) | LaunchError::Parameters { .. }) => {
+                Err(code::INVALID_VALUE)
+            }
         }
     }
 

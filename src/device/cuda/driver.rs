@@ -5,6 +5,7 @@
 //! they return a Rust enum, so that an error code newer than the bindings would be undefined behaviour; here a code is
 //! a number.
 
+use super::emulated;
 use crate::device::{DeviceError, GpuAbsent};
 use cudarc::driver::sys::{
     self, CUcontext, CUdeviceptr, CUevent, CUfunction, CUgraph, CUgraphExec, CUmodule, CUstream,
@@ -218,8 +219,13 @@ pub(super) fn name(get: GetErrorName, code: u32) -> String {
 /// `is_culib_present` has said yes, or cudarc panics; and `F` is the type of a pointer to a function of that signature.
 pub(super) unsafe fn find<F: Copy>(symbol: &'static str) -> Result<F, GpuAbsent> {
     // SAFETY: the caller vouches for the signature, and the library is never closed.
-    let found = unsafe { sys::culib().get::<F>(symbol) };
-    found.map(|f| *f).map_err(|_| GpuAbsent::DriverIncomplete { symbol })
+    let found = unsafe {
+        match emulated::library() {
+            Some(library) => library.get::<F>(symbol).map(|f| *f).ok(),
+            None => sys::culib().get::<F>(symbol).map(|f| *f).ok(),
+        }
+    };
+    found.ok_or(GpuAbsent::DriverIncomplete { symbol })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A device's figures: what the driver says, and what follows from its compute capability.
 
 use super::driver::{Driver, Failed};
+use super::emulated;
 use super::gate::Gate;
 use crate::device::DeviceInfo;
 use crate::device::absent::dotted;
@@ -56,7 +57,7 @@ pub(super) fn figures(gate: &Gate, ordinal: u32) -> Result<DeviceInfo, Failed> {
     let limits = Telemetry::new(pci_bus_id.as_deref()).limits();
     let cuda = format!("CUDA {}", dotted(gate.version));
     let record = DeviceRecord {
-        kind: DeviceKind::Cuda,
+        kind: if emulated::library().is_some() { DeviceKind::Emulated } else { DeviceKind::Cuda },
         name,
         uuid: uuid(driver, device),
         pci_bus_id,

@@ -1,6 +1,7 @@
 //! The gate to the driver: nothing else touches it before this says that it is there, starts and is new enough.
 
 use super::driver::{self, Driver, GetErrorName};
+use super::emulated;
 use crate::catalog::{catalog, images};
 use crate::device::GpuAbsent;
 use crate::device::absent::DriverFloor;
@@ -25,7 +26,7 @@ pub(super) fn gate() -> Result<&'static Gate, GpuAbsent> {
 
 fn open() -> Result<Gate, GpuAbsent> {
     // SAFETY: opens and closes a library; a driver's has no initialisers that depend on this program.
-    if !unsafe { sys::is_culib_present() } {
+    if emulated::library().is_none() && !unsafe { sys::is_culib_present() } {
         return Err(GpuAbsent::DriverMissing);
     }
     // SAFETY: the library is present, and the signatures are those of cuda.h with the result as a number. These three

@@ -8,6 +8,7 @@ mod check;
 mod clock;
 mod context;
 mod driver;
+mod emulated;
 mod figures;
 mod gate;
 mod graph;
@@ -21,6 +22,8 @@ mod problem;
 mod timer;
 
 use super::{Device, DeviceError, DeviceInfo, GpuAbsent, Job, Prepared, Reading, Telemetry};
+pub use emulated::emulate;
+
 use context::Context;
 use driver::Failed;
 use gate::Gate;
@@ -121,5 +124,13 @@ impl Device for CudaDevice {
 
     fn reading(&self) -> Reading {
         self.telemetry.reading()
+    }
+
+    fn counters(&self) -> Option<serde_json::Value> {
+        emulated::counters()
+    }
+
+    fn reset_counters(&self) {
+        emulated::reset_counters();
     }
 }

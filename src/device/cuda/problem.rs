@@ -96,6 +96,17 @@ impl Prepared for CudaProblem {
         self.sized(timing)
     }
 
+    fn launch(&mut self) -> Result<(), DeviceError> {
+        self.context.bind()?;
+        let params = self.operands.params(self.next);
+        // SAFETY: a GEMM entry takes GemmParams; the layout keeps all operands inside their allocations, which are freed only
+        // after the stream is empty.
+        unsafe { self.context.launch(self.kernel, self.ctas, &mut [argument(&params)]) }?;
+        self.context.synchronize()?;
+        self.next = (self.next + 1) % self.operands.copies();
+        Ok(())
+    }
+
     fn reset_c(&mut self) -> Result<(), DeviceError> {
         self.context.bind()?;
         self.operands.reset_c()?;
