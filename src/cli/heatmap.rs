@@ -30,12 +30,14 @@ pub fn run(args: &Args) -> Result<Ending> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let written = report::write_all(out, &runs)?;
     if args.json {
-        println!("{:#}", serde_json::json!({ "files": written.files }));
+        say!("{:#}", serde_json::json!({ "files": written.files }))?;
     } else {
         for run in &runs {
-            print!("{}", super::sweep::miniature(run));
+            say!("{}", super::sweep::miniature(run).trim_end())?;
         }
-        written.files.iter().for_each(|file| println!("{}", file.display()));
+        for file in &written.files {
+            say!("{}", file.display())?;
+        }
     }
     Ok(Ending::Done)
 }

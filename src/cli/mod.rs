@@ -2,6 +2,14 @@
 //!
 //! Exit codes: 0 done; 1 a finding, such as a wrong result; 2 a usage or environment error; 130 ended by Ctrl-C.
 
+/// Writes a line to standard output. A reader that went away is an error here, and not a panic as in `println!`.
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        use std::io::Write;
+        writeln!(std::io::stdout(), $($argument)*)
+    }};
+}
+
 mod devices;
 mod heatmap;
 mod interrupt;

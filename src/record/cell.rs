@@ -46,7 +46,7 @@ pub struct Sample {
     pub elapsed_ns: u64,
     /// Launches in the batch.
     pub launches: u32,
-    /// Clock of the multiprocessors (of the cores, on a CPU) during the batch.
+    /// Clock of the multiprocessors during the batch; on a CPU, of one core just before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_mhz: Option<f64>,
     /// Board power, in milliwatts.

@@ -131,7 +131,7 @@ pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
 }
 
 /// Text from a record without characters that XML forbids or that a terminal would obey.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }).collect()
 }
 
