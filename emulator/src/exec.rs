@@ -1,5 +1,7 @@
 //! Running a kernel: warps in lockstep, blocks one after another or on several host threads.
 
+mod hopper;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -112,6 +114,8 @@ struct Copy {
 enum State {
     Ready,
     Barrier(u32),
+    /// Waits for the end of a phase of the mbarrier at an offset.
+    Mbar(u32, u64),
     Done,
 }
 
@@ -446,6 +450,11 @@ impl Cta {
         loop {
             let (mut progress, mut tired) = (false, false);
             for i in 0..warps.len() {
+                if let State::Mbar(o, phase) = warps[i].state
+                    && sh.mbars.get(&o).is_none_or(|m| m.phase != phase)
+                {
+                    warps[i].state = State::Ready;
+                }
                 if warps[i].state != State::Ready {
                     continue;
                 }
@@ -469,9 +478,11 @@ impl Cta {
                 Self::release(warps, sh, bars);
             }
             if tired {
+                sh.land();
                 return false;
             }
-            if !progress {
+            // Bulk copies land when nothing else can go on.
+            if !progress && !sh.land() {
                 break;
             }
         }
@@ -496,6 +507,17 @@ impl Cta {
                         );
                     }
                     State::Done => text += &format!(" warp {} has ended;", w.id),
+                    State::Mbar(o, phase) => {
+                        first = first.or(Some((w.id, w.at)));
+                        let m = sh.mbars.get(&o).cloned().unwrap_or_default();
+                        text += &format!(
+                            " warp {} waits for phase {phase} of the mbarrier at offset {o} ({} arrivals and {} bytes missing) at {};",
+                            w.id,
+                            m.pending,
+                            m.tx,
+                            l.source(w.at)
+                        );
+                    }
                     State::Ready => {}
                 }
             }
@@ -677,6 +699,9 @@ impl Warp {
                     s.1 += u64::from(mask.count_ones());
                 }
                 Flow::Block => {
+                    if matches!(self.state, State::Mbar(..)) {
+                        return Ok(());
+                    }
                     if matches!(self.state, State::Barrier(_)) {
                         let s = &mut env.st.pc[pc as usize];
                         s.0 += 1;
@@ -1415,6 +1440,49 @@ impl Warp {
                 });
                 put(&mut self.w[*d as usize], &[r.unwrap_or(0); 32], m);
             }
+            Op::Mbar {
+                kind,
+                a,
+                count,
+                tx,
+                d,
+            } => self.mbar(env, *kind, a, *count, *tx, *d, m)?,
+            Op::MbarWait {
+                a,
+                parity,
+                blocking,
+                p,
+                v,
+            } => return self.mbar_wait(env, a, *parity, *blocking, *p, *v, m),
+            Op::FenceAsync => env.sh.race.fence_async(self.id),
+            Op::BulkLoad {
+                dst,
+                src,
+                coords,
+                bytes,
+                mbar,
+            } => self.bulk_load(env, dst, src, coords, *bytes, mbar, m)?,
+            Op::BulkStore {
+                dst,
+                src,
+                coords,
+                bytes,
+            } => self.bulk_store(env, dst, src, coords, *bytes, m)?,
+            Op::BulkCommit | Op::SetMaxNReg | Op::WgmmaFence => {}
+            // Copies out of shared memory are done when they are issued; the wait is for the order.
+            Op::BulkWait { n } => {
+                if *n == 0 {
+                    env.sh.race.bulk_waited(self.id);
+                }
+            }
+            Op::WgmmaCommit => env.sh.race.wgmma_commit(self.id),
+            Op::WgmmaWait { n } => env.sh.race.wgmma_waited(self.id, *n),
+            Op::Wgmma(g) => {
+                if !self.together(env, m, u32::MAX, "wgmma")? {
+                    return Ok(Flow::Block);
+                }
+                self.wgmma(env, g)?;
+            }
             Op::Activemask { d } => put(&mut self.w[*d as usize], &[m; 32], m),
             Op::Elect { d, p, mask: mm } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
@@ -2008,8 +2076,13 @@ impl Warp {
             Some(lane as u32),
             Some(o as u64 + u64::from(SHARED_BASE)),
             format!(
-                "{} of shared memory at offset {o}, not ordered after the {} by {} at {}",
+                "{} of shared memory at offset {o}, {} the {} by {} at {}",
                 if c.now_write { "write" } else { "read" },
+                if c.proxy {
+                    "by the asynchronous proxy, with no fence.proxy.async after"
+                } else {
+                    "not ordered after"
+                },
                 if c.was_write { "write" } else { "read" },
                 c.who(),
                 if other.is_empty() {

@@ -504,7 +504,10 @@ fn unknown_forms_are_errors_with_their_line() {
             "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1}, {%r1}, {%r1}, {%r1};",
             "unsupported form (shape)",
         ),
-        ("wgmma.fence.sync.aligned;", "unknown opcode 'wgmma'"),
+        (
+            "wgmma.fence.sync.aligned;",
+            "needs sm_90a, the target is sm_80",
+        ),
         (
             "cp.async.cg.shared.global [%r1], [%rd1], 8;",
             "unsupported form (copy size)",
