@@ -11,6 +11,9 @@ fn value(i: usize) -> f32 {
 
 /// Runs a product with the tile kernel of a PTX text; gives C as well.
 fn run(ptx: &str, m: usize, n: usize, k: usize) -> (Report, Vec<f16>) {
+    run_with(ptx, m, n, k, false)
+}
+fn run_with(ptx: &str, m: usize, n: usize, k: usize, early: bool) -> (Report, Vec<f16>) {
     let module = Module::load(ptx).unwrap_or_else(|e| panic!("{e}"));
     let mut d = Device::new();
     let mut put = |name: &str, rows: usize, cols: usize, fill: bool| {
@@ -49,6 +52,7 @@ fn run(ptx: &str, m: usize, n: usize, k: usize) -> (Report, Vec<f16>) {
     p.extend((k as u32).to_le_bytes());
     let grid = Dim3::new(n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1);
     d.options.max_instructions = 1 << 24;
+    d.options.copies_land_early = early;
     d.options.written_once = vec![gpu_emulator::Region {
         address: c,
         row_bytes: 2 * n as u64,
@@ -94,6 +98,12 @@ fn products_are_exact() {
         (72, 136, 200),
         (8, 8, 8),
     ] {
+        let (r, c) = run_with(PTX, m, n, k, true);
+        assert!(
+            r.clean() && right(&c, m, n, k),
+            "{m}x{n}x{k}, early\n{}",
+            text(&r)
+        );
         let (r, c) = run(PTX, m, n, k);
         assert!(r.clean(), "{m}x{n}x{k}\n{}", text(&r));
         assert!(right(&c, m, n, k), "{m}x{n}x{k}");

@@ -381,6 +381,9 @@ impl Warp {
                 warp: self.id,
                 clock,
             });
+            if env.l.opt.copies_land_early {
+                env.sh.land();
+            }
         }
         Ok(())
     }
