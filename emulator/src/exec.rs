@@ -34,6 +34,8 @@ pub struct Options {
     pub max_findings: usize,
     /// Multiprocessors of the device that is emulated, for `%nsmid` and `%smid`.
     pub sms: u32,
+    /// Where the device's clocks stand when a launch begins: `%globaltimer` in nanoseconds, `%clock64` at one a nanosecond.
+    pub clock: u64,
     /// Races that are meant: names of kernels, or parts of `file:line` source positions.
     pub allow_race: Vec<String>,
     /// Bulk copies land when they are issued, and not when nothing else can run. Neither order may make a difference.
@@ -52,6 +54,7 @@ impl Default for Options {
             resident: 8,
             max_findings: 64,
             sms: 4,
+            clock: 0,
             allow_race: Vec::new(),
             copies_land_early: false,
             written_once: Vec::new(),
@@ -349,7 +352,10 @@ impl Launch<'_> {
                 h.into_iter().filter_map(|h| h.join().ok()).collect()
             })
         };
-        let mut report = Report::default();
+        let mut report = Report {
+            ticks: self.spent.load(Relaxed),
+            ..Report::default()
+        };
         for st in all {
             let mut c = st.c;
             for (i, (n, lanes)) in self.k.ins.iter().zip(&st.pc) {
@@ -654,7 +660,7 @@ impl Warp {
             }
             turn -= 1;
             if env.budget == 0 {
-                const SLICE: u64 = 1 << 16;
+                const SLICE: u64 = 1 << 12;
                 if l.spent.fetch_add(SLICE, Relaxed) >= l.opt.max_instructions {
                     self.at = top.pc;
                     return env.stop(
@@ -1156,7 +1162,8 @@ impl Warp {
                 put(&mut self.d[*d as usize], &t, m);
             }
             Op::Clock { d } => {
-                let now = env.l.spent.load(Relaxed).wrapping_sub(env.budget);
+                let ticks = env.l.spent.load(Relaxed).saturating_sub(env.budget);
+                let now = env.l.opt.clock + ticks / u64::from(env.l.opt.sms.max(1));
                 for i in lanes(m) {
                     self.set(*d, i, now);
                 }

@@ -303,6 +303,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The first finding that would have stopped a real device.
     pub fault: Option<Kind>,
+    /// How far the launch's clock went, in warp instructions, rounded up; no reading in the launch is beyond it.
+    pub ticks: u64,
 }
 
 impl Report {

@@ -37,6 +37,14 @@ const PTX: &str = "
 DONE:
     ret;
 }
+.visible .entry stamp(.param .u64 p)
+{
+    .reg .b64 %rd<4>;
+    ld.param.u64 %rd1, [p];
+    mov.u64 %rd2, %globaltimer; mov.u64 %rd3, %clock64;
+    st.global.v2.u64 [%rd1], {%rd2, %rd3};
+    ret;
+}
 .visible .entry big_shared(.param .u64 p)
 {
     .reg .b32 %r<3>; .reg .b64 %rd<2>;
@@ -226,6 +234,32 @@ fn shared_memory_limit() {
         300 << 10,
     );
     assert_eq!(code(too_much), Some(CUresult::CUDA_ERROR_INVALID_VALUE));
+}
+
+#[test]
+#[ignore = "runs in a child"]
+fn clocks_go_on() {
+    let mut s = setup().unwrap();
+    let module = s.ctx.load_module(Ptx::from_src(PTX)).unwrap();
+    let f = module.load_function("stamp").unwrap();
+    let mut out = s.stream.alloc_zeros::<u64>(2).unwrap();
+    let mut last = [0; 2];
+    let cfg = LaunchConfig {
+        grid_dim: (1, 1, 1),
+        block_dim: (1, 1, 1),
+        shared_mem_bytes: 0,
+    };
+    for i in 0..4 {
+        // SAFETY: the argument is the kernel's.
+        unsafe { s.stream.launch_builder(&f).arg(&mut out).launch(cfg) }.unwrap();
+        let now = s.stream.clone_dtoh(&out).unwrap();
+        assert!(now[0] > last[0] && now[1] > last[1]);
+        if i > 0 {
+            assert_eq!(now[0] - last[0], now[1] - last[1], "one cycle a nanosecond");
+        }
+        last = [now[0], now[1]];
+        s.launch(N).unwrap();
+    }
 }
 
 #[test]
@@ -593,6 +627,7 @@ fn cudarc_end_to_end() {
     passes("end_to_end", &[("GPU_EMULATOR_CC", "8.0")]);
     passes("shared_memory_limit", &[]);
     passes("graph_by_capture", &[]);
+    passes("clocks_go_on", &[]);
     passes("mapped_host_memory", &[]);
     passes("tensor_maps", &[]);
     passes("binaries_are_refused", &[]);
