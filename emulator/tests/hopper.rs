@@ -221,3 +221,146 @@ fn rows_off_sixteen_bytes() {
         .is_none()
     );
 }
+
+/// Where the ISA's canonical layouts put element (mn, k) of an operand of 64 x 16 halves, and their two offsets (leading, stride).
+fn canonical(k_major: bool, span: usize, mn: usize, k: usize) -> (usize, usize, usize) {
+    // In an atom of eight rows a 16-byte piece moves by the row's number, halved or quartered for the narrower spans.
+    let moved = |piece: usize, row: usize| match span {
+        128 => piece ^ row,
+        64 => piece ^ (row / 2),
+        _ => piece ^ (row / 4),
+    };
+    match (k_major, span) {
+        (true, 0) => (
+            mn / 8 * 256 + k / 8 * 128 + mn % 8 * 16 + k % 8 * 2,
+            128,
+            256,
+        ),
+        (false, 0) => (
+            mn / 8 * 256 + k / 8 * 128 + k % 8 * 16 + mn % 8 * 2,
+            128,
+            256,
+        ),
+        (true, s) => (
+            mn / 8 * 8 * s + mn % 8 * s + moved(k / 8, mn % 8) * 16 + k % 8 * 2,
+            16,
+            8 * s,
+        ),
+        (false, s) => {
+            let run = s / 2;
+            (
+                mn / run * 16 * s
+                    + k / 8 * 8 * s
+                    + k % 8 * s
+                    + moved(mn % run / 8, k % 8) * 16
+                    + mn % 8 * 2,
+                16 * s,
+                8 * s,
+            )
+        }
+    }
+}
+
+#[test]
+fn operands_in_every_layout() {
+    let a = |m: usize, k: usize| value(m * 16 + k);
+    let b = |k: usize, n: usize| value(k * 64 + n + 3);
+    for f16_acc in [false, true] {
+        for span in [0usize, 32, 64, 128] {
+            for (a_k, b_k) in [(true, true), (true, false), (false, true), (false, false)] {
+                let mut image = vec![0u8; 32768];
+                let mut desc = [0u64; 2];
+                for mn in 0..64 {
+                    for k in 0..16 {
+                        for (op, k_major) in [(0, a_k), (1, b_k)] {
+                            let (off, lbo, sbo) = canonical(k_major, span, mn, k);
+                            let v = if op == 0 { a(mn, k) } else { b(k, mn) };
+                            let at = 16384 * op + off;
+                            image[at..at + 2].copy_from_slice(&f16::from_f32(v).to_le_bytes());
+                            let mode = match span {
+                                128 => 1u64,
+                                64 => 2,
+                                32 => 3,
+                                _ => 0,
+                            };
+                            // Dynamic shared memory starts at 1024 here; the kernel adds its address.
+                            desc[op] = (16384 * op as u64) >> 4
+                                | (lbo as u64 >> 4) << 16
+                                | (sbo as u64 >> 4) << 32
+                                | mode << 62;
+                        }
+                    }
+                }
+                let (ty, regs) = if f16_acc { ("f16", 16) } else { ("f32", 32) };
+                let d: Vec<String> = (0..regs).map(|i| format!("%r{}", 10 + i)).collect();
+                let stores: String = (0..regs)
+                    .map(|i| format!("st.global.u32 [%rd4+{}], %r{};\n", 4 * i, 10 + i))
+                    .collect();
+                let ptx = format!(
+                    ".version 8.0\n.target sm_90a\n.address_size 64\n.extern .shared .align 1024 .b8 dyn[];
+.visible .entry k(.param .u64 image, .param .u64 out, .param .u64 da, .param .u64 db)
+{{
+    .reg .b32 %r<60>; .reg .b64 %rd<20>; .reg .pred %p<4>;
+    ld.param.u64 %rd1, [image]; ld.param.u64 %rd2, [out]; ld.param.u64 %rd5, [da]; ld.param.u64 %rd6, [db];
+    mov.u32 %r1, %tid.x; mov.u32 %r2, dyn; shl.b32 %r3, %r1, 4; mov.u32 %r5, 0;
+    L: add.u32 %r4, %r2, %r3; cvt.u64.u32 %rd7, %r3; add.s64 %rd8, %rd1, %rd7;
+    ld.global.v4.u32 {{%r6, %r7, %r8, %r9}}, [%rd8]; st.shared.v4.u32 [%r4], {{%r6, %r7, %r8, %r9}};
+    add.u32 %r3, %r3, 2048; setp.lt.u32 %p1, %r3, 32768; @%p1 bra L;
+    fence.proxy.async; bar.sync 0;
+    shr.u32 %r4, %r2, 4; cvt.u64.u32 %rd7, %r4; add.s64 %rd5, %rd5, %rd7; add.s64 %rd6, %rd6, %rd7;
+    setp.ne.u32 %p2, 0, 0;
+    wgmma.fence.sync.aligned;
+    wgmma.mma_async.sync.aligned.m64n64k16.{ty}.f16.f16 {{{}}}, %rd5, %rd6, %p2, 1, -1, {}, {};
+    wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;
+    mul.wide.u32 %rd3, %r1, {}; add.s64 %rd4, %rd2, %rd3;
+    {stores} ret;
+}}",
+                    d.join(", "),
+                    u32::from(!a_k),
+                    u32::from(!b_k),
+                    4 * regs
+                );
+                let m = Module::load(&ptx).unwrap_or_else(|e| panic!("{e}"));
+                let mut dev = Device::new();
+                let i = dev.memory.alloc(32768, "image").unwrap();
+                dev.memory.write(i, &image).unwrap();
+                let o = dev.memory.alloc(128 * 4 * regs as u64, "out").unwrap();
+                let params: Vec<u8> = [i, o, desc[0], desc[1]]
+                    .iter()
+                    .flat_map(|x| x.to_le_bytes())
+                    .collect();
+                let r = dev
+                    .launch(
+                        m.entry("k").unwrap(),
+                        Dim3::x(1),
+                        Dim3::x(128),
+                        32768,
+                        &params,
+                    )
+                    .unwrap();
+                assert!(r.clean(), "{}", text(&r));
+                let mut out = vec![0u8; 128 * 4 * regs];
+                dev.memory.read(o, &mut out).unwrap();
+                for t in 0..128usize {
+                    for e in 0..32 {
+                        // Warp w has rows 16 w to 16 w + 15; the rest is the layout of mma's accumulator, eight columns at a time.
+                        let row = t / 32 * 16 + t % 32 / 4 + 8 * (e / 2 % 2);
+                        let col = e / 4 * 8 + t % 4 * 2 + e % 2;
+                        let want: f32 = -(0..16).map(|k| a(row, k) * b(k, col)).sum::<f32>();
+                        let got = if f16_acc {
+                            let at = t * 64 + e * 2;
+                            f16::from_le_bytes([out[at], out[at + 1]]).to_f32()
+                        } else {
+                            let at = t * 128 + e * 4;
+                            f32::from_le_bytes([out[at], out[at + 1], out[at + 2], out[at + 3]])
+                        };
+                        assert_eq!(
+                            got, want,
+                            "span {span}, A along k: {a_k}, B along k: {b_k}, f16: {f16_acc}, thread {t}, element {e}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
