@@ -38,6 +38,9 @@ pub struct Options {
     pub clock: u64,
     /// Races that are meant: names of kernels, or parts of `file:line` source positions.
     pub allow_race: Vec<String>,
+    /// Other than zero: warps run in a random order and for a random time each, which this number decides. A kernel without races
+    /// gives the same results and counters with every number.
+    pub shuffle: u64,
     /// Bulk copies land when they are issued, and not when nothing else can run. Neither order may make a difference.
     pub copies_land_early: bool,
     /// Outputs every byte of which has to be written once.
@@ -56,6 +59,7 @@ impl Default for Options {
             sms: 4,
             clock: 0,
             allow_race: Vec::new(),
+            shuffle: 0,
             copies_land_early: false,
             written_once: Vec::new(),
         }
@@ -199,6 +203,15 @@ fn put<T: std::marker::Copy>(dst: &mut [T; 32], src: &[T; 32], mask: u32) {
             }
         }
     }
+}
+
+/// The next of a row of random numbers.
+fn draw(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 fn flush(x: u32) -> u32 {
@@ -390,6 +403,7 @@ struct Cta {
     at: [u32; 3],
     index: u64,
     budget: u64,
+    random: u64,
 }
 
 impl Cta {
@@ -428,12 +442,14 @@ impl Cta {
             at: [0; 3],
             index: 0,
             budget: 0,
+            random: 0,
         }
     }
 
     fn begin(&mut self, l: &Launch<'_>, index: u64) {
         let g = [u64::from(l.grid[0]), u64::from(l.grid[1])];
         self.index = index;
+        self.random = l.opt.shuffle.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index + 1);
         self.at = [
             (index % g[0]) as u32,
             (index / g[0] % g[1]) as u32,
@@ -457,10 +473,19 @@ impl Cta {
             at,
             index,
             budget,
+            random,
         } = self;
         loop {
             let (mut progress, mut tired) = (false, false);
-            for i in 0..warps.len() {
+            let n = warps.len();
+            let (start, back) = if l.opt.shuffle == 0 {
+                (0, false)
+            } else {
+                let r = draw(random) as usize;
+                (r / 2 % n, r % 2 == 1)
+            };
+            for k in 0..n {
+                let i = (start + if back { n - k } else { k }) % n;
                 if let State::Mbar(o, phase) = warps[i].state
                     && sh.mbars.get(&o).is_none_or(|m| m.phase != phase)
                 {
@@ -480,7 +505,12 @@ impl Cta {
                     cta_threads: threads,
                     budget: *budget,
                 };
-                let r = warps[i].run(&mut env);
+                let turn = if l.opt.shuffle == 0 {
+                    200_000
+                } else {
+                    1 + draw(random) as u32 % 64
+                };
+                let r = warps[i].run(&mut env, turn);
                 *budget = env.budget;
                 if r.is_err() || l.halt.load(Relaxed) {
                     return true;
@@ -489,7 +519,10 @@ impl Cta {
                 Self::release(warps, sh, bars);
             }
             if tired {
-                sh.land();
+                // Spinning warps wait for what a copy brings.
+                if l.opt.shuffle == 0 || draw(random).is_multiple_of(8) {
+                    sh.land();
+                }
                 return false;
             }
             // Bulk copies land when nothing else can go on.
@@ -639,10 +672,9 @@ impl Warp {
     }
 
     /// Runs until the warp waits, ends or has had its turn.
-    fn run(&mut self, env: &mut Env<'_, '_>) -> Run<()> {
+    fn run(&mut self, env: &mut Env<'_, '_>, mut turn: u32) -> Run<()> {
         let l = env.l;
         let ins = &l.k.ins[..];
-        let mut turn = 200_000u32;
         loop {
             let Some(top) = self.stack.last_mut() else {
                 self.state = State::Done;

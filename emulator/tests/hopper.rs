@@ -14,6 +14,16 @@ fn run(ptx: &str, m: usize, n: usize, k: usize) -> (Report, Vec<f16>) {
     run_with(ptx, m, n, k, false)
 }
 fn run_with(ptx: &str, m: usize, n: usize, k: usize, early: bool) -> (Report, Vec<f16>) {
+    run_seeded(ptx, m, n, k, early, 0)
+}
+fn run_seeded(
+    ptx: &str,
+    m: usize,
+    n: usize,
+    k: usize,
+    early: bool,
+    seed: u64,
+) -> (Report, Vec<f16>) {
     let module = Module::load(ptx).unwrap_or_else(|e| panic!("{e}"));
     let mut d = Device::new();
     let mut put = |name: &str, rows: usize, cols: usize, fill: bool| {
@@ -53,6 +63,7 @@ fn run_with(ptx: &str, m: usize, n: usize, k: usize, early: bool) -> (Report, Ve
     let grid = Dim3::new(n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1);
     d.options.max_instructions = 1 << 24;
     d.options.copies_land_early = early;
+    d.options.shuffle = seed;
     d.options.written_once = vec![gpu_emulator::Region {
         address: c,
         row_bytes: 2 * n as u64,
@@ -111,6 +122,17 @@ fn products_are_exact() {
         let steps = k.div_ceil(64) as u64;
         assert_eq!(r.counters.bulk_load_bytes, blocks * steps * 16384);
         assert_eq!(r.counters.issued_macs, blocks * steps * 64 * 64 * 64);
+    }
+}
+
+#[test]
+fn random_turns_change_nothing() {
+    let (first, c) = run(PTX, 128, 64, 320);
+    for seed in 1..6 {
+        let (r, d) = run_seeded(PTX, 128, 64, 320, false, seed);
+        assert!(r.clean(), "seed {seed}\n{}", text(&r));
+        assert_eq!(c, d);
+        assert_eq!(r.counters.issued_macs, first.counters.issued_macs);
     }
 }
 

@@ -110,6 +110,7 @@ impl Config {
         if let Some(m) = self.max_instructions {
             o.max_instructions = m;
         }
+        o.shuffle = number("GPU_EMULATOR_SHUFFLE").unwrap_or(0);
         o.copies_land_early = flag("GPU_EMULATOR_COPIES_EARLY");
         if let Ok(a) = std::env::var("GPU_EMULATOR_ALLOW_RACE") {
             o.allow_race = a
