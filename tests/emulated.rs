@@ -53,8 +53,8 @@ fn an_emulated_sweep_counts_and_never_times() {
 #[test]
 fn a_sticky_error_costs_one_cell_and_the_worker() {
     let dir = tempfile::tempdir().unwrap();
-    // Each worker's third launch faults, so some cells are measured before it and the sweep still reaches its end.
-    let (code, records) = faulty(dir.path(), "illegal-address:9", &[]);
+    // Launches are counted in each worker, and a cell takes fewer than 25: each worker measures some cells before its fault.
+    let (code, records) = faulty(dir.path(), "illegal-address:25", &[]);
     assert_eq!((code, records.len()), (0, 6));
     let failed = reasons(&records, Status::Failed);
     assert!(!failed.is_empty() && failed.len() < 6, "{failed:?}");
@@ -65,7 +65,7 @@ fn a_sticky_error_costs_one_cell_and_the_worker() {
 #[test]
 fn a_launch_that_never_ends_is_ended_by_the_watchdog() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, records) = faulty(dir.path(), "hang:9", &["--watchdog", "2s"]);
+    let (code, records) = faulty(dir.path(), "hang:25", &["--watchdog", "2s"]);
     assert_eq!((code, records.len()), (0, 6));
     let failed = reasons(&records, Status::Failed);
     assert!(!failed.is_empty() && failed.len() < 6, "{failed:?}");
@@ -80,7 +80,7 @@ fn memory_that_runs_out_and_a_device_that_is_lost_are_rows_with_reasons() {
     assert_eq!(skipped.len(), 6, "{records:?}");
     assert!(skipped.iter().all(|r| r.contains("bytes") && r.contains("free")), "{skipped:?}");
     let dir = tempfile::tempdir().unwrap();
-    let (_, records) = faulty(dir.path(), "lost:9", &[]);
+    let (_, records) = faulty(dir.path(), "lost:25", &[]);
     assert_eq!(records.len(), 6);
     assert!(!reasons(&records, Status::Failed).is_empty());
 }

@@ -66,10 +66,10 @@ pub struct Args {
     #[arg(long, value_parser = regimes)]
     regime: Option<Regimes>,
     /// Factor of A·B
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = finite)]
     alpha: Option<f32>,
     /// Factor of C as it was; 0 does not read it
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = finite)]
     beta: Option<f32>,
     /// Measure each cell in turn with an aligned baseline of the same sizes, A B B A
     #[arg(long)]
@@ -126,6 +126,11 @@ fn regimes(text: &str) -> Result<Regimes, String> {
         return Ok(Regimes(vec![Regime::Hot, Regime::Cold]));
     }
     text.parse().map(|r| Regimes(vec![r]))
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    let value = text.parse().ok().filter(|v: &f32| v.is_finite());
+    value.ok_or_else(|| format!("{text:?} is not a finite number of single precision, such as 0.5 or -2"))
 }
 
 fn shard(text: &str) -> Result<(u64, u64), String> {
