@@ -42,12 +42,35 @@ fn an_emulated_sweep_counts_and_never_times() {
     assert_eq!(records.len(), 4);
     for r in &records {
         assert_eq!((r.status, r.median_ns, r.tflops), (Status::Ok, None, None), "{:?}", r.reason);
-        assert!(r.samples.is_empty() && r.check.is_some() && r.counters.as_ref().unwrap().is_object());
+        assert!(r.samples.is_empty() && r.check.is_some() && r.counters.as_ref().unwrap().warp_instructions > 0);
     }
     let dispatched = |lda| records.iter().find(|r| r.kernel == "04_mma" && r.problem.lda == lda).unwrap();
     assert!(dispatched(64).variant.ends_with("-a16") && dispatched(65).variant.ends_with("-a2"));
     assert!(dispatched(65).dispatch.contains("multiple of 2 bytes"), "{}", dispatched(65).dispatch);
     assert_eq!(manifest(&run).device.kind, DeviceKind::Emulated);
+}
+
+#[test]
+fn a_profile_shows_what_an_odd_stride_costs() {
+    let dir = tempfile::tempdir().unwrap();
+    let profile = |lda: &str, kernel: &str| -> serde_json::Value {
+        let args = ["profile", "128", "128", "128", "--lda", lda, "--kernel", kernel, "--json"];
+        serde_json::from_str(&ok(dir.path(), &args)).unwrap()
+    };
+    let aligned = profile("128", "04_mma");
+    assert_eq!((&aligned["kernel"], &aligned["wrong"]), (&"04_mma/64x64x32-a16".into(), &serde_json::Value::Null));
+    assert_eq!((&aligned["useful_macs"], &aligned["counters"]["issued_macs"]), (&2097152.into(), &2097152.into()));
+    // Two reads of 128 x 128 FP16 by two tiles each, by nothing but 16-byte cp.async.
+    assert_eq!(aligned["counters"]["cp_async_cg"]["bytes"], 2 * 2 * 128 * 128 * 2);
+    assert_eq!(aligned["counters"]["ldmatrix"]["wavefronts"], aligned["counters"]["ldmatrix"]["ideal"]);
+    // One element more: each 4-byte copy is a request of its own, and then none is legal.
+    let four = profile("130", "04_mma/64x64x32-a4");
+    let requests = |v: &serde_json::Value, class: &str| v["counters"][class]["requests"].as_u64().unwrap();
+    assert_eq!(requests(&four, "cp_async_ca"), 4 * requests(&aligned, "cp_async_cg"));
+    let odd = profile("129", "04_mma");
+    assert_eq!((odd["kernel"].as_str().unwrap(), requests(&odd, "cp_async_ca")), ("04_mma/64x64x32-a2", 0));
+    let said = ok(dir.path(), &["profile", "128", "128", "128", "--lda", "129"]);
+    assert!(said.contains("bytes a sector") && said.contains("over ideal"), "{said}");
 }
 
 #[test]

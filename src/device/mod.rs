@@ -13,7 +13,7 @@ pub use telemetry::{Reading, Telemetry};
 
 use crate::catalog::{Kernel, Variant};
 use crate::problem::{Placement, Problem};
-use crate::record::{DeviceKind, DeviceRecord};
+use crate::record::{Counters, DeviceKind, DeviceRecord};
 use std::str::FromStr;
 use thiserror::Error;
 
@@ -283,7 +283,7 @@ pub trait Device {
     fn reading(&self) -> Reading;
 
     /// What all launches since [`Device::reset_counters`] did, where the device counts: sectors, wavefronts, instructions.
-    fn counters(&self) -> Option<serde_json::Value> {
+    fn counters(&self) -> Option<Counters> {
         None
     }
 

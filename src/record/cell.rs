@@ -1,5 +1,6 @@
 //! One line of `samples.jsonl`: a cell of the plan with its samples, or with the reason why it has none.
 
+use super::Counters;
 use crate::problem::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -151,7 +152,7 @@ pub struct CellRecord {
     pub check: Option<Check>,
     /// What the emulated device counted during one launch. It has no times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counters: Option<serde_json::Value>,
+    pub counters: Option<Counters>,
     /// The samples, in the order in which they were taken. Readers that do not need them may leave them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,

@@ -3,6 +3,7 @@
 //! Nothing else in this program knows of it. It must be opened before the gate is, since a process has one driver.
 
 use crate::device::GpuAbsent;
+use crate::record::Counters;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::ffi::{c_char, c_int};
 use std::path::PathBuf;
@@ -60,10 +61,10 @@ fn candidates() -> Vec<PathBuf> {
 }
 
 /// What the launches since the last reset did, in the library's own words.
-pub(super) fn counters() -> Option<serde_json::Value> {
-    type Counters = unsafe extern "C" fn(*mut c_char, usize) -> usize;
+pub(super) fn counters() -> Option<Counters> {
+    type GiveCounters = unsafe extern "C" fn(*mut c_char, usize) -> usize;
     // SAFETY: the library exports this function with this signature, or does not export it.
-    let counters = unsafe { library()?.get::<Counters>("gpuemu_counters_json").ok()? };
+    let counters = unsafe { library()?.get::<GiveCounters>("gpuemu_counters_json").ok()? };
     // SAFETY: with no buffer it only returns the length of the text, without the zero at its end.
     let length = unsafe { counters(std::ptr::null_mut(), 0) };
     let mut text = vec![0u8; length + 1];
