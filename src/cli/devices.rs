@@ -38,6 +38,7 @@ fn print_json(probe: &Probe) -> Result<()> {
     let value = json!({
         "cuda": cuda,
         "cpu": probe.cpu.record,
+        "emulated": probe.emulated.is_ok(),
         "telemetry": telemetry,
         "kernels": { "source": catalog::kernel_source(), "files": catalog::images().len() },
     });
@@ -56,6 +57,10 @@ fn print_text(probe: &Probe) -> Result<()> {
     say!("{rows}\n")?;
     if let Err(absent) = &probe.cuda {
         say!("CUDA       {absent}")?;
+    }
+    match &probe.emulated {
+        Ok(_) => say!("emulated   --device emulated runs the CUDA kernels here; it counts, and has no time")?,
+        Err(absent) => say!("emulated   {absent}")?,
     }
     match &probe.telemetry {
         Ok(version) => say!("telemetry  {version}")?,

@@ -49,11 +49,13 @@ pub fn info() -> DeviceInfo {
     INFO.clone()
 }
 
-/// Threads that the library uses: all cores, at most four, or fewer if `MATMUL_NUM_THREADS` says so.
+/// Threads that the library uses: all physical cores, at most four, unless `MATMUL_NUM_THREADS` says otherwise.
 fn gemm_threads() -> u32 {
-    let cores = crate::host::cores();
-    let asked = std::env::var("MATMUL_NUM_THREADS").ok().and_then(|v| v.parse().ok());
-    asked.unwrap_or(cores).clamp(1, 4)
+    let threads = match std::env::var("MATMUL_NUM_THREADS") {
+        Ok(asked) if !asked.is_empty() => asked.parse().unwrap_or(1),
+        _ => num_cpus::get_physical(),
+    };
+    threads.clamp(1, 4) as u32
 }
 
 /// An upper bound on FP32 FLOP a cycle of one core: two fused multiply-adds of the widest vector there is.

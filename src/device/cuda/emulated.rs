@@ -31,23 +31,29 @@ pub fn emulate() -> Result<(), GpuAbsent> {
     if LIBRARY.get().is_some() {
         return Ok(());
     }
-    let candidates = candidates();
-    let Some(path) = candidates.iter().find(|p| p.exists()) else {
-        return Err(GpuAbsent::EmulatorMissing {
-            looked: candidates.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
-        });
-    };
+    let path = emulator()?;
     if std::env::var_os(MEANT_RACE.0).is_none() {
         // SAFETY: the emulated device is asked for by the main thread before it starts others, and before the library, which
         // reads the variable, is opened.
         unsafe { std::env::set_var(MEANT_RACE.0, MEANT_RACE.1) };
     }
     // SAFETY: the library is built with this program and its initialisers do not depend on it.
-    let opened = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    let opened = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
     let library =
         opened.map_err(|error| GpuAbsent::EmulatorMissing { looked: format!("{}: {error}", path.display()) })?;
     LIBRARY.get_or_init(|| library);
     Ok(())
+}
+
+/// Finds the emulated driver's library without opening it.
+///
+/// # Errors
+/// It is not where cargo puts it.
+pub fn emulator() -> Result<PathBuf, GpuAbsent> {
+    let candidates = candidates();
+    candidates.iter().find(|p| p.exists()).cloned().ok_or_else(|| GpuAbsent::EmulatorMissing {
+        looked: candidates.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
+    })
 }
 
 /// Beside this program, and in the folder of dependencies that cargo builds it with.

@@ -22,7 +22,7 @@ mod problem;
 mod timer;
 
 use super::{Device, DeviceError, DeviceInfo, GpuAbsent, Job, Prepared, Reading, Telemetry};
-pub use emulated::emulate;
+pub use emulated::{emulate, emulator};
 
 use crate::record::Counters;
 use context::Context;
