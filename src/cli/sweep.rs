@@ -1,20 +1,19 @@
 //! `gemmscope sweep`: measures a plan and draws it.
 
+mod list;
+mod show;
+
+pub use show::miniature;
+
 use super::{Ending, duration};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceInfo};
-use crate::dispatch::choose;
 use crate::measure::{Regime, Stopping};
-use crate::record::{CellRecord, DeviceKind, Manifest, Outcome, Status};
-use crate::report;
+use crate::record::DeviceKind;
 use crate::sweep::{
-    Axis, AxisError, Cell, Conditions, Event, Isolation, Options, Part, Plan, Preset, Spec, resumable, run as run_sweep,
+    Axis, AxisError, Conditions, Isolation, Options, Part, Plan, Preset, Spec, resumable, run as run_sweep,
 };
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
-use std::collections::BTreeMap;
-use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -144,22 +143,22 @@ pub fn run(args: Args) -> Result<Ending> {
     let (options, seed) = if args.resume { resumed(&args)? } else { fresh(&args)? };
     if args.list {
         let plan = Plan::new(&options.spec, options.device.kind(), seed)?.shard(options.shard.0, options.shard.1)?;
-        list(&plan, &options.device, args.json)?;
+        list::list(&plan, &options.device, args.json)?;
         return Ok(Ending::Done);
     }
     let stop = super::interrupt::flag();
-    let bar = progress_bar();
+    let bar = show::progress_bar();
     let mut begun = false;
     let manifest = run_sweep(&options, &stop, &mut |event| {
         begun = true;
-        show(&bar, &event);
+        show::show(&bar, &event);
     });
     bar.finish_and_clear();
     let manifest = manifest.with_context(|| match begun {
-        true => format!("the run ended early; go on with {}", resume_command(&options.out)),
+        true => format!("the run ended early; go on with {}", show::resume_command(&options.out)),
         false => "the run did not begin".to_owned(),
     })?;
-    finish(&args, &options.out, &manifest)
+    show::finish(&args, &options.out, &manifest)
 }
 
 fn fresh(args: &Args) -> Result<(Options, u64)> {
@@ -289,148 +288,4 @@ pub fn default_out(device: &DeviceInfo) -> PathBuf {
     // Two runs may begin in the same second.
     let next = |i: u32| PathBuf::from(format!("{}-{i}", base.display()));
     if base.exists() { (2..).map(next).find(|p| !p.exists()).unwrap_or(base) } else { base }
-}
-
-fn list(plan: &Plan, device: &DeviceInfo, as_json: bool) -> Result<()> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    if !as_json {
-        writeln!(out, "# {} cells in {} units on {}, in their order", plan.cells(), plan.units(), device.record.name)?;
-        writeln!(out, "# cell\tpart\tpair\tm\tn\tk\tlda\tldb\tldc\toffsets\tregime\tkernel")?;
-    }
-    for position in 0..plan.units() {
-        for cell in plan.unit(position) {
-            let kernel = resolved(&cell, device);
-            if as_json {
-                let mut value = serde_json::to_value(&cell)?;
-                value["runs"] = kernel.into();
-                serde_json::to_writer(&mut out, &value)?;
-                writeln!(out)?;
-                continue;
-            }
-            let p = &cell.problem;
-            let pair = cell.pair.map_or_else(|| "-".to_owned(), |pair| pair.to_string());
-            let offsets = format!("{},{},{}", p.offset_a, p.offset_b, p.offset_c);
-            let (sizes, lds) = (format!("{}\t{}\t{}", p.m, p.n, p.k), format!("{}\t{}\t{}", p.lda, p.ldb, p.ldc));
-            let (number, part, regime) = (cell.cell, &cell.part, cell.regime.name());
-            writeln!(out, "{number}\t{part}\t{pair}\t{sizes}\t{lds}\t{offsets}\t{regime}\t{kernel}")?;
-        }
-    }
-    Ok(out.flush()?)
-}
-
-/// What dispatch would run, or why nothing.
-fn resolved(cell: &Cell, device: &DeviceInfo) -> String {
-    if let Err(why) = cell.problem.validate() {
-        return format!("none: {why}");
-    }
-    let selectors = crate::dispatch::select(&cell.kernel, device.kind()).unwrap_or_default();
-    match selectors.first().map(|selector| choose(&cell.problem, selector, device)) {
-        Some(Ok(choice)) => format!("{}/{}", choice.kernel.name, choice.variant.name),
-        Some(Err(why)) => format!("none: {why}"),
-        None => "none".to_owned(),
-    }
-}
-
-fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("[{elapsed_precise}] {bar:36} {pos}/{len} cells, {eta} left  {msg}")
-        .expect("the template is constant");
-    ProgressBar::new(0).with_style(style.progress_chars("=> "))
-}
-
-fn show(bar: &ProgressBar, event: &Event<'_>) {
-    match event {
-        Event::Begin { cells, resumed } => {
-            bar.set_length(*cells);
-            bar.set_position(resumed.done.len() as u64);
-            bar.reset_eta();
-            let again = resumed.torn + resumed.halves + resumed.not_reached;
-            if !resumed.done.is_empty() || again > 0 {
-                eprintln!(
-                    "resuming: {} cells are done; {} lines were torn, {} cells had lost their pair, {} had not been reached",
-                    resumed.done.len(),
-                    resumed.torn,
-                    resumed.halves,
-                    resumed.not_reached
-                );
-            }
-        }
-        Event::Unit(cells) => {
-            if let Some(cell) = cells.last() {
-                let p = &cell.problem;
-                bar.set_message(format!("m {} n {} k {} lda {} ldb {}", p.m, p.n, p.k, p.lda, p.ldb));
-            }
-        }
-        Event::Done(records) => bar.inc(records.len() as u64),
-    }
-}
-
-fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
-    let loaded = report::load(out)?;
-    let written = report::write_all(out, std::slice::from_ref(&loaded))?;
-    let progress = &manifest.progress;
-    let wrong = |c: &CellRecord| {
-        c.status == Status::Failed && c.reason.as_deref().is_some_and(|r| r.starts_with("wrong result"))
-    };
-    let finding = loaded.cells.iter().any(wrong);
-    let resume = resume_command(out);
-    if args.json {
-        say!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }))?;
-    } else {
-        say!("{}", miniature(&loaded).trim_end())?;
-        say!(
-            "{} cells: {} ok, {} skipped, {} failed; {:.1} s, {:.0} % of it inside kernels",
-            progress.planned,
-            progress.ok,
-            progress.skipped,
-            progress.failed,
-            progress.wall_ns as f64 * 1e-9,
-            100.0 * progress.kernel_time_share
-        )?;
-        for (reason, count) in reasons(&loaded.cells) {
-            say!("  {count} x {}", report::clean(&reason))?;
-        }
-        say!("device: {}", report::clean(&manifest.device.name))?;
-        for file in &written.files {
-            say!("wrote {}", file.display())?;
-        }
-    }
-    match progress.outcome {
-        Outcome::Interrupted => {
-            eprintln!("interrupted after {} of {} cells; go on with: {resume}", progress.ok, progress.planned);
-            return Ok(Ending::Interrupted);
-        }
-        Outcome::Budget => eprintln!("the budget was spent before all cells were reached; go on with: {resume}"),
-        _ => {}
-    }
-    Ok(if finding { Ending::Finding } else { Ending::Done })
-}
-
-/// The command that goes on with a run, as a POSIX shell reads it.
-fn resume_command(out: &Path) -> String {
-    let path = out.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    let quoted = if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
-    format!("gemmscope sweep --resume --out {quoted}")
-}
-
-/// Reasons of skipped and failed cells, the most frequent first, numbers left as they are in the first of each kind.
-fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
-    let mut kinds: BTreeMap<String, (String, usize)> = BTreeMap::new();
-    for reason in cells.iter().filter_map(|c| c.reason.as_ref()) {
-        let kind: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
-        kinds.entry(kind).or_insert_with(|| (reason.clone(), 0)).1 += 1;
-    }
-    let mut list: Vec<_> = kinds.into_values().collect();
-    list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    list.truncate(8);
-    list
-}
-
-/// The pictures of a run in the terminal's width.
-pub fn miniature(run: &report::Run) -> String {
-    let stdout = std::io::stdout();
-    let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-    let width = asked.or_else(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).unwrap_or(100);
-    let ansi = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    report::terminal(run, width, ansi)
 }

@@ -1,0 +1,48 @@
+//! `--list`: the plan in its order, with what dispatch would run.
+
+use crate::device::DeviceInfo;
+use crate::dispatch::{choose, select};
+use crate::sweep::{Cell, Plan};
+use anyhow::Result;
+use std::io::{BufWriter, Write};
+
+/// Prints every cell, tab-separated or as a line of JSON each.
+pub(super) fn list(plan: &Plan, device: &DeviceInfo, as_json: bool) -> Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    if !as_json {
+        writeln!(out, "# {} cells in {} units on {}, in their order", plan.cells(), plan.units(), device.record.name)?;
+        writeln!(out, "# cell\tpart\tpair\tm\tn\tk\tlda\tldb\tldc\toffsets\tregime\tkernel")?;
+    }
+    for position in 0..plan.units() {
+        for cell in plan.unit(position) {
+            let kernel = resolved(&cell, device);
+            if as_json {
+                let mut value = serde_json::to_value(&cell)?;
+                value["runs"] = kernel.into();
+                serde_json::to_writer(&mut out, &value)?;
+                writeln!(out)?;
+                continue;
+            }
+            let p = &cell.problem;
+            let pair = cell.pair.map_or_else(|| "-".to_owned(), |pair| pair.to_string());
+            let offsets = format!("{},{},{}", p.offset_a, p.offset_b, p.offset_c);
+            let (sizes, lds) = (format!("{}\t{}\t{}", p.m, p.n, p.k), format!("{}\t{}\t{}", p.lda, p.ldb, p.ldc));
+            let (number, part, regime) = (cell.cell, &cell.part, cell.regime.name());
+            writeln!(out, "{number}\t{part}\t{pair}\t{sizes}\t{lds}\t{offsets}\t{regime}\t{kernel}")?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// What dispatch would run, or why nothing.
+fn resolved(cell: &Cell, device: &DeviceInfo) -> String {
+    if let Err(why) = cell.problem.validate() {
+        return format!("none: {why}");
+    }
+    let selectors = select(&cell.kernel, device.kind()).unwrap_or_default();
+    match selectors.first().map(|selector| choose(&cell.problem, selector, device)) {
+        Some(Ok(choice)) => format!("{}/{}", choice.kernel.name, choice.variant.name),
+        Some(Err(why)) => format!("none: {why}"),
+        None => "none".to_owned(),
+    }
+}

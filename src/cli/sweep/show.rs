@@ -1,0 +1,118 @@
+//! What a sweep shows: its progress, and at its end the pictures, the counts and how to go on.
+
+use super::Args;
+use crate::cli::Ending;
+use crate::record::{CellRecord, Manifest, Outcome, Status};
+use crate::report;
+use crate::sweep::Event;
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::Path;
+
+pub(super) fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("[{elapsed_precise}] {bar:36} {pos}/{len} cells, {eta} left  {msg}")
+        .expect("the template is constant");
+    ProgressBar::new(0).with_style(style.progress_chars("=> "))
+}
+
+pub(super) fn show(bar: &ProgressBar, event: &Event<'_>) {
+    match event {
+        Event::Begin { cells, resumed } => {
+            bar.set_length(*cells);
+            bar.set_position(resumed.done.len() as u64);
+            bar.reset_eta();
+            let again = resumed.torn + resumed.halves + resumed.not_reached;
+            if !resumed.done.is_empty() || again > 0 {
+                eprintln!(
+                    "resuming: {} cells are done; {} lines were torn, {} cells had lost their pair, {} had not been reached",
+                    resumed.done.len(),
+                    resumed.torn,
+                    resumed.halves,
+                    resumed.not_reached
+                );
+            }
+        }
+        Event::Unit(cells) => {
+            if let Some(cell) = cells.last() {
+                let p = &cell.problem;
+                bar.set_message(format!("m {} n {} k {} lda {} ldb {}", p.m, p.n, p.k, p.lda, p.ldb));
+            }
+        }
+        Event::Done(records) => bar.inc(records.len() as u64),
+    }
+}
+
+/// Draws what was measured and sums it up.
+pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
+    let loaded = report::load(out)?;
+    let written = report::write_all(out, std::slice::from_ref(&loaded))?;
+    let progress = &manifest.progress;
+    let wrong = |c: &CellRecord| {
+        c.status == Status::Failed && c.reason.as_deref().is_some_and(|r| r.starts_with("wrong result"))
+    };
+    let finding = loaded.cells.iter().any(wrong);
+    let resume = resume_command(out);
+    if args.json {
+        say!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }))?;
+    } else {
+        say!("{}", miniature(&loaded).trim_end())?;
+        say!(
+            "{} cells: {} ok, {} skipped, {} failed; {:.1} s, {:.0} % of it inside kernels",
+            progress.planned,
+            progress.ok,
+            progress.skipped,
+            progress.failed,
+            progress.wall_ns as f64 * 1e-9,
+            100.0 * progress.kernel_time_share
+        )?;
+        for (reason, count) in reasons(&loaded.cells) {
+            say!("  {count} x {}", report::clean(&reason))?;
+        }
+        say!("device: {}", report::clean(&manifest.device.name))?;
+        for file in &written.files {
+            say!("wrote {}", file.display())?;
+        }
+    }
+    match progress.outcome {
+        Outcome::Interrupted => {
+            eprintln!("interrupted after {} of {} cells; go on with: {resume}", progress.ok, progress.planned);
+            return Ok(Ending::Interrupted);
+        }
+        Outcome::Budget => eprintln!("the budget was spent before all cells were reached; go on with: {resume}"),
+        _ => {}
+    }
+    Ok(if finding { Ending::Finding } else { Ending::Done })
+}
+
+/// The command that goes on with a run, as a POSIX shell reads it.
+pub(super) fn resume_command(out: &Path) -> String {
+    let path = out.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    let quoted = if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
+    format!("gemmscope sweep --resume --out {quoted}")
+}
+
+/// Reasons of skipped and failed cells, the most frequent first, numbers left as they are in the first of each kind.
+fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
+    let mut kinds: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for reason in cells.iter().filter_map(|c| c.reason.as_ref()) {
+        let kind: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+        kinds.entry(kind).or_insert_with(|| (reason.clone(), 0)).1 += 1;
+    }
+    let mut list: Vec<_> = kinds.into_values().collect();
+    list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    list.truncate(8);
+    list
+}
+
+/// The pictures of a run in the terminal's width.
+pub fn miniature(run: &report::Run) -> String {
+    let stdout = std::io::stdout();
+    let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    let width = asked.or_else(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).unwrap_or(100);
+    let ansi = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    report::terminal(run, width, ansi)
+}
