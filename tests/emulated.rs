@@ -107,3 +107,24 @@ fn memory_that_runs_out_and_a_device_that_is_lost_are_rows_with_reasons() {
     assert_eq!(records.len(), 6);
     assert!(!reasons(&records, Status::Failed).is_empty());
 }
+
+#[test]
+fn device_time_measures_what_is_enqueued_on_a_stream_of_ones_own() {
+    use criterion::measurement::Measurement;
+    use gemmscope::measure::DeviceTime;
+    use gemmscope::measure::cudarc::driver::CudaContext;
+
+    // cudarc takes the emulated driver for the real one, or a real one where there is one.
+    gemmscope::device::cuda::emulate().expect("cargo built the emulated device");
+    let stream = CudaContext::new(0).expect("a device").new_stream().expect("a stream");
+    let time = DeviceTime::on(stream.clone());
+    let mut buffer = stream.alloc_zeros::<u8>(1 << 20).expect("a megabyte");
+    let measure = |bytes: &mut dyn FnMut()| {
+        let begun = time.start();
+        bytes();
+        time.end(begun)
+    };
+    let nothing = measure(&mut || {});
+    let work = measure(&mut || (0..64).for_each(|_| stream.memset_zeros(&mut buffer).expect("it is enqueued")));
+    assert!(nothing >= 0.0 && work > nothing, "{nothing} ns and {work} ns");
+}
