@@ -29,8 +29,9 @@ pub fn run(args: &Args) -> Result<Ending> {
     let runs = args.dirs.iter().map(|dir| report::load(dir)).collect::<Result<Vec<_>, _>>()?;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let written = report::write_all(out, &runs)?;
+    written.missing.iter().for_each(|lack| eprintln!("warning: {lack}"));
     if args.json {
-        println!("{:#}", serde_json::json!({ "files": written.files }));
+        println!("{:#}", serde_json::json!({ "files": written.files, "missing": written.missing }));
     } else {
         for run in &runs {
             print!("{}", super::sweep::miniature(run));

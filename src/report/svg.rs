@@ -2,7 +2,7 @@
 
 use super::ReportError;
 use super::figure::{Drawing, Figure, Heat, Line};
-use super::grid::{Side, Square};
+use super::grid::{Side, Square, WIDE_TEXT};
 use super::scale::{Scale, is_light, short, viridis};
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -206,19 +206,30 @@ impl<'a> Canvas<'a> {
         self.path(vec![(x - reach, y + reach), (x + reach, y - reach)], CROSS, 2)
     }
 
+    /// The mark of a wide interval: a hollow triangle in the upper right corner.
+    fn corner(&self, area: Area, ink: RGBColor) -> Drawn {
+        let side = (area.width().min(area.height()) / 3).clamp(3, 7);
+        let (right, top) = (area.right - 2, area.top + 2);
+        self.path(vec![(right - side, top), (right, top), (right, top + side), (right - side, top)], ink, 1)
+    }
+
     /// What the marks mean, in one row whose top is `y`.
-    fn legend(&self, entries: &[(Mark, &str)], y: i32, left: i32) -> Drawn {
+    fn legend(&self, entries: &[(Mark, String)], y: i32, left: i32) -> Drawn {
         let mut x = left;
-        for &(mark, text) in entries {
+        for (mark, text) in entries {
             let swatch = Area { left: x, top: y, right: x + 14, bottom: y + 14 };
             let middle = (x + 7, y + 7);
-            match mark {
+            match *mark {
                 Mark::Gap(square) => {
                     self.gap(swatch, square)?;
                     self.rect(swatch, FRAME)?;
                 }
                 Mark::Small(colour) => self.rect(swatch, colour.filled())?,
                 Mark::Cross => self.cross(middle, 4)?,
+                Mark::Wide => {
+                    self.rect(swatch, FRAME)?;
+                    self.corner(swatch, BLACK)?;
+                }
                 Mark::Tick => self.path(vec![(x + 7, y), (x + 7, y + 14)], HATCH, 2)?,
                 Mark::Point { interval } => {
                     let reach = if interval { 7 } else { 0 };
@@ -238,6 +249,7 @@ enum Mark {
     Gap(Square),
     Small(RGBColor),
     Cross,
+    Wide,
     Tick,
     Point { interval: bool },
 }
@@ -305,13 +317,22 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
     let small = place_w.min(place_h) - 1 < 9;
     let skipped = if heat.percent { "no number, or none to compare with" } else { "not measured (skipped)" };
     if heat.squares.contains(&Square::Skipped) {
-        legend.push((if small { Mark::Small(SKIPPED) } else { Mark::Gap(Square::Skipped) }, skipped));
+        legend.push((if small { Mark::Small(SKIPPED) } else { Mark::Gap(Square::Skipped) }, skipped.to_owned()));
     }
     if heat.squares.contains(&Square::Failed) {
-        legend.push((if small { Mark::Small(CROSS) } else { Mark::Gap(Square::Failed) }, "failed"));
+        legend.push((if small { Mark::Small(CROSS) } else { Mark::Gap(Square::Failed) }, "failed".to_owned()));
     }
     if heat.squares.contains(&Square::Unplanned) {
-        legend.push((Mark::Gap(Square::Unplanned), "not in the plan"));
+        legend.push((Mark::Gap(Square::Unplanned), "not in the plan".to_owned()));
+    }
+    match heat.squares.iter().filter(|s| s.is_uncertain()).count() {
+        0 => {}
+        // Squares of a few pixels have no room for a mark.
+        wide if small => {
+            let of = heat.squares.iter().filter(|s| s.value().is_some()).count();
+            legend.push((Mark::Wide, format!("~ {WIDE_TEXT}: {wide} of {of} squares, too small to mark")));
+        }
+        _ => legend.push((Mark::Wide, format!("~ {WIDE_TEXT}"))),
     }
     let legend_room: i32 = legend.iter().map(|(_, text)| legend_width(text)).sum();
 
@@ -353,6 +374,9 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
                     canvas.rect(area(column, end), colour.filled())?;
                     let ink = if is_light(colour) { BLACK } else { WHITE };
                     write_value(&canvas, area(column, end), squares[column], heat.percent, ink)?;
+                    if !small && squares[column].is_uncertain() {
+                        canvas.corner(area(column, end), ink)?;
+                    }
                 }
                 None => canvas.gap(area(column, end), squares[column])?,
             }
@@ -390,10 +414,11 @@ fn colour_of(heat: &Heat, square: Square) -> Option<RGBColor> {
 
 /// The number inside its place, where it fits.
 fn write_value(canvas: &Canvas<'_>, area: Area, square: Square, percent: bool, ink: RGBColor) -> Drawn {
-    let Square::Value { value, count } = square else { return Ok(()) };
+    let Square::Value { value, count, .. } = square else { return Ok(()) };
     let middle = ((area.left + area.right) / 2, (area.top + area.bottom) / 2);
     let centre = (HPos::Center, VPos::Center);
     let text = if percent { format!("{value:.0} %") } else { short(value) };
+    let text = if square.is_uncertain() { format!("~{text}") } else { text };
     let fits = |text: &str, px: i32, lines: i32| {
         text_width(text, px) + 4 <= area.width() && lines * (px + 3) + 2 <= area.height()
     };
@@ -462,7 +487,7 @@ fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
         }
         let dot = if line.points.len() > 200 { 2 } else { 3 };
         for point in &line.points {
-            let Some(value) = point.value() else { continue };
+            let Some(value) = point.square.value() else { continue };
             let x = across.px(point.x);
             if let Some((lo, hi)) = point.interval {
                 canvas.path(vec![(x, plot.y(scale, lo)), (x, plot.y(scale, hi))], line_colour(), 1)?;
@@ -471,7 +496,7 @@ fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
         }
         let interval = line.points.iter().any(|p| p.interval.is_some());
         let text = if interval { "median of a cell with its 95 % interval" } else { "median" };
-        legend.push((Mark::Point { interval }, text));
+        legend.push((Mark::Point { interval }, text.to_owned()));
     }
     for point in &line.points {
         let x = across.px(point.x);
@@ -482,10 +507,10 @@ fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
         }
     }
     if line.points.iter().any(|p| p.square == Square::Skipped) {
-        legend.push((Mark::Tick, "not measured (skipped)"));
+        legend.push((Mark::Tick, "not measured (skipped)".to_owned()));
     }
     if line.points.iter().any(|p| p.square == Square::Failed) {
-        legend.push((Mark::Cross, "failed"));
+        legend.push((Mark::Cross, "failed".to_owned()));
     }
     canvas.legend(&legend, legend_y, MARGIN)?;
     canvas.root.present().map_err(|e| e.to_string())

@@ -2,8 +2,7 @@
 
 use super::Run;
 use super::figure::{Drawing, Figure, Heat, Line, figures};
-use super::grid::{Side, Square};
-use super::median;
+use super::grid::{Place, Side, Square, WIDE_TEXT};
 use super::merge::merge;
 use super::scale::{Scale, short};
 use std::fmt::Write;
@@ -93,21 +92,13 @@ fn shrunk(heat: &Heat, most_columns: usize, most_rows: usize) -> (Vec<Vec<Square
     let (columns, rows) = (heat.x.len(), heat.y.len());
     let (wide, high) = (columns.div_ceil(most_columns.max(1)), rows.div_ceil(most_rows));
     let merge = |row: usize, column: usize| {
-        let (mut values, mut count, mut worst) = (Vec::new(), 0, Square::Unplanned);
+        let mut place = Place::default();
         for y in row..(row + high).min(rows) {
             for x in column..(column + wide).min(columns) {
-                match heat.squares[y * columns + x] {
-                    Square::Value { value, count: n } => {
-                        values.push(value);
-                        count += n;
-                    }
-                    Square::Failed => worst = Square::Failed,
-                    Square::Skipped if worst == Square::Unplanned => worst = Square::Skipped,
-                    _ => {}
-                }
+                place.add(heat.squares[y * columns + x]);
             }
         }
-        median(values).map_or(worst, |value| Square::Value { value, count })
+        place.square()
     };
     let squares = (0..rows).step_by(high).map(|y| (0..columns).step_by(wide).map(|x| merge(y, x)).collect()).collect();
     (squares, wide, high)
@@ -181,7 +172,7 @@ fn x_names(out: &mut String, side: &Side, indent: usize, room: usize, wide: usiz
 }
 
 fn legend(out: &mut String, scale: Option<&Scale>, squares: impl Iterator<Item = Square> + Clone, ansi: bool) {
-    let values = squares.clone().filter_map(|s| if let Square::Value { value, .. } = s { Some(value) } else { None });
+    let values = squares.clone().filter_map(|s| s.value());
     if let Some(scale) = scale {
         let (min, max) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
         let _ = write!(out, "min {} max {} {}   {} ", short(min), short(max), scale.unit, scale.tick_name(scale.lo));
@@ -227,7 +218,7 @@ fn percent(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
         for column in columns.clone() {
             let square = heat.squares[row * heat.x.len() + column];
             let text = match square {
-                Square::Value { value, .. } => format!("{value:.0}%"),
+                Square::Value { value, .. } => format!("{}{value:.0}%", tilde(square)),
                 Square::Skipped => "-".to_owned(),
                 Square::Failed => "x".to_owned(),
                 Square::Unplanned => String::new(),
@@ -250,39 +241,51 @@ fn percent(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
     }
     let _ = writeln!(out, "\n{} {}", " ".repeat(label_width), heat.x.label);
     legend(out, heat.scale.as_ref(), heat.squares.iter().copied(), ansi);
+    wide_intervals(out, columns_shown(heat, fitting));
+}
+
+/// The squares of the columns that fit.
+fn columns_shown(heat: &Heat, fitting: usize) -> impl Iterator<Item = Square> {
+    heat.squares.chunks(heat.x.len()).flat_map(move |row| &row[row.len() - fitting..]).copied()
+}
+
+/// The sign before a number whose interval is wide.
+fn tilde(square: Square) -> &'static str {
+    if square.is_uncertain() { "~" } else { "" }
+}
+
+/// Says what the sign means, where there is one.
+fn wide_intervals(out: &mut String, mut squares: impl Iterator<Item = Square>) {
+    if squares.any(|s| s.is_uncertain()) {
+        let _ = writeln!(out, "~ {WIDE_TEXT}");
+    }
 }
 
 /// One bar a value, from 0.
 fn bars(out: &mut String, line: &Line, width: usize, ansi: bool) {
     const MAX_BARS: usize = 32;
-    // Value by value: its median, or why there is none.
-    let mut rows: Vec<(&str, Vec<f64>, Square)> = Vec::new();
+    // Value by value.
+    let mut rows: Vec<(&str, Place)> = Vec::new();
     let mut last = None;
     for point in &line.points {
         if last != Some(point.x) {
-            rows.push((&point.name, Vec::new(), Square::Unplanned));
+            rows.push((&point.name, Place::default()));
             last = Some(point.x);
         }
-        let row = rows.last_mut().expect("one was just pushed");
-        match point.square {
-            Square::Value { value, .. } => row.1.push(value),
-            gap => row.2 = gap,
-        }
+        rows.last_mut().expect("one was just pushed").1.add(point.square);
     }
     let bin = rows.len().div_ceil(MAX_BARS).max(1);
     let merged: Vec<(&str, Square)> = rows
         .chunks(bin)
         .map(|rows| {
-            let values: Vec<f64> = rows.iter().flat_map(|r| r.1.iter().copied()).collect();
-            let gap = rows.iter().map(|r| r.2).find(|g| *g != Square::Unplanned).unwrap_or(Square::Unplanned);
-            (rows[0].0, median(values).map_or(gap, |value| Square::Value { value, count: 1 }))
+            let mut bar = Place::default();
+            rows.iter().for_each(|(_, place)| bar.add(place.clone().square()));
+            (rows[0].0, bar.square())
         })
         .collect();
-    let max = merged
-        .iter()
-        .fold(0.0, |max: f64, (_, s)| if let Square::Value { value, .. } = s { max.max(*value) } else { max });
+    let max = merged.iter().filter_map(|(_, s)| s.value()).fold(0.0, f64::max);
     let label_width = merged.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let room = width.saturating_sub(label_width + 9).max(1);
+    let room = width.saturating_sub(label_width + 10).max(1);
     let _ = writeln!(
         out,
         "{}{}",
@@ -295,9 +298,10 @@ fn bars(out: &mut String, line: &Line, width: usize, ansi: bool) {
             (Square::Value { value, .. }, colour) => {
                 let length = if max > 0.0 { (value / max * room as f64).round() as usize } else { 0 };
                 let bar = "█".repeat(length);
+                let number = format!("{}{}", tilde(*square), short(*value));
                 match colour {
-                    Some((r, g, b)) if ansi => writeln!(out, "\x1b[38;2;{r};{g};{b}m{bar}\x1b[0m {}", short(*value)),
-                    _ => writeln!(out, "{bar} {}", short(*value)),
+                    Some((r, g, b)) if ansi => writeln!(out, "\x1b[38;2;{r};{g};{b}m{bar}\x1b[0m {number}"),
+                    _ => writeln!(out, "{bar} {number}"),
                 }
             }
             (Square::Failed, _) => writeln!(out, "x failed"),
@@ -305,6 +309,7 @@ fn bars(out: &mut String, line: &Line, width: usize, ansi: bool) {
         };
     }
     legend(out, line.scale.as_ref(), merged.iter().map(|m| m.1), ansi);
+    wide_intervals(out, merged.iter().map(|m| m.1));
 }
 
 #[cfg(test)]
@@ -359,6 +364,31 @@ mod tests {
         assert!(text.contains("128 ████----xxxx\n 64 ░░░░▒▒▒▒▓▓▓▓\n"), "{text}");
         assert!(text.contains("- not measured (skipped)   x failed"), "{text}");
         assert!(text.contains("min 100 max 400 TFLOP/s"), "{text}");
+    }
+
+    #[test]
+    fn printed_numbers_with_wide_intervals_have_a_tilde_and_shades_have_none() {
+        let widen = |run: &mut Run, at: usize| {
+            let cell = &mut run.cells[at];
+            (cell.median_ns, cell.median_lo_ns, cell.median_hi_ns) = (Some(1000), Some(900), Some(1100));
+        };
+        let mut line = fixture::shapes(&[64, 128, 192], &[4096], 4096);
+        for (cell, tflops) in line.cells.iter_mut().zip([100.0, 200.0, 300.0]) {
+            cell.tflops = Some(tflops);
+        }
+        assert!(!terminal(&line, 60, false).contains('~'));
+        widen(&mut line, 1);
+        let text = terminal(&line, 60, false);
+        assert!(text.contains("█ 100\n") && text.contains("█ ~200\n") && text.contains("█ 300\n"), "{text}");
+        assert!(text.contains("\n~ interval wider than 5 %\n"), "{text}");
+
+        let mut classes = fixture::strides(&[0, 1], &[0, 1]);
+        widen(&mut classes, 3);
+        let text = terminal(&classes, 80, false);
+        let (shades, percent) = text.split_once("Throughput by alignment class").unwrap();
+        assert!(!shades.contains('~'), "{shades}");
+        assert_eq!(percent.matches('~').count(), 2, "one square and the legend: {percent}");
+        assert!(percent.contains("~36% "), "{percent}");
     }
 
     #[test]
