@@ -3,7 +3,7 @@
 //! A class is the largest power of two, in elements, that divides a leading dimension. Rows are the class of lda, columns
 //! the lower class of ldb and ldc, because a kernel can only use what both allow.
 
-use super::axes::{TOP_CLASS, class, class_name};
+use super::axes::{class, class_name};
 use super::grid::{Place, Side, Square, relative_width, tflops};
 use crate::problem::Problem;
 use crate::record::{CellRecord, Role};
@@ -174,7 +174,7 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
     let squares = y.firsts.iter().flat_map(|row| x.firsts.iter().map(move |column| (row, column)));
     let squares = squares.map(|(row, column)| at(row, column)).collect();
 
-    let top = top.map(|t| if t == TOP_CLASS { format!("≥ {t}") } else { t.to_string() });
+    let top = top.map(class_name);
     let mut notes = Vec::new();
     for (count, basis) in [
         (blocks, "its own paired baseline, block by block".to_owned()),
@@ -329,7 +329,7 @@ mod tests {
         let classes = of(&cells).unwrap();
         assert!((at(&classes, "4", "≥256").0 - 80.0).abs() < 1e-9);
         assert!((at(&classes, "≥256", "1").0 - 50.0).abs() < 1e-9);
-        assert!(classes.notes[0].starts_with("4 cells each relative to the aligned class (≥ 256) of the same m, n, k"));
+        assert!(classes.notes[0].starts_with("4 cells each relative to the aligned class (≥256) of the same m, n, k"));
     }
 
     #[test]

@@ -42,8 +42,8 @@ pub(super) struct Heat {
     pub y: Side,
     /// Row by row.
     pub squares: Vec<Square>,
-    /// `None` where no cell has a number.
-    pub scale: Option<Scale>,
+    /// Values to colours.
+    pub scale: Scale,
     /// Whether values are percentages that are told together with their counts.
     pub percent: bool,
 }
@@ -55,8 +55,8 @@ pub(super) struct Line {
     pub label: String,
     /// By x, then in the order of the plan.
     pub points: Vec<Point>,
-    /// `None` where no cell has a number.
-    pub scale: Option<Scale>,
+    /// Values to heights, and to colours in a terminal.
+    pub scale: Scale,
 }
 
 /// A cell, or a bin of cells, over one axis.
@@ -146,7 +146,7 @@ fn of_group(cells: &[&CellRecord], baselines: &Baselines) -> Vec<(Vec<String>, F
         let mut subtitle = vec![fixed(cells, &axes, &[y, x])];
         subtitle.extend(precision(cells, Square::of));
         subtitle.extend([(y, &y_side), (x, &x_side)].into_iter().filter_map(|(axis, side)| binned(axis, side)));
-        let scale = Scale::of(values(&squares), unit, None);
+        let Some(scale) = Scale::of(values(&squares), unit, None) else { continue };
         let heat = Heat { x: x_side, y: y_side, squares, scale, percent: false };
         let title = format!("{unit} by {} and {}", y.label, x.label);
         figures.push((vec![y.slug.clone(), x.slug.clone()], figure(title, subtitle, Drawing::Heat(heat))));
@@ -158,17 +158,17 @@ fn of_group(cells: &[&CellRecord], baselines: &Baselines) -> Vec<(Vec<String>, F
             free => free,
         };
         for axis in lines {
-            let (line, side) = line(cells, axis);
+            let Some((line, side)) = line(cells, axis) else { continue };
             let mut subtitle = vec![fixed(cells, &axes, &[axis])];
             subtitle.extend(precision(cells, Square::of));
             subtitle.extend(binned(axis, &side));
-            let unit = line.scale.as_ref().map_or("TFLOP/s", |s| s.unit);
-            let title = format!("{unit} by {}", axis.label);
+            let title = format!("{} by {}", line.scale.unit, axis.label);
             figures.push((vec![axis.slug.clone()], figure(title, subtitle, Drawing::Line(line))));
         }
     }
-    if let Some(classes) = classes(cells, baselines) {
-        let scale = Scale::of(values(&classes.squares), "% of aligned", Some(100.0));
+    let classes = classes(cells, baselines);
+    let scale = classes.as_ref().and_then(|c| Scale::of(values(&c.squares), "% of aligned", Some(100.0)));
+    if let (Some(classes), Some(scale)) = (classes, scale) {
         let heat = Heat { x: classes.x, y: classes.y, squares: classes.squares, scale, percent: true };
         let mut subtitle = vec![fixed(cells, &axes, &[])];
         subtitle.extend(precision(cells, |cell| block_ratio(cell).unwrap_or(Square::of(cell))));
@@ -223,8 +223,8 @@ fn binned(axis: &Axis, side: &Side) -> Option<String> {
     })
 }
 
-/// The cells over one axis: each for itself, or medians of bins where they are many.
-fn line(cells: &[&CellRecord], axis: &Axis) -> (Line, Side) {
+/// The cells over one axis: each for itself, or medians of bins where they are many. `None` without a number.
+fn line(cells: &[&CellRecord], axis: &Axis) -> Option<(Line, Side)> {
     const MANY_POINTS: usize = 4 * MAX_POSITIONS;
     let max =
         cells.iter().filter_map(|c| tflops(c)).fold(None, |max: Option<f64>, v| Some(max.map_or(v, |m| m.max(v))));
@@ -246,8 +246,8 @@ fn line(cells: &[&CellRecord], axis: &Axis) -> (Line, Side) {
     points.sort_by_key(|p| p.x);
     let ends = |p: &Point| p.interval.map(|(lo, hi)| [lo, hi]);
     let all = points.iter().filter_map(ends).flatten().chain(points.iter().filter_map(|p| p.square.value()));
-    let scale = Scale::of(all, unit, None);
-    (Line { label: axis.label.clone(), points, scale }, side)
+    let scale = Scale::of(all, unit, None)?;
+    Some((Line { label: axis.label.clone(), points, scale }, side))
 }
 
 fn point(cell: &CellRecord, axis: &Axis, index: usize, factor: f64) -> Point {
@@ -255,7 +255,10 @@ fn point(cell: &CellRecord, axis: &Axis, index: usize, factor: f64) -> Point {
     // FLOP per nanosecond are GFLOP/s: a thousandth of a TFLOP/s each.
     let speed = |ns: u64| cell.problem.flop() as f64 / ns.max(1) as f64 / 1000.0 * factor;
     let interval = match square {
-        Square::Value { .. } => cell.median_hi_ns.zip(cell.median_lo_ns).map(|(slow, fast)| (speed(slow), speed(fast))),
+        // An interval without a width is none that could be drawn.
+        Square::Value { width: Some(_), .. } => {
+            cell.median_hi_ns.zip(cell.median_lo_ns).map(|(slow, fast)| (speed(slow), speed(fast)))
+        }
         _ => None,
     };
     Point { x: axis.values[index], name: axis.name(index), square, interval }
@@ -433,7 +436,7 @@ mod tests {
         let names: Vec<&str> = figures.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(names, ["heatmap-alignment-lda-ldb_ldc", "heatmap-alignment-alignment"]);
         let Drawing::Heat(heat) = &figures[1].drawing else { panic!("a heatmap was expected") };
-        assert_eq!(heat.scale.as_ref().unwrap().mark, Some(100.0));
+        assert_eq!(heat.scale.mark, Some(100.0));
     }
 
     #[test]

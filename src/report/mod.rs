@@ -332,6 +332,35 @@ mod tests {
     }
 
     #[test]
+    fn wide_intervals_are_marked_and_explained_and_narrow_ones_are_not() {
+        /// Numbers with a sign in front, corner marks, and what the legend says of them.
+        fn marks(sizes: &[u64], widen: usize) -> (usize, usize, Vec<String>) {
+            let mut run = shapes(sizes, sizes, 4096);
+            for cell in run.cells.iter_mut().take(widen) {
+                (cell.median_ns, cell.median_lo_ns, cell.median_hi_ns) = (Some(1000), Some(950), Some(1001));
+            }
+            let runs = [run];
+            let drawn = svg::draw(&figure::figures(&merge::merge(&runs).unwrap())[0]).unwrap();
+            let svg = roxmltree::Document::parse(&drawn).unwrap();
+            let texts = svg.descendants().filter(|n| n.has_tag_name("text")).filter_map(|n| n.text());
+            let (legend, numbers): (Vec<String>, Vec<String>) =
+                texts.map(|t| t.trim().to_owned()).filter(|t| t.starts_with('~')).partition(|t| t.contains("wider"));
+            let corner = |n: &roxmltree::Node<'_, '_>| {
+                let points: Vec<&str> = n.attribute("points").unwrap_or("").split_whitespace().collect();
+                points.len() == 4 && points[0] == points[3]
+            };
+            (numbers.len(), svg.descendants().filter(corner).count(), legend)
+        }
+        let sizes = |count: u64| (1..=count).map(|i| 256 * i).collect::<Vec<_>>();
+        assert_eq!(marks(&sizes(16), 0), (0, 0, vec![]));
+        // One corner is the legend's.
+        assert_eq!(marks(&sizes(16), 9), (9, 10, vec!["~ interval wider than 5 %".to_owned()]));
+        assert_eq!(marks(&sizes(45), 9), (0, 10, vec!["~ interval wider than 5 %".to_owned()]));
+        let told = "~ interval wider than 5 %: 9 of 10000 squares, too small to mark".to_owned();
+        assert_eq!(marks(&sizes(100), 9), (0, 0, vec![told]));
+    }
+
+    #[test]
     fn names_from_records_are_text_and_never_markup() {
         let mut run = shapes(&[64, 128], &[64, 128], 1024);
         run.manifest.device.name = "<script>alert(1)</script> & \u{0}\"co\u{1b}".to_owned();

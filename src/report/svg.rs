@@ -230,6 +230,7 @@ impl<'a> Canvas<'a> {
                     self.rect(swatch, FRAME)?;
                     self.corner(swatch, BLACK)?;
                 }
+                Mark::Blank => {}
                 Mark::Tick => self.path(vec![(x + 7, y), (x + 7, y + 14)], HATCH, 2)?,
                 Mark::Point { interval } => {
                     let reach = if interval { 7 } else { 0 };
@@ -250,6 +251,7 @@ enum Mark {
     Small(RGBColor),
     Cross,
     Wide,
+    Blank,
     Tick,
     Point { interval: bool },
 }
@@ -307,11 +309,10 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
     let (columns, rows) = (heat.x.len(), heat.y.len());
     let (place_w, place_h) = (place_px(columns, 880, 84), place_px(rows, 640, if rows == 1 { 100 } else { 56 }));
     let left = MARGIN + 24 + longest(&heat.y) + 10;
-    let ticks: Vec<(f64, String)> =
-        heat.scale.iter().flat_map(|s| s.ticks().into_iter().map(|t| (t, s.tick_name(t)))).collect();
+    let ticks: Vec<(f64, String)> = heat.scale.ticks().into_iter().map(|t| (t, heat.scale.tick_name(t))).collect();
     let tick_width = ticks.iter().map(|(_, name)| text_width(name, TEXT_PX)).max().unwrap_or(0);
-    let unit_width = heat.scale.as_ref().map_or(0, |s| text_width(s.unit, TEXT_PX));
-    let bar_room = if ticks.is_empty() { 0 } else { 30 + (BAR_WIDTH + 13 + tick_width).max(unit_width) };
+    let unit_width = text_width(heat.scale.unit, TEXT_PX);
+    let bar_room = 30 + (BAR_WIDTH + 13 + tick_width).max(unit_width);
 
     let mut legend = Vec::new();
     let small = place_w.min(place_h) - 1 < 9;
@@ -330,7 +331,7 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
         // Squares of a few pixels have no room for a mark.
         wide if small => {
             let of = heat.squares.iter().filter(|s| s.value().is_some()).count();
-            legend.push((Mark::Wide, format!("~ {WIDE_TEXT}: {wide} of {of} squares, too small to mark")));
+            legend.push((Mark::Blank, format!("~ {WIDE_TEXT}: {wide} of {of} squares, too small to mark")));
         }
         _ => legend.push((Mark::Wide, format!("~ {WIDE_TEXT}"))),
     }
@@ -342,14 +343,10 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
     let head = Head::new(figure, width);
     // The turned label may be longer than a plot of few rows is high.
     let label_excess = (text_width(&heat.y.label, TEXT_PX + 1) - place_h * rows as i32).max(0) / 2;
-    let top = head.height + label_excess.max(if ticks.is_empty() { 0 } else { LINE_PX });
+    let top = head.height + label_excess.max(LINE_PX);
     let plot = Area { left, top, right: left + plot_w, bottom: top + place_h * rows as i32 };
     let bar = Area { left: plot.right + 30, top, right: plot.right + 30 + BAR_WIDTH, ..plot };
-    let below = (plot.bottom + 26 + TEXT_PX + 12).max(plot.bottom + label_excess + 8).max(if ticks.is_empty() {
-        0
-    } else {
-        bar.bottom + 14
-    });
+    let below = (plot.bottom + 26 + TEXT_PX + 12).max(plot.bottom + label_excess + 8).max(bar.bottom + 14);
     let height = below + if legend.is_empty() { 6 } else { 14 + 12 } + MARGIN / 2;
 
     let canvas = Canvas::new(out, width, height)?;
@@ -398,18 +395,13 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
     }
     canvas.y_label(&heat.y.label, plot)?;
     canvas.x_label(&heat.x.label, plot)?;
-    if let Some(scale) = &heat.scale {
-        colour_bar(&canvas, bar, scale, &ticks)?;
-    }
+    colour_bar(&canvas, bar, &heat.scale, &ticks)?;
     canvas.legend(&legend, below + 4, MARGIN)?;
     canvas.root.present().map_err(|e| e.to_string())
 }
 
 fn colour_of(heat: &Heat, square: Square) -> Option<RGBColor> {
-    match (square, &heat.scale) {
-        (Square::Value { value, .. }, Some(scale)) => Some(scale.colour(value)),
-        _ => None,
-    }
+    square.value().map(|value| heat.scale.colour(value))
 }
 
 /// The number inside its place, where it fits.
@@ -454,8 +446,7 @@ fn colour_bar(canvas: &Canvas<'_>, bar: Area, scale: &Scale, ticks: &[(f64, Stri
 fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
     const PLOT_W: i32 = 780;
     const PLOT_H: i32 = 380;
-    let ticks: Vec<(f64, String)> =
-        line.scale.iter().flat_map(|s| s.ticks().into_iter().map(|t| (t, s.tick_name(t)))).collect();
+    let ticks: Vec<(f64, String)> = line.scale.ticks().into_iter().map(|t| (t, line.scale.tick_name(t))).collect();
     let tick_width = ticks.iter().map(|(_, name)| text_width(name, TEXT_PX)).max().unwrap_or(0);
     let left = MARGIN + 24 + tick_width + 10;
     let width = left + PLOT_W + MARGIN + 16;
@@ -466,7 +457,7 @@ fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
     canvas.head(&head)?;
 
     for (tick, name) in &ticks {
-        let y = line.scale.as_ref().map_or(plot.bottom, |s| plot.y(s, *tick));
+        let y = plot.y(&line.scale, *tick);
         canvas.path(vec![(plot.left, y), (plot.right, y)], RGBColor(0xe4, 0xe4, 0xe4), 1)?;
         canvas.text(name, (plot.left - 8, y), TEXT_PX, (HPos::Right, VPos::Center), BLACK)?;
     }
@@ -478,26 +469,24 @@ fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
     }
     canvas.x_label(&line.label, plot)?;
 
-    let mut legend = Vec::new();
-    if let Some(scale) = &line.scale {
-        canvas.y_label(scale.unit, plot)?;
-        let curve: Vec<(i32, i32)> = line.curve().into_iter().map(|(x, v)| (across.px(x), plot.y(scale, v))).collect();
-        if curve.len() > 1 {
-            canvas.path(curve, viridis(0.55), 1)?;
-        }
-        let dot = if line.points.len() > 200 { 2 } else { 3 };
-        for point in &line.points {
-            let Some(value) = point.square.value() else { continue };
-            let x = across.px(point.x);
-            if let Some((lo, hi)) = point.interval {
-                canvas.path(vec![(x, plot.y(scale, lo)), (x, plot.y(scale, hi))], line_colour(), 1)?;
-            }
-            canvas.dot((x, plot.y(scale, value)), dot, line_colour())?;
-        }
-        let interval = line.points.iter().any(|p| p.interval.is_some());
-        let text = if interval { "median of a cell with its 95 % interval" } else { "median" };
-        legend.push((Mark::Point { interval }, text.to_owned()));
+    let scale = &line.scale;
+    canvas.y_label(scale.unit, plot)?;
+    let curve: Vec<(i32, i32)> = line.curve().into_iter().map(|(x, v)| (across.px(x), plot.y(scale, v))).collect();
+    if curve.len() > 1 {
+        canvas.path(curve, viridis(0.55), 1)?;
     }
+    let dot = if line.points.len() > 200 { 2 } else { 3 };
+    for point in &line.points {
+        let Some(value) = point.square.value() else { continue };
+        let x = across.px(point.x);
+        if let Some((lo, hi)) = point.interval {
+            canvas.path(vec![(x, plot.y(scale, lo)), (x, plot.y(scale, hi))], line_colour(), 1)?;
+        }
+        canvas.dot((x, plot.y(scale, value)), dot, line_colour())?;
+    }
+    let interval = line.points.iter().any(|p| p.interval.is_some());
+    let text = if interval { "median of a cell with its 95 % interval" } else { "median" };
+    let mut legend = vec![(Mark::Point { interval }, text.to_owned())];
     for point in &line.points {
         let x = across.px(point.x);
         match point.square {

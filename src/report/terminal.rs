@@ -66,24 +66,24 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-fn rgb(square: Square, scale: Option<&Scale>) -> Option<(u8, u8, u8)> {
-    match (square, scale) {
-        (Square::Value { value, .. }, Some(scale)) => {
+fn rgb(square: Square, scale: &Scale) -> Option<(u8, u8, u8)> {
+    match square {
+        Square::Value { value, .. } => {
             let colour = scale.colour(value);
             Some((colour.0, colour.1, colour.2))
         }
-        (Square::Skipped, _) => Some(GREY),
-        (Square::Failed, _) => Some(RED),
-        _ => None,
+        Square::Skipped => Some(GREY),
+        Square::Failed => Some(RED),
+        Square::Unplanned => None,
     }
 }
 
-fn shade(square: Square, scale: Option<&Scale>) -> char {
-    match (square, scale) {
-        (Square::Value { value, .. }, Some(scale)) => SHADES[((scale.position(value) * 4.0) as usize).min(3)],
-        (Square::Skipped, _) => '-',
-        (Square::Failed, _) => 'x',
-        _ => ' ',
+fn shade(square: Square, scale: &Scale) -> char {
+    match square {
+        Square::Value { value, .. } => SHADES[((scale.position(value) * 4.0) as usize).min(3)],
+        Square::Skipped => '-',
+        Square::Failed => 'x',
+        Square::Unplanned => ' ',
     }
 }
 
@@ -111,7 +111,7 @@ fn blocks(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
     let (squares, wide, high) = shrunk(heat, room, MAX_ROWS);
     let columns = squares.first().map_or(0, Vec::len);
     let repeat = (room / columns.max(1)).clamp(1, 4);
-    let scale = heat.scale.as_ref();
+    let scale = &heat.scale;
     let halves = ansi && squares.len() > FEW_ROWS;
     let _ = writeln!(out, "{:>label_width$}", heat.y.label);
     let lines: Vec<(usize, Option<usize>)> = if halves {
@@ -171,22 +171,20 @@ fn x_names(out: &mut String, side: &Side, indent: usize, room: usize, wide: usiz
     let _ = writeln!(out, "{}\n{}{}", line.trim_end(), " ".repeat(indent), side.label);
 }
 
-fn legend(out: &mut String, scale: Option<&Scale>, squares: impl Iterator<Item = Square> + Clone, ansi: bool) {
+fn legend(out: &mut String, scale: &Scale, squares: impl Iterator<Item = Square> + Clone, ansi: bool) {
     let values = squares.clone().filter_map(|s| s.value());
-    if let Some(scale) = scale {
-        let (min, max) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
-        let _ = write!(out, "min {} max {} {}   {} ", short(min), short(max), scale.unit, scale.tick_name(scale.lo));
-        if ansi {
-            for i in 0..16 {
-                let colour = scale.colour(scale.lo + (scale.hi - scale.lo) * f64::from(i) / 15.0);
-                let _ = write!(out, "\x1b[38;2;{};{};{}m█", colour.0, colour.1, colour.2);
-            }
-            out.push_str("\x1b[0m");
-        } else {
-            out.extend(SHADES.iter().flat_map(|&s| [s; 3]));
+    let (min, max) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
+    let _ = write!(out, "min {} max {} {}   {} ", short(min), short(max), scale.unit, scale.tick_name(scale.lo));
+    if ansi {
+        for i in 0..16 {
+            let colour = scale.colour(scale.lo + (scale.hi - scale.lo) * f64::from(i) / 15.0);
+            let _ = write!(out, "\x1b[38;2;{};{};{}m█", colour.0, colour.1, colour.2);
         }
-        let _ = writeln!(out, " {}", scale.tick_name(scale.hi));
+        out.push_str("\x1b[0m");
+    } else {
+        out.extend(SHADES.iter().flat_map(|&s| [s; 3]));
     }
+    let _ = writeln!(out, " {}", scale.tick_name(scale.hi));
     let mut gaps = Vec::new();
     for (square, sign, text) in [(Square::Skipped, '-', "not measured (skipped)"), (Square::Failed, 'x', "failed")] {
         if squares.clone().any(|s| s == square) {
@@ -223,7 +221,7 @@ fn percent(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
                 Square::Failed => "x".to_owned(),
                 Square::Unplanned => String::new(),
             };
-            match rgb(square, heat.scale.as_ref()) {
+            match rgb(square, &heat.scale) {
                 Some((r, g, b)) if ansi => {
                     let ink = if super::scale::is_light(plotters::style::RGBColor(r, g, b)) { 0 } else { 255 };
                     let _ = write!(out, "\x1b[48;2;{r};{g};{b};38;2;{ink};{ink};{ink}m{text:^CELL$}\x1b[0m");
@@ -240,7 +238,7 @@ fn percent(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
         let _ = write!(out, "{:^CELL$}", heat.x.names[column]);
     }
     let _ = writeln!(out, "\n{} {}", " ".repeat(label_width), heat.x.label);
-    legend(out, heat.scale.as_ref(), heat.squares.iter().copied(), ansi);
+    legend(out, &heat.scale, heat.squares.iter().copied(), ansi);
     wide_intervals(out, columns_shown(heat, fitting));
 }
 
@@ -294,7 +292,7 @@ fn bars(out: &mut String, line: &Line, width: usize, ansi: bool) {
     );
     for (name, square) in &merged {
         let _ = write!(out, "{name:>label_width$} ");
-        let _ = match (square, rgb(*square, line.scale.as_ref())) {
+        let _ = match (square, rgb(*square, &line.scale)) {
             (Square::Value { value, .. }, colour) => {
                 let length = if max > 0.0 { (value / max * room as f64).round() as usize } else { 0 };
                 let bar = "█".repeat(length);
@@ -308,7 +306,7 @@ fn bars(out: &mut String, line: &Line, width: usize, ansi: bool) {
             _ => writeln!(out, "- not measured"),
         };
     }
-    legend(out, line.scale.as_ref(), merged.iter().map(|m| m.1), ansi);
+    legend(out, &line.scale, merged.iter().map(|m| m.1), ansi);
     wide_intervals(out, merged.iter().map(|m| m.1));
 }
 
