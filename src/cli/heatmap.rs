@@ -33,9 +33,7 @@ pub fn run(args: &Args) -> Result<Ending> {
     if args.json {
         println!("{:#}", serde_json::json!({ "files": written.files, "missing": written.missing }));
     } else {
-        for run in &runs {
-            print!("{}", super::sweep::miniature(run));
-        }
+        print!("{}", super::sweep::miniature(&runs));
         written.files.iter().for_each(|file| println!("{}", file.display()));
     }
     Ok(Ending::Done)

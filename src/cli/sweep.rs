@@ -368,7 +368,7 @@ fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
     if args.json {
         println!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }));
     } else {
-        print!("{}", miniature(&loaded));
+        print!("{}", miniature(std::slice::from_ref(&loaded)));
         println!(
             "{} cells: {} ok, {} skipped, {} failed; {:.1} s, {:.0} % of it inside kernels",
             progress.planned,
@@ -412,10 +412,10 @@ fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
     list
 }
 
-/// The pictures of a run in the terminal's width.
-pub fn miniature(run: &report::Run) -> String {
+/// The pictures of some runs in the terminal's width.
+pub fn miniature(runs: &[report::Run]) -> String {
     let stdout = std::io::stdout();
     let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100);
     let ansi = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    report::terminal(run, width, ansi)
+    report::terminal(runs, width, ansi)
 }

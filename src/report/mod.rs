@@ -291,7 +291,7 @@ mod tests {
             assert_eq!(written.files[0].file_name().unwrap(), SUMMARY_FILE);
             assert!(written.files.len() > 1, "{name} has no picture");
             if keep.is_some() {
-                std::fs::write(out.join("terminal.txt"), terminal(&runs[0], 80, false)).unwrap();
+                std::fs::write(out.join("terminal.txt"), terminal(&runs, 80, false)).unwrap();
             }
             for path in written.files.iter().filter(|p| p.extension().is_some_and(|e| e == "svg")) {
                 let file = path.display();
@@ -392,7 +392,14 @@ mod tests {
         let runs = [run, third];
         let written = write_all(out.path(), &runs).unwrap();
         assert_eq!(written.missing, ["shards 2, 4 of 4 of this plan are missing"]);
-        assert!(terminal(&runs[0], 200, false).contains("shards 2, 3, 4 of 4 are missing"));
+        let text = terminal(&runs, 200, false);
+        assert_eq!(
+            text.matches("TFLOP/s by m and n").count() + text.matches("GFLOP/s by m and n").count(),
+            1,
+            "{text}"
+        );
+        assert!(text.contains("shards 2, 4 of 4 are missing"), "{text}");
+        assert!(terminal(&runs[..1], 200, false).contains("shards 2, 3, 4 of 4 are missing"));
         let [run, third] = runs;
         let mut other = shapes(&[64, 128], &[64, 128], 1024);
         other.manifest.device.name = "Other".to_owned();
@@ -414,7 +421,7 @@ mod tests {
         let written = write_all(out.path(), std::slice::from_ref(&run)).unwrap();
         assert_eq!(written.files, [out.path().join(SUMMARY_FILE)]);
         assert!(std::fs::read_to_string(&written.files[0]).unwrap().contains(",emulated,"));
-        assert_eq!(terminal(&run, 80, false), "");
+        assert_eq!(terminal(&[run], 80, false), "");
     }
 
     #[test]

@@ -17,14 +17,14 @@ const SHADES: [char; 4] = ['░', '▒', '▓', '█'];
 const GREY: (u8, u8, u8) = (0x77, 0x77, 0x77);
 const RED: (u8, u8, u8) = (0xc6, 0x28, 0x28);
 
-/// Draws every picture of a run in at most `width` columns.
+/// Draws every picture of some runs in at most `width` columns, shards of one plan merged.
 ///
 /// With `ansi`, colours are written as 24-bit escape sequences; whether the terminal or the user wants them is the
-/// caller's affair. Without, four shades stand for the colours.
-pub fn terminal(run: &Run, width: usize, ansi: bool) -> String {
+/// caller's affair. Without, four shades stand for the colours. The text is empty where there is nothing to draw: without
+/// a number, on an emulated device, and for runs that [`write_all`](super::write_all) refuses.
+pub fn terminal(runs: &[Run], width: usize, ansi: bool) -> String {
     let mut out = String::new();
-    // Only cells of different folders can contradict each other, and this is one folder.
-    let merged = merge(std::slice::from_ref(run)).unwrap_or_default();
+    let merged = merge(runs).unwrap_or_default();
     for figure in figures(&merged) {
         if !out.is_empty() {
             out.push('\n');
@@ -340,7 +340,7 @@ mod tests {
         ];
         for run in &runs {
             for (width, ansi) in [(80, true), (80, false), (40, true), (132, false)] {
-                let text = terminal(run, width, ansi);
+                let text = terminal(std::slice::from_ref(run), width, ansi);
                 assert_eq!(text.contains('\x1b'), ansi);
                 for line in visible(&text).lines().filter(|l| !l.starts_with("min ")) {
                     // Labels and legends are short sentences; the squares must fit.
@@ -358,7 +358,7 @@ mod tests {
         }
         fixture::skip(&mut run.cells[4]);
         fixture::fail(&mut run.cells[5]);
-        let text = terminal(&run, 40, false);
+        let text = terminal(std::slice::from_ref(&run), 40, false);
         assert!(text.contains("128 ████----xxxx\n 64 ░░░░▒▒▒▒▓▓▓▓\n"), "{text}");
         assert!(text.contains("- not measured (skipped)   x failed"), "{text}");
         assert!(text.contains("min 100 max 400 TFLOP/s"), "{text}");
@@ -374,15 +374,15 @@ mod tests {
         for (cell, tflops) in line.cells.iter_mut().zip([100.0, 200.0, 300.0]) {
             cell.tflops = Some(tflops);
         }
-        assert!(!terminal(&line, 60, false).contains('~'));
+        assert!(!terminal(std::slice::from_ref(&line), 60, false).contains('~'));
         widen(&mut line, 1);
-        let text = terminal(&line, 60, false);
+        let text = terminal(std::slice::from_ref(&line), 60, false);
         assert!(text.contains("█ 100\n") && text.contains("█ ~200\n") && text.contains("█ 300\n"), "{text}");
         assert!(text.contains("\n~ interval wider than 5 %\n"), "{text}");
 
         let mut classes = fixture::strides(&[0, 1], &[0, 1]);
         widen(&mut classes, 3);
-        let text = terminal(&classes, 80, false);
+        let text = terminal(std::slice::from_ref(&classes), 80, false);
         let (shades, percent) = text.split_once("Throughput by alignment class").unwrap();
         assert!(!shades.contains('~'), "{shades}");
         assert_eq!(percent.matches('~').count(), 2, "one square and the legend: {percent}");
@@ -393,7 +393,7 @@ mod tests {
     fn a_device_name_cannot_steer_the_terminal() {
         let mut run = fixture::shapes(&[64, 128], &[64, 128], 1024);
         run.manifest.device.name = "evil\x1b[2J\u{7}".to_owned();
-        let text = terminal(&run, 80, false);
+        let text = terminal(std::slice::from_ref(&run), 80, false);
         assert!(text.contains("evil") && !text.contains('\x1b') && !text.contains('\u{7}'));
     }
 
@@ -409,7 +409,7 @@ mod tests {
                 _ => 150.0,
             });
         }
-        let text = terminal(&run, 40, true);
+        let text = terminal(std::slice::from_ref(&run), 40, true);
         let top = text.lines().find(|l| l.contains('▀')).unwrap();
         assert!(top.starts_with("896 \x1b[38;2;68;1;84m\x1b[48;2;254;232;37m▀"), "{top:?}");
         assert_eq!(text.lines().filter(|l| l.contains('▀')).count(), 8, "15 rows are 8 lines");
@@ -417,7 +417,7 @@ mod tests {
 
     #[test]
     fn classes_are_told_in_percent() {
-        let text = terminal(&fixture::strides(&[0, 1], &[0, 1]), 80, false);
+        let text = terminal(&[fixture::strides(&[0, 1], &[0, 1])], 80, false);
         assert!(text.contains("100%") && text.contains("% of aligned"), "{text}");
     }
 }
