@@ -305,7 +305,7 @@ fn within(problem: &Problem, kernel: &'static Kernel, device: &DeviceInfo) -> Re
     let limit = [Operand::A, Operand::B].into_iter().min_by_key(|&o| problem.align_bytes(o)).unwrap_or(Operand::A);
     let [bm, bn, bk] = variant.tile;
     let why = format!(
-        "{} is at a multiple of {} bytes ({}), so {} of {} variants are legal and the widest load is {widest} bytes; \
+        "{} is at a multiple of {} bytes ({}), so {} of {} variants are legal, the widest of class {widest} bytes; \
          {bm}x{bn}x{bk} gives {} tiles for {} multiprocessors",
         limit.name(),
         problem.align_bytes(limit),

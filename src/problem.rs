@@ -146,6 +146,14 @@ pub enum ProblemError {
         /// Its leading dimension.
         ld: u64,
     },
+    /// A factor that is no number.
+    #[error("{name} = {value} is not a finite number; choose one")]
+    Factor {
+        /// `alpha` or `beta`.
+        name: &'static str,
+        /// The value given, as text.
+        value: String,
+    },
     /// A product 2·m·n·k that does not fit in 64 bits.
     #[error("2·{m}·{n}·{k} FLOP is more than 2^64; reduce a size")]
     Flop {
@@ -245,6 +253,11 @@ impl Problem {
                 return Err(ProblemError::Bytes { operand: operand.name(), rows: p.rows, ld: p.ld });
             }
         }
+        for (name, value) in [("alpha", self.alpha), ("beta", self.beta)] {
+            if !value.is_finite() {
+                return Err(ProblemError::Factor { name, value: value.to_string() });
+            }
+        }
         let flop = 2 * u128::from(self.m) * u128::from(self.n) * u128::from(self.k);
         if flop > u128::from(u64::MAX) {
             return Err(ProblemError::Flop { m: self.m, n: self.n, k: self.k });
@@ -321,6 +334,8 @@ mod tests {
         let huge = Problem::new(MAX_SIZE, MAX_SIZE, MAX_SIZE).validate().unwrap_err();
         assert!(matches!(huge, ProblemError::Flop { .. } | ProblemError::Bytes { .. }), "{huge}");
         assert!(Problem::new(3, 5, 0).validate().is_ok(), "k = 0 is a problem like any other");
+        let nan = Problem { beta: f32::NAN, ..Problem::new(1, 1, 1) }.validate().unwrap_err().to_string();
+        assert!(nan.contains("beta = NaN"), "{nan}");
         let mut far = Problem::new(1 << 20, 8, 8);
         far.lda = 1 << 43;
         assert!(matches!(far.validate().unwrap_err(), ProblemError::Bytes { operand: "A", .. }));

@@ -1,4 +1,4 @@
-use crate::command::{gemmscope, ok, refused, run, small};
+use crate::command::{gemmscope, ok, refused, run, said, small};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -39,6 +39,7 @@ fn usage_errors_name_the_value_and_the_remedy() {
         (vec!["sweep", "--shard", "9/8"], vec!["9/8", "INDEX/COUNT"]),
         (vec!["sweep", "--budget", "soon"], vec!["soon", "90s"]),
         (vec!["sweep", "--precision", "7"], vec!["--precision 7", "0.005"]),
+        (vec!["sweep", "--device", "cpu", "--m", "1", "--n", "1", "--k", "1", "--beta", "nan"], vec!["nan", "finite"]),
         (vec!["sweep", "--resume"], vec!["--out"]),
         (vec!["sweep", "--resume", "--out", "nowhere"], vec!["nowhere", "leave out --resume"]),
         (vec!["sweep", "--m", "1..4000000", "--n", "1..4000000", "--k", "1"], vec!["16000000000000", "several runs"]),
@@ -83,6 +84,44 @@ fn a_million_cells_are_listed_for_a_reader_that_stops_early() {
     assert!(first.contains("1000000 cells"), "{first}");
     assert_eq!(child.wait().unwrap().code(), Some(0), "a closed pipe is no error");
     assert!(start.elapsed().as_secs() < 60);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let sweep = small(&["--m", "3"]);
+    ok(dir.path(), &sweep);
+    for args in [
+        vec!["devices"],
+        vec!["devices", "--json"],
+        vec!["kernels"],
+        vec!["kernels", "--json"],
+        vec!["heatmap", "run"],
+        vec!["heatmap", "run", "--json"],
+        vec!["verify", "--device", "cpu"],
+    ] {
+        let mut child = gemmscope(dir.path(), &args)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let said = said(child.wait_with_output().unwrap());
+        assert_eq!((said.code, said.err.contains("panicked")), (Some(0), false), "{args:?}: {}", said.err);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn folders_with_strange_names_work() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().unwrap();
+    let mut args = small(&["--m", "3"]);
+    args.truncate(args.len() - 4);
+    let name = std::ffi::OsStr::from_bytes(b"a b'\xff\n");
+    let out = gemmscope(dir.path(), &args[..11]).args(["--m", "3", "--out"]).arg(name).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(dir.path().join(name).join("summary.csv").exists());
 }
 
 #[test]

@@ -4,6 +4,9 @@
 mod command;
 /// What `devices` answers for drivers that are missing, old, broken or stubs.
 mod driver;
+/// The emulated device, and all the faults that it can be told to have.
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod emulated;
 /// Sub-commands that measure nothing: devices, kernels, errors of usage.
 mod inspect;
 /// What must not be lost: kills, full disks, second writers, foreign folders.

@@ -53,6 +53,42 @@ fn kill_minus_nine_loses_at_most_the_cell_in_flight() {
 }
 
 #[test]
+fn the_end_that_schedulers_send_is_as_clean_as_ctrl_c() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = started(dir.path(), &[]);
+    signal("TERM", child.id());
+    assert_eq!(said(child.wait_with_output().unwrap()).code, Some(130));
+    assert_eq!(manifest(&dir.path().join("run")).progress.outcome, Outcome::Interrupted);
+}
+
+#[test]
+fn the_clock_goes_on_where_a_killed_run_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let mut child = if dir.path().join("run").exists() {
+            let args = ["sweep", "--resume", "--out", "run"];
+            let child = gemmscope(dir.path(), &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let lines = || fs::read_to_string(dir.path().join("run/samples.jsonl")).unwrap().lines().count();
+            let before = lines();
+            wait_for("more cells", || lines() > before + 5);
+            child
+        } else {
+            started(dir.path(), &[])
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    resume_to_the_end(dir.path());
+    let records = records(&dir.path().join("run"));
+    let starts: Vec<u64> = records.iter().flat_map(|r| r.samples.iter().map(|s| s.at_ns)).collect();
+    assert!(starts.is_sorted(), "the run's clock went backwards");
+    let progress = manifest(&dir.path().join("run")).progress;
+    let sampled: u64 = records.iter().flat_map(|r| r.samples.iter().map(|s| s.elapsed_ns)).sum();
+    assert!(sampled <= progress.kernel_ns && progress.kernel_ns < progress.wall_ns);
+    assert!(progress.wall_ns >= *starts.last().unwrap());
+}
+
+#[test]
 fn ctrl_c_ends_cleanly_and_says_how_to_resume() {
     let dir = tempfile::tempdir().unwrap();
     let child = started(dir.path(), &[]);
@@ -168,6 +204,16 @@ fn folders_that_cannot_be_used_are_refused_untouched() {
     fs::write(run_dir.join("manifest.json"), text.replacen("\"name\": \"CPU", "\"name\": \"Another CPU", 1)).unwrap();
     let error = refused(dir.path(), &["sweep", "--resume", "--out", "run"]);
     assert!(error.contains("another device"), "{error}");
+    for (from, to, word) in [
+        ("\"version\": \"", "\"version\": \"9", "another program"),
+        ("\"units\": ", "\"units\": 9", "another machine"),
+        ("\"n\": \"48\"", "\"n\": \"49\"", "not of one run"),
+    ] {
+        assert!(text.contains(from));
+        fs::write(run_dir.join("manifest.json"), text.replacen(from, to, 1)).unwrap();
+        let error = refused(dir.path(), &["sweep", "--resume", "--out", "run"]);
+        assert!(error.contains(word), "{error}");
+    }
     assert_eq!(fs::read(run_dir.join("samples.jsonl")).unwrap(), journal);
 
     fs::write(dir.path().join("file"), "").unwrap();

@@ -54,6 +54,8 @@ enum Opd<'a> {
     Not(Box<Opd<'a>>),
     Pair(Box<Opd<'a>>, Box<Opd<'a>>),
     Paren(Vec<Opd<'a>>),
+    /// A tensor map and the coordinates in it.
+    Tensor(Box<Opd<'a>>, Vec<Opd<'a>>),
 }
 
 /// An opcode split at its dots; every modifier has to be consumed.
@@ -530,6 +532,16 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if c.eat(b'+') || c.is(b'-') {
                     off += c.int()? as i64;
                 }
+                if c.eat(b',') {
+                    let coords = self.operand(c)?;
+                    let Opd::List(v) = coords else {
+                        return self.err("coordinates expected");
+                    };
+                    if !c.eat(b']') {
+                        return self.err(format!("']' expected, {} found", c.found()));
+                    }
+                    return Ok(Opd::Tensor(Box::new(Opd::Mem(Box::new(base), off)), v));
+                }
                 if !c.eat(b']') {
                     return self.err(format!("']' expected, {} found", c.found()));
                 }
@@ -898,6 +910,31 @@ impl<'o, 'a> Decoder<'o, 'a> {
         if ops.len() == n { Ok(ops) } else { self.err(format!("{n} operands expected, {} given", ops.len())) }
     }
 
+    fn target_has(&self, base: &str, m: &Mods<'a>) -> R<()> {
+        let has = |x: &str| m.rest.contains(&x);
+        match base {
+            "wgmma" | "setmaxnreg" => self.requires(90, true),
+            "elect" | "stmatrix" => self.requires(90, false),
+            "cp" if has("bulk") => self.requires(90, false),
+            "fence" if has("proxy") || has("mbarrier_init") => self.requires(90, false),
+            "mbarrier" if has("try_wait") || has("expect_tx") || has("complete_tx") => self.requires(90, false),
+            "mma" | "cp" | "mbarrier" | "redux" => self.requires(80, false),
+            "wmma" | "ldmatrix" | "movmatrix" => self.requires(75, false),
+            _ => Ok(()),
+        }
+    }
+
+    /// Instructions are refused for targets that do not have them, as the assembler refuses them.
+    fn requires(&self, sm: u32, specific: bool) -> R<()> {
+        let t = self.o.target.trim_start_matches("sm_");
+        let number: u32 = t.trim_end_matches(['a', 'f']).parse().unwrap_or(0);
+        if number < sm || (specific && (number != sm || !t.ends_with('a'))) {
+            let a = if specific { "a" } else { "" };
+            return self.err(format!("needs sm_{sm}{a}, the target is {}", self.o.target));
+        }
+        Ok(())
+    }
+
     fn unknown<T>(&self, what: &str) -> R<T> {
         self.err(format!("unsupported form ({what})"))
     }
@@ -905,6 +942,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
     // ---- opcodes
 
     fn decode(&mut self, base: &'a str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
+        self.target_has(base, m)?;
         match base {
             "add" | "sub" | "mul" | "mul24" | "div" | "rem" | "min" | "max" | "and" | "or" | "xor" | "shl" | "shr"
             | "copysign" => self.two(base, m, ops),
@@ -1099,6 +1137,29 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 self.push(Op::Elect { d, p, mask })
             }
             "bar" | "barrier" => self.bar(base, m, ops),
+            "mbarrier" => self.mbarrier(m, ops),
+            "wgmma" => self.wgmma(m, ops),
+            "setmaxnreg" => {
+                m.any(&["inc", "dec"]);
+                if !m.take("sync") | !m.take("aligned") | !m.take("u32") {
+                    return self.unknown("modifiers");
+                }
+                self.need(ops, 1)?;
+                self.push(Op::SetMaxNReg)
+            }
+            "fence" if m.take("proxy") => {
+                if m.take("async") || m.take("async::generic") {
+                    m.any(&["global", "shared::cta", "shared::cluster"]);
+                    return self.push(Op::FenceAsync);
+                }
+                self.unknown("proxy")
+            }
+            "fence" if m.take("mbarrier_init") => {
+                if !m.take("release") | !m.take("cluster") {
+                    return self.unknown("modifiers");
+                }
+                self.push(Op::Fence)
+            }
             "membar" | "fence" => {
                 let scope = m.any(&["cta", "cluster", "gl", "gpu", "sys"]);
                 m.any(&["sc", "acq_rel", "acquire", "release"]);
@@ -1815,6 +1876,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
         if !m.take("async") {
             return self.unknown("only cp.async");
         }
+        if m.take("bulk") {
+            return self.bulk(m, ops);
+        }
         if m.take("commit_group") {
             return self.push(Op::CpCommit);
         }
@@ -1830,7 +1894,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         }
         let cache = m.any(&["ca", "cg"]);
         let Some(cache) = cache else {
-            return self.unknown("bulk copies are not supported");
+            return self.unknown("kind of copy");
         };
         if !(m.take("shared") || m.take("shared::cta")) || !m.take("global") {
             return self.unknown("spaces");
@@ -1865,6 +1929,175 @@ impl<'o, 'a> Decoder<'o, 'a> {
             }
         }
         self.push(Op::CpAsync { bytes: bytes as u8, bypass: cache == "cg", dst, src, src_size, ignore })
+    }
+
+    fn mbarrier(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
+        let what = m.any(&["init", "inval", "arrive", "expect_tx", "complete_tx", "test_wait", "try_wait"]);
+        let expect = what == Some("arrive") && m.take("expect_tx");
+        let parity = m.take("parity");
+        m.any(&["release", "acquire", "relaxed"]);
+        m.any(&["cta", "cluster"]);
+        let _ = m.take("shared::cta") || m.take("shared::cluster") || m.take("shared");
+        if !m.take("b64") {
+            return self.unknown("modifiers");
+        }
+        let one = |k: usize| ops.get(k);
+        let bad = || LoadError::new(0, "unsupported form (number of operands)");
+        match what {
+            Some("test_wait" | "try_wait") => {
+                if !(3..=4).contains(&ops.len()) || (ops.len() == 4 && what == Some("test_wait")) {
+                    return self.unknown("number of operands");
+                }
+                let p = self.dp(&ops[0])?;
+                let (a, _) = self.addr(&ops[1], Space::Shared)?;
+                let v = if parity { Reg::W(self.w(&ops[2], Ty::U32)?) } else { Reg::D(self.d(&ops[2], Ty::B64)?) };
+                self.push(Op::MbarWait { a, parity, blocking: what == Some("try_wait"), p, v })
+            }
+            Some(what) => {
+                if parity {
+                    return self.unknown("parity");
+                }
+                // Only an arrival can have a result, and then it comes first.
+                let has_d = what == "arrive" && !matches!(one(0), Some(Opd::Mem(..)));
+                let k = usize::from(has_d);
+                let d = match (has_d, one(0)) {
+                    (true, Some(o)) if !Self::is_sink(o) => Some(Reg::D(self.dd(o)?)),
+                    _ => None,
+                };
+                let (a, _) = self.addr(one(k).ok_or_else(bad)?, Space::Shared)?;
+                let arg = match one(k + 1) {
+                    Some(o) => self.w(o, Ty::U32)?,
+                    None => NONE,
+                };
+                if ops.len() > k + 2 {
+                    return self.unknown("number of operands");
+                }
+                let (kind, count, tx) = match what {
+                    "init" => (MbarOp::Init, arg, NONE),
+                    "inval" => (MbarOp::Inval, NONE, NONE),
+                    "arrive" if expect => (MbarOp::Arrive, NONE, arg),
+                    "arrive" => (MbarOp::Arrive, arg, NONE),
+                    "expect_tx" => (MbarOp::ExpectTx, NONE, arg),
+                    _ => (MbarOp::CompleteTx, NONE, arg),
+                };
+                let needs = matches!(kind, MbarOp::Init | MbarOp::ExpectTx | MbarOp::CompleteTx) || expect;
+                if needs && arg == NONE {
+                    return self.unknown("number of operands");
+                }
+                self.push(Op::Mbar { kind, a, count, tx, d })
+            }
+            None => self.unknown("operation"),
+        }
+    }
+
+    fn bulk(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
+        if m.take("commit_group") {
+            return self.push(Op::BulkCommit);
+        }
+        if m.take("wait_group") {
+            m.take("read");
+            let o = self.need(ops, 1)?;
+            let Opd::Int(n) = o[0] else {
+                return self.unknown("a number of groups expected");
+            };
+            return self.push(Op::BulkWait { n: n.min(u64::from(u32::MAX)) as u32 });
+        }
+        let dims = if m.take("tensor") {
+            let d = m.any(&["1d", "2d", "3d", "4d", "5d"]);
+            m.take("tile");
+            match d {
+                Some(d) => usize::from(d.as_bytes()[0] - b'0'),
+                None => return self.unknown("dimensions"),
+            }
+        } else {
+            0
+        };
+        let hint = m.take("L2::cache_hint");
+        let mbar = m.take("mbarrier::complete_tx::bytes");
+        let group = m.take("bulk_group");
+        let shared = m.take("shared::cluster") || m.take("shared::cta");
+        if !shared || !m.take("global") || mbar == group {
+            return self.unknown("spaces or completion");
+        }
+        let n = usize::from(hint) + if dims > 0 { 2 } else { 3 } + usize::from(mbar);
+        let o = self.need(ops, n)?;
+        let tensor = |s: &mut Self, o: &Opd<'a>| -> R<(Addr, Box<[u32]>)> {
+            let Opd::Tensor(map, coords) = o else {
+                return s.unknown("a tensor map and coordinates expected");
+            };
+            if coords.len() != dims {
+                return s.unknown("number of coordinates");
+            }
+            let (a, _) = s.addr(map, Space::Generic)?;
+            let c = coords.iter().map(|x| s.w(x, Ty::S32)).collect::<R<Vec<u32>>>()?;
+            Ok((a, c.into()))
+        };
+        let bytes = if dims > 0 { NONE } else { self.w(&o[2], Ty::U32)? };
+        if mbar {
+            let (dst, _) = self.addr(&o[0], Space::Shared)?;
+            let (src, coords) =
+                if dims > 0 { tensor(self, &o[1])? } else { (self.addr(&o[1], Space::Global)?.0, Vec::new().into()) };
+            let (mb, _) = self.addr(&o[if dims > 0 { 2 } else { 3 }], Space::Shared)?;
+            self.push(Op::BulkLoad { dst, src, coords, bytes, mbar: mb })
+        } else {
+            let (dst, coords) =
+                if dims > 0 { tensor(self, &o[0])? } else { (self.addr(&o[0], Space::Global)?.0, Vec::new().into()) };
+            let (src, _) = self.addr(&o[1], Space::Shared)?;
+            self.push(Op::BulkStore { dst, src, coords, bytes })
+        }
+    }
+
+    fn wgmma(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
+        let what = m.any(&["fence", "commit_group", "wait_group", "mma_async"]);
+        if !m.take("sync") | !m.take("aligned") {
+            return self.unknown("modifiers");
+        }
+        match what {
+            Some("fence") => return self.push(Op::WgmmaFence),
+            Some("commit_group") => return self.push(Op::WgmmaCommit),
+            Some("wait_group") => {
+                let o = self.need(ops, 1)?;
+                let Opd::Int(n) = o[0] else {
+                    return self.unknown("a number of groups expected");
+                };
+                return self.push(Op::WgmmaWait { n: n.min(u64::from(u32::MAX)) as u32 });
+            }
+            Some(_) => {}
+            None => return self.unknown("operation"),
+        }
+        let shape = m.rest.iter().position(|x| x.starts_with("m64n") && x.ends_with("k16"));
+        let n: u32 = match shape.map(|i| m.rest.remove(i)) {
+            Some(s) => s[4..s.len() - 3].parse().unwrap_or(0),
+            None => 0,
+        };
+        if n == 0 || n > 256 || !n.is_multiple_of(8) {
+            return self.unknown("shape");
+        }
+        let (td, ta, tb) = (m.ty(), m.ty(), m.ty());
+        let f16 = match (td, ta, tb) {
+            (Some(Ty::F32), Some(Ty::F16), Some(Ty::F16)) => false,
+            (Some(Ty::F16), Some(Ty::F16), Some(Ty::F16)) => true,
+            _ => return self.unknown("types"),
+        };
+        let regs = matches!(ops.get(1), Some(Opd::List(_)));
+        let o = self.need(ops, if regs { 7 } else { 8 })?;
+        let count = (if f16 { n / 4 } else { n / 2 }) as usize;
+        let d = self.list::<128>(&o[0], count, Ty::B32, true)?[..count].to_vec();
+        let a = if regs { Err(self.list::<4>(&o[1], 4, Ty::B32, false)?) } else { Ok(self.d(&o[1], Ty::B64)?) };
+        let b = self.d(&o[2], Ty::B64)?;
+        let scale_d = self.p(&o[3])?;
+        let imm = |s: &Self, o: &Opd<'a>, of: [u64; 2]| match o {
+            Opd::Int(v) if of.contains(v) => Ok(*v == of[1]),
+            _ => s.unknown("an immediate"),
+        };
+        let sign = [1, u64::MAX];
+        let (neg_a, neg_b) = (imm(self, &o[4], sign)?, imm(self, &o[5], sign)?);
+        let (trans_a, trans_b) = if regs {
+            (false, imm(self, &o[6], [0, 1])?)
+        } else {
+            (imm(self, &o[6], [0, 1])?, imm(self, &o[7], [0, 1])?)
+        };
+        self.push(Op::Wgmma(Box::new(Wgmma { n, d, a, b, scale_d, neg_a, neg_b, trans_a, trans_b, f16 })))
     }
 
     fn ldmatrix(&mut self, base: &str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {

@@ -1,5 +1,9 @@
 //! Running a kernel: warps in lockstep, blocks one after another or on several host threads.
 
+mod hopper;
+mod matrix;
+mod memory;
+
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -30,8 +34,15 @@ pub struct Options {
     pub max_findings: usize,
     /// Multiprocessors of the device that is emulated, for `%nsmid` and `%smid`.
     pub sms: u32,
+    /// Where the device's clocks stand when a launch begins: `%globaltimer` in nanoseconds, `%clock64` at one a nanosecond.
+    pub clock: u64,
     /// Races that are meant: names of kernels, or parts of `file:line` source positions.
     pub allow_race: Vec<String>,
+    /// Other than zero: warps run in a random order and for a random time each, which this number decides. A kernel without races
+    /// gives the same results and counters with every number.
+    pub shuffle: u64,
+    /// Bulk copies land when they are issued, and not when nothing else can run. Neither order may make a difference.
+    pub copies_land_early: bool,
     /// Outputs every byte of which has to be written once.
     pub written_once: Vec<crate::Region>,
 }
@@ -46,7 +57,10 @@ impl Default for Options {
             resident: 8,
             max_findings: 64,
             sms: 4,
+            clock: 0,
             allow_race: Vec::new(),
+            shuffle: 0,
+            copies_land_early: false,
             written_once: Vec::new(),
         }
     }
@@ -112,6 +126,8 @@ struct Copy {
 enum State {
     Ready,
     Barrier(u32),
+    /// Waits for the end of a phase of the mbarrier at an offset.
+    Mbar(u32, u64),
     Done,
 }
 
@@ -187,6 +203,15 @@ fn put<T: std::marker::Copy>(dst: &mut [T; 32], src: &[T; 32], mask: u32) {
             }
         }
     }
+}
+
+/// The next of a row of random numbers.
+fn draw(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 fn flush(x: u32) -> u32 {
@@ -310,7 +335,7 @@ impl Launch<'_> {
                 h.into_iter().filter_map(|h| h.join().ok()).collect()
             })
         };
-        let mut report = Report::default();
+        let mut report = Report { ticks: self.spent.load(Relaxed), ..Report::default() };
         for st in all {
             let mut c = st.c;
             for (i, (n, lanes)) in self.k.ins.iter().zip(&st.pc) {
@@ -343,6 +368,7 @@ struct Cta {
     at: [u32; 3],
     index: u64,
     budget: u64,
+    random: u64,
 }
 
 impl Cta {
@@ -369,12 +395,13 @@ impl Cta {
             })
             .collect();
         let sh = Shared::new(k.static_shared + l.dyn_shared, n, l.opt.check_init, l.opt.check_race);
-        Self { warps, sh, bars: Default::default(), at: [0; 3], index: 0, budget: 0 }
+        Self { warps, sh, bars: Default::default(), at: [0; 3], index: 0, budget: 0, random: 0 }
     }
 
     fn begin(&mut self, l: &Launch<'_>, index: u64) {
         let g = [u64::from(l.grid[0]), u64::from(l.grid[1])];
         self.index = index;
+        self.random = l.opt.shuffle.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index + 1);
         self.at = [(index % g[0]) as u32, (index / g[0] % g[1]) as u32, (index / g[0] / g[1]) as u32];
         self.bars = Default::default();
         self.sh.reset();
@@ -387,17 +414,31 @@ impl Cta {
     /// Runs until the block has ended, or a warp has used its turn without coming to a barrier. Says whether it has ended.
     fn run(&mut self, l: &Launch<'_>, st: &mut Stats) -> bool {
         let threads = l.block[0] * l.block[1] * l.block[2];
-        let Self { warps, sh, bars, at, index, budget } = self;
+        let Self { warps, sh, bars, at, index, budget, random } = self;
         loop {
             let (mut progress, mut tired) = (false, false);
-            for i in 0..warps.len() {
+            let n = warps.len();
+            let (start, back) = if l.opt.shuffle == 0 {
+                (0, false)
+            } else {
+                let r = draw(random) as usize;
+                (r / 2 % n, r % 2 == 1)
+            };
+            for k in 0..n {
+                let i = (start + if back { n - k } else { k }) % n;
+                if let State::Mbar(o, phase) = warps[i].state
+                    && sh.mbars.get(&o).is_none_or(|m| m.phase != phase)
+                {
+                    warps[i].state = State::Ready;
+                }
                 if warps[i].state != State::Ready {
                     continue;
                 }
                 progress = true;
                 let mut env =
                     Env { l, sh, st, bars, cta: *at, cta_id: *index as u32, cta_threads: threads, budget: *budget };
-                let r = warps[i].run(&mut env);
+                let turn = if l.opt.shuffle == 0 { 200_000 } else { 1 + draw(random) as u32 % 64 };
+                let r = warps[i].run(&mut env, turn);
                 *budget = env.budget;
                 if r.is_err() || l.halt.load(Relaxed) {
                     return true;
@@ -406,9 +447,14 @@ impl Cta {
                 Self::release(warps, sh, bars);
             }
             if tired {
+                // Spinning warps wait for what a copy brings.
+                if l.opt.shuffle == 0 || draw(random).is_multiple_of(8) {
+                    sh.land();
+                }
                 return false;
             }
-            if !progress {
+            // Bulk copies land when nothing else can go on.
+            if !progress && !sh.land() {
                 break;
             }
         }
@@ -430,6 +476,17 @@ impl Cta {
                         );
                     }
                     State::Done => text += &format!(" warp {} has ended;", w.id),
+                    State::Mbar(o, phase) => {
+                        first = first.or(Some((w.id, w.at)));
+                        let m = sh.mbars.get(&o).cloned().unwrap_or_default();
+                        text += &format!(
+                            " warp {} waits for phase {phase} of the mbarrier at offset {o} ({} arrivals and {} bytes missing) at {};",
+                            w.id,
+                            m.pending,
+                            m.tx,
+                            l.source(w.at)
+                        );
+                    }
                     State::Ready => {}
                 }
             }
@@ -529,10 +586,9 @@ impl Warp {
     }
 
     /// Runs until the warp waits, ends or has had its turn.
-    fn run(&mut self, env: &mut Env<'_, '_>) -> Run<()> {
+    fn run(&mut self, env: &mut Env<'_, '_>, mut turn: u32) -> Run<()> {
         let l = env.l;
         let ins = &l.k.ins[..];
-        let mut turn = 200_000u32;
         loop {
             let Some(top) = self.stack.last_mut() else {
                 self.state = State::Done;
@@ -550,7 +606,7 @@ impl Warp {
             }
             turn -= 1;
             if env.budget == 0 {
-                const SLICE: u64 = 1 << 16;
+                const SLICE: u64 = 1 << 12;
                 if l.spent.fetch_add(SLICE, Relaxed) >= l.opt.max_instructions {
                     self.at = top.pc;
                     return env.stop(
@@ -597,6 +653,9 @@ impl Warp {
                     s.1 += u64::from(mask.count_ones());
                 }
                 Flow::Block => {
+                    if matches!(self.state, State::Mbar(..)) {
+                        return Ok(());
+                    }
                     if matches!(self.state, State::Barrier(_)) {
                         let s = &mut env.st.pc[pc as usize];
                         s.0 += 1;
@@ -949,7 +1008,8 @@ impl Warp {
                 put(&mut self.d[*d as usize], &t, m);
             }
             Op::Clock { d } => {
-                let now = env.l.spent.load(Relaxed).wrapping_sub(env.budget);
+                let ticks = env.l.spent.load(Relaxed).saturating_sub(env.budget);
+                let now = env.l.opt.clock + ticks / u64::from(env.l.opt.sms.max(1));
                 for i in lanes(m) {
                     self.set(*d, i, now);
                 }
@@ -1153,6 +1213,26 @@ impl Warp {
                 });
                 put(&mut self.w[*d as usize], &[r.unwrap_or(0); 32], m);
             }
+            Op::Mbar { kind, a, count, tx, d } => self.mbar(env, *kind, a, *count, *tx, *d, m)?,
+            Op::MbarWait { a, parity, blocking, p, v } => return self.mbar_wait(env, a, *parity, *blocking, *p, *v, m),
+            Op::FenceAsync => env.sh.race.fence_async(self.id),
+            Op::BulkLoad { dst, src, coords, bytes, mbar } => self.bulk_load(env, dst, src, coords, *bytes, mbar, m)?,
+            Op::BulkStore { dst, src, coords, bytes } => self.bulk_store(env, dst, src, coords, *bytes, m)?,
+            Op::BulkCommit | Op::SetMaxNReg | Op::WgmmaFence => {}
+            // Copies out of shared memory are done when they are issued; the wait is for the order.
+            Op::BulkWait { n } => {
+                if *n == 0 {
+                    env.sh.race.bulk_waited(self.id);
+                }
+            }
+            Op::WgmmaCommit => env.sh.race.wgmma_commit(self.id),
+            Op::WgmmaWait { n } => env.sh.race.wgmma_waited(self.id, *n),
+            Op::Wgmma(g) => {
+                if !self.together(env, m, u32::MAX, "wgmma")? {
+                    return Ok(Flow::Block);
+                }
+                self.wgmma(env, g)?;
+            }
             Op::Activemask { d } => put(&mut self.w[*d as usize], &[m; 32], m),
             Op::Elect { d, p, mask: mm } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
@@ -1337,779 +1417,6 @@ impl Warp {
         self.red = if red == BarRed::None { None } else { Some((red, d, m)) };
         self.state = State::Barrier(b);
         Ok(Flow::Block)
-    }
-
-    // ---- memory
-
-    fn resolve(space: Space, addrs: &mut D, m: u32) -> Result<Space, (usize, u64)> {
-        if space != Space::Generic {
-            return Ok(space);
-        }
-        let first = m.trailing_zeros() as usize;
-        let kind = |a: u64| match a {
-            a if (SHARED_WINDOW..SHARED_WINDOW + WINDOW_SIZE).contains(&a) => Space::Shared,
-            a if (LOCAL_WINDOW..LOCAL_WINDOW + WINDOW_SIZE).contains(&a) => Space::Local,
-            a if (PARAM_WINDOW..PARAM_WINDOW + WINDOW_SIZE).contains(&a) => Space::Param,
-            _ => Space::Global,
-        };
-        let s = kind(addrs[first]);
-        for i in lanes(m) {
-            if kind(addrs[i]) != s {
-                return Err((i, addrs[i]));
-            }
-            addrs[i] -= match s {
-                Space::Shared => SHARED_WINDOW,
-                Space::Local => LOCAL_WINDOW,
-                Space::Param => PARAM_WINDOW,
-                _ => 0,
-            };
-        }
-        Ok(s)
-    }
-
-    /// Splits a generic access whose lanes point into different spaces.
-    fn by_space(space: Space, addrs: &D, m: u32) -> Vec<(Space, D, u32)> {
-        let mut out = Vec::with_capacity(1);
-        let mut left = m;
-        while left != 0 {
-            let mut part = left;
-            loop {
-                let mut a = *addrs;
-                match Self::resolve(space, &mut a, part) {
-                    Ok(s) => {
-                        out.push((s, a, part));
-                        break;
-                    }
-                    Err((lane, _)) => part &= !(1 << lane),
-                }
-            }
-            left &= !part;
-        }
-        out
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn load(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        space: Space,
-        bytes: u8,
-        n: u8,
-        ext: Ext,
-        fl: MemFlags,
-        d: &[Reg; 4],
-        a: &Addr,
-        m: u32,
-    ) -> Run<()> {
-        let mut addrs = self.addresses(a);
-        let mut data = [[0u32; 4]; 32];
-        let size = u32::from(bytes) * u32::from(n);
-        if space == Space::Generic {
-            for (s, mut ad, part) in Self::by_space(space, &addrs, m) {
-                self.fetch(env, s, &mut ad, size, fl, part, &mut data)?;
-            }
-        } else {
-            self.fetch(env, space, &mut addrs, size, fl, m, &mut data)?;
-        }
-        let per = bytes as usize;
-        for (k, r) in d.iter().enumerate().take(n as usize) {
-            match r {
-                Reg::W(r) => {
-                    let t: V = std::array::from_fn(|i| {
-                        let v = pick(&data[i], k * per, per) as u32;
-                        match ext {
-                            Ext::Sign8 => v as u8 as i8 as i32 as u32,
-                            Ext::Sign16 => v as u16 as i16 as i32 as u32,
-                            _ => v,
-                        }
-                    });
-                    put(&mut self.w[*r as usize], &t, m);
-                }
-                Reg::D(r) => {
-                    let t: D = std::array::from_fn(|i| {
-                        let v = pick(&data[i], k * per, per);
-                        match ext {
-                            Ext::Sign8 => v as u8 as i8 as i64 as u64,
-                            Ext::Sign16 => v as u16 as i16 as i64 as u64,
-                            Ext::Sign32 => v as u32 as i32 as i64 as u64,
-                            Ext::Zero => v,
-                        }
-                    });
-                    put(&mut self.d[*r as usize], &t, m);
-                }
-                Reg::P(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn store(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        space: Space,
-        bytes: u8,
-        n: u8,
-        fl: MemFlags,
-        s: &[Reg; 4],
-        a: &Addr,
-        m: u32,
-    ) -> Run<()> {
-        let addrs = self.addresses(a);
-        let mut data = [[0u32; 4]; 32];
-        let per = bytes as usize;
-        for (k, r) in s.iter().enumerate().take(n as usize) {
-            for (i, x) in data.iter_mut().enumerate() {
-                stuff(x, k * per, per, self.get(*r, i));
-            }
-        }
-        let size = u32::from(bytes) * u32::from(n);
-        if space == Space::Generic {
-            for (s, ad, part) in Self::by_space(space, &addrs, m) {
-                self.write(env, s, &ad, size, fl, part, &data)?;
-            }
-            Ok(())
-        } else {
-            self.write(env, space, &addrs, size, fl, m, &data)
-        }
-    }
-
-    fn misaligned<T>(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32, space: &str) -> Run<T> {
-        let what = if space == "global" { format!(" ({})", env.l.mem.describe(addr)) } else { String::new() };
-        env.stop(
-            Kind::Misaligned,
-            self,
-            Some(lane as u32),
-            Some(addr),
-            format!(
-                "{size}-byte access to {space} memory at an address that is {} modulo {size}{what}",
-                addr % u64::from(size)
-            ),
-        )
-    }
-    fn out_of_bounds<T>(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32, space: &str) -> Run<T> {
-        let what = match space {
-            "global" => {
-                // The address may be inside while the access runs past the end.
-                let d = env.l.mem.describe(addr);
-                if env.l.mem.find(addr, &mut 0).is_some() { format!("runs past the end: {d}") } else { d }
-            }
-            "shared" => {
-                format!("offset {} of {} bytes", addr.wrapping_sub(u64::from(SHARED_BASE)) as i64, env.sh.size())
-            }
-            "local" => format!("offset {} of {} bytes", addr as i64, self.local_bytes),
-            _ => format!("offset {} of {} bytes", addr as i64, env.l.params.len()),
-        };
-        env.stop(
-            Kind::OutOfBounds,
-            self,
-            Some(lane as u32),
-            Some(addr),
-            format!("{size}-byte access to {space} memory, {what}"),
-        )
-    }
-
-    fn global<'m>(&mut self, env: &Env<'m, '_>, lane: usize, addr: u64, size: u32) -> Run<(&'m Alloc, u64)> {
-        if addr & u64::from(size - 1) != 0 {
-            return self.misaligned(env, lane, addr, size, "global");
-        }
-        let mem: &'m Memory = env.l.mem;
-        match mem.find(addr, &mut self.hint) {
-            Some(al) if addr - al.base + u64::from(size) <= al.size => Ok((al, addr - al.base)),
-            _ => self.out_of_bounds(env, lane, addr, size, "global"),
-        }
-    }
-    fn shared_at(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<usize> {
-        let a = addr & 0xffff_ffff;
-        if a & u64::from(size - 1) != 0 {
-            return self.misaligned(env, lane, a, size, "shared");
-        }
-        let o = a.wrapping_sub(u64::from(SHARED_BASE));
-        if o >= env.sh.size() as u64 || o + u64::from(size) > env.sh.size() as u64 {
-            return self.out_of_bounds(env, lane, a, size, "shared");
-        }
-        Ok(o as usize)
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn fetch(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        space: Space,
-        addrs: &mut D,
-        size: u32,
-        fl: MemFlags,
-        m: u32,
-        data: &mut [[u32; 4]; 32],
-    ) -> Run<()> {
-        match space {
-            Space::Global | Space::Const | Space::Generic => {
-                let mut last = usize::MAX;
-                for i in lanes(m) {
-                    // Lanes that read the same address are one access.
-                    if last != usize::MAX && addrs[i] == addrs[last] {
-                        data[i] = data[last];
-                        continue;
-                    }
-                    last = i;
-                    let (al, off) = self.global(env, i, addrs[i], size)?;
-                    if env.l.opt.check_init && !al.is_valid(off, size) {
-                        env.find(
-                            Kind::Uninitialised,
-                            self,
-                            Some(i as u32),
-                            Some(addrs[i]),
-                            format!(
-                                "read of {size} bytes of global memory that nothing has written, {off} bytes into {}",
-                                al.name
-                            ),
-                        );
-                    }
-                    data[i] = al.read(off, size);
-                    if env.l.opt.check_race && !al.read_only {
-                        env.l.order.access(
-                            env.l, self.hint, al, off, size, false, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
-                        );
-                    }
-                }
-                if space != Space::Const {
-                    count_global(&mut env.st.c.global_load, addrs, size, m);
-                }
-            }
-            Space::Shared => {
-                let mut offs = [0u32; 32];
-                for i in lanes(m) {
-                    let o = self.shared_at(env, i, addrs[i], size)?;
-                    offs[i] = o as u32;
-                    data[i] = env.sh.read(o, size);
-                    self.shared_read_checks(env, i, o, size, fl);
-                }
-                count_shared(&mut env.st.c.shared_load, &offs, size, m);
-            }
-            Space::Local => {
-                for i in lanes(m) {
-                    let o = self.local_at(env, i, addrs[i], size)?;
-                    let mut b = [0u8; 16];
-                    b[..size as usize].copy_from_slice(&self.local[o..o + size as usize]);
-                    data[i] = words(&b);
-                }
-            }
-            Space::Param => {
-                for i in lanes(m) {
-                    // An address made from a parameter's name carries the window.
-                    let a = if addrs[i] >= PARAM_WINDOW { addrs[i] - PARAM_WINDOW } else { addrs[i] };
-                    if a % u64::from(size) != 0 {
-                        return self.misaligned(env, i, a, size, "parameter");
-                    }
-                    let n = env.l.params.len() as u64;
-                    if a >= n || a + u64::from(size) > n {
-                        return self.out_of_bounds(env, i, a, size, "parameter");
-                    }
-                    let mut b = [0u8; 16];
-                    b[..size as usize].copy_from_slice(&env.l.params[a as usize..a as usize + size as usize]);
-                    data[i] = words(&b);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn local_at(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<usize> {
-        if !addr.is_multiple_of(u64::from(size)) {
-            return self.misaligned(env, lane, addr, size, "local");
-        }
-        if addr >= u64::from(self.local_bytes) || addr + u64::from(size) > u64::from(self.local_bytes) {
-            return self.out_of_bounds(env, lane, addr, size, "local");
-        }
-        Ok(lane * self.local_bytes as usize + addr as usize)
-    }
-
-    fn shared_read_checks(&mut self, env: &mut Env<'_, '_>, lane: usize, o: usize, size: u32, fl: MemFlags) {
-        if env.l.opt.check_init
-            && let Some(bad) = env.sh.unready(o, size)
-        {
-            let why = if bad {
-                "that an asynchronous copy still has to write: no wait for its group"
-            } else {
-                "that nothing has written"
-            };
-            env.find(
-                Kind::Uninitialised,
-                self,
-                Some(lane as u32),
-                Some(o as u64 + u64::from(SHARED_BASE)),
-                format!("read of {size} bytes of shared memory at offset {o} {why}"),
-            );
-        }
-        if env.l.opt.check_race
-            && let Some(c) = env.sh.race.read(o, size, self.id, self.at, fl.strong)
-        {
-            self.race(env, lane, o, &c);
-        }
-    }
-    fn race(&self, env: &Env<'_, '_>, lane: usize, o: usize, c: &crate::race::Conflict) {
-        let other = env.l.source(c.pc);
-        env.find(
-            Kind::Race,
-            self,
-            Some(lane as u32),
-            Some(o as u64 + u64::from(SHARED_BASE)),
-            format!(
-                "{} of shared memory at offset {o}, not ordered after the {} by {} at {}",
-                if c.now_write { "write" } else { "read" },
-                if c.was_write { "write" } else { "read" },
-                c.who(),
-                if other.is_empty() { "an unknown line" } else { &other }
-            ),
-        );
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn write(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        space: Space,
-        addrs: &D,
-        size: u32,
-        fl: MemFlags,
-        m: u32,
-        data: &[[u32; 4]; 32],
-    ) -> Run<()> {
-        match space {
-            Space::Global | Space::Generic | Space::Const => {
-                for i in lanes(m) {
-                    let (al, off) = self.global(env, i, addrs[i], size)?;
-                    if al.read_only {
-                        let name = al.name.clone();
-                        return env.stop(
-                            Kind::ReadOnly,
-                            self,
-                            Some(i as u32),
-                            Some(addrs[i]),
-                            format!("store to {name}"),
-                        );
-                    }
-                    if env.l.opt.check_race {
-                        env.l.order.access(
-                            env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
-                        );
-                    }
-                    if env.l.cover.active()
-                        && let Some(what) = env.l.cover.store(addrs[i], size, env.cta_id)
-                    {
-                        env.find(Kind::Coverage, self, Some(i as u32), Some(addrs[i]), what);
-                    }
-                    al.write(off, size, &data[i]);
-                }
-                count_global(&mut env.st.c.global_store, addrs, size, m);
-            }
-            Space::Shared => {
-                let mut offs = [0u32; 32];
-                for i in lanes(m) {
-                    let o = self.shared_at(env, i, addrs[i], size)?;
-                    offs[i] = o as u32;
-                    if env.l.opt.check_race
-                        && let Some(c) = env.sh.race.write(o, size, self.id, self.at, fl.strong)
-                    {
-                        self.race(env, i, o, &c);
-                    }
-                    env.sh.write(o, size, &data[i]);
-                }
-                count_shared(&mut env.st.c.shared_store, &offs, size, m);
-            }
-            Space::Local => {
-                for i in lanes(m) {
-                    let o = self.local_at(env, i, addrs[i], size)?;
-                    let b = bytes_of(&data[i]);
-                    self.local[o..o + size as usize].copy_from_slice(&b[..size as usize]);
-                }
-            }
-            Space::Param => {
-                let i = m.trailing_zeros() as usize;
-                return env.stop(
-                    Kind::ReadOnly,
-                    self,
-                    Some(i as u32),
-                    Some(addrs[i]),
-                    "store to a kernel's parameters".into(),
-                );
-            }
-        }
-        Ok(())
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn atomic(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        space: Space,
-        op: AtomOp,
-        ty: Ty,
-        fl: MemFlags,
-        d: Option<Reg>,
-        a: &Addr,
-        b: Reg,
-        c: Option<Reg>,
-        m: u32,
-    ) -> Run<()> {
-        let addrs = self.addresses(a);
-        let size = ty.bytes();
-        for (space, addrs, part) in Self::by_space(space, &addrs, m) {
-            if space == Space::Global {
-                count_global(&mut env.st.c.global_atomic, &addrs, size, part);
-            }
-            for i in lanes(part) {
-                let (vb, vc) = (self.get(b, i), c.map_or(0, |c| self.get(c, i)));
-                let old = match space {
-                    Space::Global => {
-                        let (al, off) = self.global(env, i, addrs[i], size)?;
-                        if env.l.opt.check_init && !al.is_valid(off, size) {
-                            env.find(Kind::Uninitialised, self, Some(i as u32), Some(addrs[i]), format!("atomic on {size} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
-                        }
-                        if env.l.opt.check_race {
-                            env.l.order.access(
-                                env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32,
-                                env.cta,
-                            );
-                        }
-                        let _one_at_a_time = env.l.atomics.lock();
-                        let raw = al.read(off, size);
-                        let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
-                        let new = atom(op, ty, old, vb, vc);
-                        al.write(off, size, &[new as u32, (new >> 32) as u32, 0, 0]);
-                        old
-                    }
-                    Space::Shared => {
-                        let o = self.shared_at(env, i, addrs[i], size)?;
-                        self.shared_read_checks(env, i, o, size, fl);
-                        if env.l.opt.check_race
-                            && let Some(c) = env.sh.race.write(o, size, self.id, self.at, true)
-                        {
-                            self.race(env, i, o, &c);
-                        }
-                        let raw = env.sh.read(o, size);
-                        let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
-                        let new = atom(op, ty, old, vb, vc);
-                        env.sh.write(o, size, &[new as u32, (new >> 32) as u32, 0, 0]);
-                        old
-                    }
-                    _ => {
-                        return env.stop(
-                            Kind::Trap,
-                            self,
-                            Some(i as u32),
-                            Some(addrs[i]),
-                            "atomic on memory that is neither global nor shared".into(),
-                        );
-                    }
-                };
-                if let Some(d) = d {
-                    self.set(d, i, old);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn cp_async(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        bytes: u8,
-        bypass: bool,
-        dst: &Addr,
-        src: &Addr,
-        src_size: u32,
-        ignore: u32,
-        m: u32,
-    ) -> Run<()> {
-        let size = u32::from(bytes);
-        let (to, mut from) = (self.addresses(dst), self.addresses(src));
-        if matches!(src.base, Base::D(_)) {
-            // A generic address is as good where it points to global memory.
-            let _ = Self::resolve(Space::Generic, &mut from, m);
-        }
-        let mut data = Box::new([[0u32; 4]; 32]);
-        let mut offs = [0u32; 32];
-        let mut reads = 0u32;
-        let mut useful = [0u32; 32];
-        for i in lanes(m) {
-            let o = self.shared_at(env, i, to[i], size)?;
-            offs[i] = o as u32;
-            let mut n = size;
-            if src_size != NONE {
-                n = self.w[src_size as usize][i];
-                if n > size {
-                    return env.stop(
-                        Kind::Trap,
-                        self,
-                        Some(i as u32),
-                        Some(from[i]),
-                        format!("cp.async of {size} bytes with a source size of {n}"),
-                    );
-                }
-            }
-            if ignore != NONE && self.p[ignore as usize] >> i & 1 != 0 {
-                n = 0;
-            }
-            env.st.c.zero_filled_bytes += u64::from(size - n);
-            if from[i] & u64::from(size - 1) != 0 && (n > 0) {
-                return self.misaligned(env, i, from[i], size, "global");
-            }
-            if n > 0 {
-                reads |= 1 << i;
-                useful[i] = n;
-                // Only the first bytes are read, so that a copy may stand at the edge of an allocation.
-                let mut buf = [0u8; 16];
-                let (al, off) = match env.l.mem.find(from[i], &mut self.hint) {
-                    Some(al) if from[i] - al.base + u64::from(n) <= al.size => (al, from[i] - al.base),
-                    _ => return self.out_of_bounds(env, i, from[i], n, "global"),
-                };
-                if env.l.opt.check_init && !al.is_valid(off, n) {
-                    env.find(
-                        Kind::Uninitialised,
-                        self,
-                        Some(i as u32),
-                        Some(from[i]),
-                        format!(
-                            "copy of {n} bytes of global memory that nothing has written, {off} bytes into {}",
-                            al.name
-                        ),
-                    );
-                }
-                if env.l.opt.check_race {
-                    env.l.order.access(
-                        env.l,
-                        self.hint,
-                        al,
-                        off,
-                        n,
-                        false,
-                        MemFlags::default(),
-                        env.cta_id,
-                        self.at,
-                        self.id,
-                        i as u32,
-                        env.cta,
-                    );
-                }
-                al.read_bytes(off, &mut buf[..n as usize]);
-                data[i] = words(&buf);
-            }
-            if env.l.opt.check_race
-                && let Some(c) = env.sh.race.copy_write(o, size, self.id, self.at)
-            {
-                self.race(env, i, o, &c);
-            }
-            env.sh.in_flight(o, size);
-        }
-        let c = if bypass { &mut env.st.c.cp_async_cg } else { &mut env.st.c.cp_async_ca };
-        if reads != 0 {
-            count_global(c, &from, size, reads);
-        }
-        count_shared(&mut env.st.c.shared_cp_async, &offs, size, m);
-        // Lanes may be in different groups.
-        let mut left = m;
-        while left != 0 {
-            let g = self.group[left.trailing_zeros() as usize];
-            let part = lanes(left).filter(|i| self.group[*i] == g).fold(0u32, |s, i| s | 1 << i);
-            left &= !part;
-            self.copies.push(Copy { group: g, mask: part, bytes, dst: offs, data: data.clone() });
-        }
-        Ok(())
-    }
-
-    fn land(&mut self, env: &mut Env<'_, '_>, c: &Copy, mask: u32) {
-        for i in lanes(mask) {
-            env.sh.write(c.dst[i] as usize, u32::from(c.bytes), &c.data[i]);
-        }
-    }
-
-    /// Lands the copies of the lanes' groups except the latest `n`; without a number, all copies.
-    fn cp_wait(&mut self, env: &mut Env<'_, '_>, n: Option<u32>, m: u32) {
-        let mut copies = std::mem::take(&mut self.copies);
-        for c in &mut copies {
-            let due = lanes(c.mask & m)
-                .filter(|i| n.is_none_or(|n| c.group.saturating_add(n) < self.group[*i]))
-                .fold(0u32, |s, i| s | 1 << i);
-            if due != 0 {
-                self.land(env, c, due);
-                c.mask &= !due;
-            }
-        }
-        copies.retain(|c| c.mask != 0);
-        self.copies = copies;
-        env.sh.race.wait_copies(self.id, n);
-    }
-
-    fn row_addresses(&self, env: &Env<'_, '_>, a: &Addr, n: u8) -> Run<V> {
-        let addrs = self.addresses(a);
-        let mut offs = [0u32; 32];
-        for i in 0..8 * n as usize {
-            offs[i] = self.shared_at(env, i, addrs[i], 16)? as u32;
-        }
-        Ok(offs)
-    }
-
-    fn ldmatrix(&mut self, env: &mut Env<'_, '_>, n: u8, trans: bool, d: &[u32; 4], a: &Addr) -> Run<()> {
-        self.full_warp(env, "ldmatrix")?;
-        let offs = self.row_addresses(env, a, n)?;
-        let mut rows = [[0u32; 4]; 32];
-        for i in 0..8 * n as usize {
-            rows[i] = env.sh.read(offs[i] as usize, 16);
-            self.shared_read_checks(env, i, offs[i] as usize, 16, MemFlags::default());
-        }
-        for j in 0..n as usize {
-            let m = &rows[8 * j..8 * j + 8];
-            self.w[d[j] as usize] = mma::ldmatrix(m, trans);
-        }
-        let mask = if n == 4 { u32::MAX } else { (1 << (8 * n)) - 1 };
-        count_shared(&mut env.st.c.ldmatrix, &offs, 16, mask);
-        Ok(())
-    }
-
-    fn stmatrix(&mut self, env: &mut Env<'_, '_>, n: u8, trans: bool, s: &[u32; 4], a: &Addr) -> Run<()> {
-        self.full_warp(env, "stmatrix")?;
-        let offs = self.row_addresses(env, a, n)?;
-        for j in 0..n as usize {
-            let v = self.w[s[j] as usize];
-            let rows = mma::stmatrix(&v, trans);
-            for (r, row) in rows.iter().enumerate() {
-                let o = offs[8 * j + r] as usize;
-                if env.l.opt.check_race
-                    && let Some(c) = env.sh.race.write(o, 16, self.id, self.at, false)
-                {
-                    self.race(env, 8 * j + r, o, &c);
-                }
-                env.sh.write(o, 16, row);
-            }
-        }
-        let mask = if n == 4 { u32::MAX } else { (1 << (8 * n)) - 1 };
-        count_shared(&mut env.st.c.shared_store, &offs, 16, mask);
-        Ok(())
-    }
-
-    /// The element (row, column) that lane `lane` holds at index `e` of a fragment, and its address.
-    fn wmma_elements(part: WmmaPart, lane: usize) -> [(u64, u64); 8] {
-        let (g, t) = ((lane >> 2) as u64, (lane & 3) as u64);
-        std::array::from_fn(|e| {
-            let e = e as u64;
-            match part {
-                WmmaPart::A => (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2)),
-                WmmaPart::B => (2 * t + (e & 1) + 8 * (e >> 1 & 1), g + 8 * (e >> 2)),
-                WmmaPart::CF32 | WmmaPart::CF16 => (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2)),
-            }
-        })
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn wmma_prepare(
-        &self,
-        env: &Env<'_, '_>,
-        part: WmmaPart,
-        space: Space,
-        a: &Addr,
-        ld: u32,
-    ) -> Run<(Space, u64, u64, u32)> {
-        let all = self.addresses(a);
-        let lds = self.w[ld as usize];
-        if all.iter().any(|x| *x != all[0]) || lds.iter().any(|x| *x != lds[0]) {
-            return env.stop(
-                Kind::Divergence,
-                self,
-                None,
-                None,
-                "a wmma address or stride that is not the same in every lane".into(),
-            );
-        }
-        let mut one = [all[0]; 32];
-        let space = match Self::resolve(space, &mut one, 1) {
-            Ok(s) => s,
-            Err(_) => Space::Global,
-        };
-        let size = if part == WmmaPart::CF32 { 4u32 } else { 2 };
-        let what = if space == Space::Shared { "shared" } else { "global" };
-        // The rules of the ISA: the first address is a multiple of 32 bytes, the stride of 16 bytes.
-        if one[0] % 32 != 0 {
-            return self.misaligned(env, 0, one[0], 32, what);
-        }
-        if !lds[0].wrapping_mul(size).is_multiple_of(16) {
-            return env.stop(
-                Kind::Misaligned,
-                self,
-                None,
-                Some(one[0]),
-                format!("a wmma stride of {} elements is not a multiple of 16 bytes", lds[0]),
-            );
-        }
-        Ok((space, one[0], u64::from(lds[0]), size))
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn wmma_load(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        part: WmmaPart,
-        row: bool,
-        space: Space,
-        d: &[u32; 8],
-        a: &Addr,
-        ld: u32,
-    ) -> Run<()> {
-        self.full_warp(env, "wmma.load")?;
-        let (space, base, ld, size) = self.wmma_prepare(env, part, space, a, ld)?;
-        let mut frag = [[0u32; 8]; 32];
-        // Two neighbouring elements in a row are one access where the layout allows it.
-        let el: Vec<[(u64, u64); 8]> = (0..32).map(|l| Self::wmma_elements(part, l)).collect();
-        for e in 0..8 {
-            let mut addrs: D = std::array::from_fn(|l| {
-                let (r, c) = el[l][e];
-                base + u64::from(size) * if row { r * ld + c } else { c * ld + r }
-            });
-            let mut data = [[0u32; 4]; 32];
-            self.fetch(env, space, &mut addrs, size, MemFlags::default(), u32::MAX, &mut data)?;
-            for l in 0..32 {
-                frag[l][e] = data[l][0];
-            }
-        }
-        for i in 0..8 {
-            let t: V = match part {
-                WmmaPart::CF32 => std::array::from_fn(|l| frag[l][i]),
-                _ => std::array::from_fn(|l| frag[l][2 * (i & 3)] | frag[l][2 * (i & 3) + 1] << 16),
-            };
-            if part == WmmaPart::CF16 && i >= 4 {
-                break;
-            }
-            self.w[d[i] as usize] = t;
-        }
-        Ok(())
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn wmma_store(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        part: WmmaPart,
-        row: bool,
-        space: Space,
-        s: &[u32; 8],
-        a: &Addr,
-        ld: u32,
-    ) -> Run<()> {
-        self.full_warp(env, "wmma.store")?;
-        let (space, base, ld, size) = self.wmma_prepare(env, part, space, a, ld)?;
-        for e in 0..8usize {
-            let addrs: D = std::array::from_fn(|l| {
-                let (r, c) = Self::wmma_elements(part, l)[e];
-                base + u64::from(size) * if row { r * ld + c } else { c * ld + r }
-            });
-            let data: [[u32; 4]; 32] = std::array::from_fn(|l| match part {
-                WmmaPart::CF32 => [self.w[s[e] as usize][l], 0, 0, 0],
-                _ => [self.w[s[e / 2] as usize][l] >> (16 * (e & 1)) & 0xffff, 0, 0, 0],
-            });
-            self.write(env, space, &addrs, size, MemFlags::default(), u32::MAX, &data)?;
-        }
-        Ok(())
     }
 }
 

@@ -494,6 +494,50 @@ pub(crate) enum Op {
     Activemask {
         d: u32,
     },
+    /// An operation on an mbarrier that does not wait.
+    Mbar {
+        kind: MbarOp,
+        a: Addr,
+        /// Threads to expect or arrivals to count, or [`NONE`] for one.
+        count: u32,
+        /// Bytes to expect, or [`NONE`].
+        tx: u32,
+        d: Option<Reg>,
+    },
+    MbarWait {
+        a: Addr,
+        parity: bool,
+        blocking: bool,
+        p: u32,
+        v: Reg,
+    },
+    FenceAsync,
+    /// A copy between global and shared memory of `bytes`, or of a box of a tensor map.
+    BulkLoad {
+        dst: Addr,
+        src: Addr,
+        coords: Box<[u32]>,
+        bytes: u32,
+        mbar: Addr,
+    },
+    BulkStore {
+        dst: Addr,
+        src: Addr,
+        coords: Box<[u32]>,
+        bytes: u32,
+    },
+    BulkCommit,
+    BulkWait {
+        n: u32,
+    },
+    WgmmaFence,
+    WgmmaCommit,
+    WgmmaWait {
+        n: u32,
+    },
+    Wgmma(Box<Wgmma>),
+    /// The warpgroup's registers change in number: nothing to do here.
+    SetMaxNReg,
     Elect {
         d: u32,
         p: u32,
@@ -512,6 +556,33 @@ pub(crate) enum Op {
     },
     Fence,
     Assert,
+}
+
+/// What an mbarrier instruction does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MbarOp {
+    Init,
+    Inval,
+    Arrive,
+    ExpectTx,
+    CompleteTx,
+}
+
+/// A product of a warpgroup: 64 rows, `n` columns, depth 16.
+#[derive(Clone, Debug)]
+pub(crate) struct Wgmma {
+    pub n: u32,
+    pub d: Vec<u32>,
+    /// A's descriptor, or four registers of halves.
+    pub a: Result<u32, [u32; 4]>,
+    pub b: u32,
+    /// Whether the accumulator's value counts: a predicate and its negation.
+    pub scale_d: (u32, bool),
+    pub neg_a: bool,
+    pub neg_b: bool,
+    pub trans_a: bool,
+    pub trans_b: bool,
+    pub f16: bool,
 }
 
 /// A float operation of one to three operands.

@@ -47,6 +47,7 @@ mod ptx;
 mod race;
 mod report;
 mod shared;
+mod tensormap;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -57,6 +58,7 @@ pub use exec::Options;
 pub use mem::{Alloc, MemError, Memory};
 pub use race::Region;
 pub use report::{Counters, Finding, GlobalAccess, Kind, Report, SharedAccess};
+pub use tensormap::TensorMap;
 
 use decode::{Decoder, GlobalSym};
 use ins::Kernel;

@@ -20,14 +20,18 @@ pub(crate) struct Conflict {
     pub warps: u32,
     pub now_write: bool,
     pub was_write: bool,
+    /// The order is there, but no fence that makes a thread's own writes visible to the asynchronous proxy.
+    pub proxy: bool,
 }
 
 impl Conflict {
     pub fn who(&self) -> String {
-        if self.actor < self.warps {
-            format!("warp {}", self.actor)
-        } else {
-            format!("an asynchronous copy of warp {}", self.actor - self.warps)
+        let w = self.actor % self.warps;
+        match self.actor / self.warps {
+            0 => format!("warp {w}"),
+            1 => format!("an asynchronous copy of warp {w}"),
+            2 => format!("a bulk copy of warp {w}"),
+            _ => format!("a wgmma of the warpgroup of warp {w}"),
         }
     }
 }
@@ -55,6 +59,12 @@ pub(crate) struct Race {
     n: usize,
     /// `vc[w]`: for each actor the clock up to which warp `w` knows what it did.
     vc: Vec<Vec<u32>>,
+    /// As `vc`, for what the asynchronous proxy may rely on when warp `w` sets it to work.
+    avc: Vec<Vec<u32>>,
+    bars_a: Vec<Vec<u32>>,
+    done_a: Vec<Vec<u32>>,
+    bulk: Vec<u32>,
+    wgmma: Vec<u32>,
     bars: Vec<Vec<u32>>,
     done: Vec<Vec<u32>>,
     group: Vec<u32>,
@@ -78,9 +88,14 @@ impl Race {
         let mut r = Self {
             on,
             n,
-            vc: vec![vec![0; 2 * n]; n],
-            bars: vec![vec![0; 2 * n]; 16],
-            done: vec![vec![0; 2 * n]; 16],
+            vc: vec![vec![0; 4 * n]; n],
+            avc: vec![vec![0; 4 * n]; n],
+            bars_a: vec![vec![0; 4 * n]; 16],
+            done_a: vec![vec![0; 4 * n]; 16],
+            bulk: vec![1; n],
+            wgmma: vec![1; n],
+            bars: vec![vec![0; 4 * n]; 16],
+            done: vec![vec![0; 4 * n]; 16],
             group: vec![1; n],
             cells,
             many: Vec::new(),
@@ -95,8 +110,12 @@ impl Race {
             v.fill(0);
             v[i] = 1;
         }
+        self.avc.iter_mut().for_each(|v| v.fill(0));
         self.bars.iter_mut().for_each(|b| b.fill(0));
+        self.bars_a.iter_mut().for_each(|b| b.fill(0));
         self.group.fill(1);
+        self.bulk.fill(1);
+        self.wgmma.fill(1);
         self.cells.fill(Cell::default());
         self.many.clear();
         self.free.clear();
@@ -105,14 +124,18 @@ impl Race {
     pub fn barrier_arrive(&mut self, b: usize, w: u32) {
         let w = w as usize;
         join(&mut self.bars[b], &self.vc[w]);
+        join(&mut self.bars_a[b], &self.avc[w]);
         self.vc[w][w] += 1;
     }
     pub fn barrier_done(&mut self, b: usize) {
         self.done[b] = self.bars[b].clone();
         self.bars[b].fill(0);
+        self.done_a[b] = self.bars_a[b].clone();
+        self.bars_a[b].fill(0);
     }
     pub fn barrier_pass(&mut self, b: usize, w: u32) {
         join(&mut self.vc[w as usize], &self.done[b]);
+        join(&mut self.avc[w as usize], &self.done_a[b]);
     }
     pub fn commit(&mut self, w: u32) {
         self.group[w as usize] += 1;
@@ -133,7 +156,7 @@ impl Race {
     /// An atomic access synchronises with the others at its address.
     fn meet(&mut self, o: usize, w: usize) {
         let n = self.n;
-        let s = self.sync.entry(o).or_insert_with(|| vec![0; 2 * n]);
+        let s = self.sync.entry(o).or_insert_with(|| vec![0; 4 * n]);
         join(s, &self.vc[w]);
         join(&mut self.vc[w], s);
         self.vc[w][w] += 1;
@@ -143,34 +166,68 @@ impl Race {
         if !self.on {
             return None;
         }
-        let wu = w as usize;
         if strong {
-            self.meet(o, wu);
+            self.meet(o, w as usize);
         }
-        let vc = &self.vc[wu];
-        let now = vc[wu];
+        let clock = self.vc[w as usize][w as usize];
+        self.read_as(o, size, w, w, clock, pc, strong, false)
+    }
+
+    /// A read by the asynchronous proxy that warp `w` has set going: its bulk copies, or the wgmma of its warpgroup.
+    pub fn async_read(&mut self, o: usize, size: u32, w: u32, pc: u32, wgmma: bool) -> Option<Conflict> {
+        if !self.on {
+            return None;
+        }
+        let n = self.n as u32;
+        let (actor, clock) =
+            if wgmma { (3 * n + w, self.wgmma[w as usize]) } else { (2 * n + w, self.bulk[w as usize]) };
+        self.read_as(o, size, w, actor, clock, pc, false, true)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn read_as(
+        &mut self,
+        o: usize,
+        size: u32,
+        w: u32,
+        me: u32,
+        now: u32,
+        pc: u32,
+        strong: bool,
+        proxy: bool,
+    ) -> Option<Conflict> {
+        let (wu, me) = (w as usize, me as usize);
+        let (vc, avc) = (&self.vc[wu], &self.avc[wu]);
         let mut bad = None;
+        let warps = self.n as u32;
         for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
             let e = cell.w;
-            if e.clock != 0 {
+            if e.clock != 0 && bad.is_none() {
                 let actor = usize::from(e.actor & 0xff);
-                if actor != wu && vc[actor] < e.clock && !(strong && e.actor & STRONG != 0) && bad.is_none() {
+                let both_strong = strong && e.actor & STRONG != 0;
+                let unordered = actor != wu && vc[actor] < e.clock && !both_strong;
+                // What threads wrote reaches the asynchronous proxy through a fence only, also what the warp itself wrote.
+                let unfenced = proxy && actor < 2 * self.n && avc[actor] < e.clock;
+                if unordered || unfenced {
                     bad = Some(Conflict {
                         pc: e.pc,
                         actor: actor as u32,
-                        warps: self.n as u32,
+                        warps,
                         now_write: false,
                         was_write: true,
+                        proxy: !unordered,
                     });
                 }
             }
             let r = cell.r;
+            let ra = usize::from(r.actor & 0xff);
+            let epoch = Epoch { clock: now, actor: me as u16, pc };
             if r.clock == 0 && r.actor & MANY == 0 {
-                cell.r = Epoch { clock: now, actor: w as u16, pc };
+                cell.r = epoch;
             } else if r.actor & MANY != 0 {
-                self.many[r.clock as usize][wu] = (now, pc);
-            } else if usize::from(r.actor & 0xff) == wu || vc[usize::from(r.actor & 0xff)] >= r.clock {
-                cell.r = Epoch { clock: now, actor: w as u16, pc };
+                self.many[r.clock as usize][me] = (now, pc);
+            } else if ra == me || vc[ra] >= r.clock {
+                cell.r = epoch;
             } else {
                 let i = match self.free.pop() {
                     Some(i) => {
@@ -178,17 +235,88 @@ impl Race {
                         i
                     }
                     None => {
-                        self.many.push(vec![(0, 0); self.n]);
+                        self.many.push(vec![(0, 0); 4 * self.n]);
                         self.many.len() as u32 - 1
                     }
                 };
                 let m = &mut self.many[i as usize];
-                m[usize::from(r.actor & 0xff)] = (r.clock, r.pc);
-                m[wu] = (now, pc);
+                m[ra] = (r.clock, r.pc);
+                m[me] = (now, pc);
                 cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
             }
         }
         bad
+    }
+
+    /// `fence.proxy.async`: what the warp knows of is visible to the asynchronous proxy.
+    pub fn fence_async(&mut self, w: u32) {
+        let w = w as usize;
+        if self.on {
+            let Self { vc, avc, .. } = self;
+            join(&mut avc[w], &vc[w]);
+            vc[w][w] += 1;
+        }
+    }
+    /// The clocks that an mbarrier takes from a warp that arrives.
+    pub fn give(&mut self, w: u32, order: &mut Order) {
+        let w = w as usize;
+        if self.on {
+            order.fit(4 * self.n);
+            join(&mut order.generic, &self.vc[w]);
+            join(&mut order.proxy, &self.avc[w]);
+            self.vc[w][w] += 1;
+        }
+    }
+    pub fn take(&mut self, w: u32, order: &Order) {
+        let w = w as usize;
+        if self.on {
+            join(&mut self.vc[w], &order.generic);
+            join(&mut self.avc[w], &order.proxy);
+        }
+    }
+    /// The clock of a bulk copy that warp `w` issues; what has landed is known to whoever waits for the mbarrier.
+    pub fn bulk_issue(&mut self, w: u32) -> u32 {
+        let c = &mut self.bulk[w as usize];
+        *c += 1;
+        *c - 1
+    }
+    pub fn bulk_landed(&self, w: u32, clock: u32, order: &mut Order) {
+        if self.on {
+            order.fit(4 * self.n);
+            let c = &mut order.generic[2 * self.n + w as usize];
+            *c = (*c).max(clock);
+        }
+    }
+    pub fn bulk_write(&mut self, o: usize, size: u32, w: u32, clock: u32, pc: u32) -> Option<Conflict> {
+        if !self.on {
+            return None;
+        }
+        self.write_as(o, size, w, 2 * self.n as u32 + w, clock, pc, false)
+    }
+    /// A warp has waited for its bulk groups: its bulk copies have read what they had to.
+    pub fn bulk_waited(&mut self, w: u32) {
+        let i = 2 * self.n + w as usize;
+        let c = self.bulk[w as usize];
+        if self.on {
+            self.vc[w as usize][i] = c;
+            self.bulk[w as usize] += 1;
+        }
+    }
+    /// A warp closes a wgmma group.
+    pub fn wgmma_commit(&mut self, w: u32) {
+        self.wgmma[w as usize] += 1;
+    }
+    /// All but the latest `pending` groups have read what they had to. Groups belong to the warpgroup: what holds for one of its
+    /// warps holds for all four.
+    pub fn wgmma_waited(&mut self, w: u32, pending: u32) {
+        let first = (w / 4 * 4) as usize;
+        let upto = self.wgmma[w as usize].saturating_sub(1).saturating_sub(pending);
+        if self.on {
+            for x in first..(first + 4).min(self.n) {
+                let c = &mut self.vc[w as usize][3 * self.n + x];
+                *c = (*c).max(upto);
+            }
+        }
     }
 
     pub fn write(&mut self, o: usize, size: u32, w: u32, pc: u32, strong: bool) -> Option<Conflict> {
@@ -225,7 +353,7 @@ impl Race {
         let warps = self.n as u32;
         let mut note = |pc: u32, actor: u32, was_write: bool| {
             if bad.is_none() {
-                bad = Some(Conflict { pc, actor, warps, now_write: true, was_write });
+                bad = Some(Conflict { pc, actor, warps, now_write: true, was_write, proxy: false });
             }
         };
         for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
@@ -257,6 +385,19 @@ impl Race {
             };
         }
         bad
+    }
+}
+
+/// What an mbarrier passes on from those who arrive to those who wait.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Order {
+    generic: Vec<u32>,
+    proxy: Vec<u32>,
+}
+impl Order {
+    fn fit(&mut self, n: usize) {
+        self.generic.resize(n, 0);
+        self.proxy.resize(n, 0);
     }
 }
 

@@ -158,6 +158,14 @@ pub struct Counters {
     pub mma_instructions: u64,
     /// Multiply-adds that the matrix instructions do, used or not.
     pub issued_macs: u64,
+    /// Bulk and tensor copies into shared memory.
+    pub bulk_loads: u64,
+    /// Bytes of their boxes.
+    pub bulk_load_bytes: u64,
+    /// Bulk and tensor copies out of shared memory.
+    pub bulk_stores: u64,
+    /// Bytes of their boxes.
+    pub bulk_store_bytes: u64,
     /// Barrier instructions, one per warp.
     pub barriers: u64,
     /// Instructions per warp by PTX opcode.
@@ -220,6 +228,10 @@ impl Counters {
         self.shared_cp_async.add(&o.shared_cp_async);
         self.mma_instructions += o.mma_instructions;
         self.issued_macs += o.issued_macs;
+        self.bulk_loads += o.bulk_loads;
+        self.bulk_load_bytes += o.bulk_load_bytes;
+        self.bulk_stores += o.bulk_stores;
+        self.bulk_store_bytes += o.bulk_store_bytes;
         self.barriers += o.barriers;
         for (k, v) in &o.mix {
             *self.mix.entry(k.clone()).or_default() += v;
@@ -229,7 +241,7 @@ impl Counters {
     pub fn to_json(&self) -> String {
         let mix: Vec<String> = self.mix.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
         format!(
-            "{{\"blocks\":{},\"warp_instructions\":{},\"thread_instructions\":{},\"global_load\":{},\"global_store\":{},\"global_atomic\":{},\"cp_async_ca\":{},\"cp_async_cg\":{},\"zero_filled_bytes\":{},\"shared_load\":{},\"shared_store\":{},\"ldmatrix\":{},\"shared_cp_async\":{},\"mma_instructions\":{},\"issued_macs\":{},\"barriers\":{},\"mix\":{{{}}}}}",
+            "{{\"blocks\":{},\"warp_instructions\":{},\"thread_instructions\":{},\"global_load\":{},\"global_store\":{},\"global_atomic\":{},\"cp_async_ca\":{},\"cp_async_cg\":{},\"zero_filled_bytes\":{},\"shared_load\":{},\"shared_store\":{},\"ldmatrix\":{},\"shared_cp_async\":{},\"mma_instructions\":{},\"issued_macs\":{},\"bulk_loads\":{},\"bulk_load_bytes\":{},\"bulk_stores\":{},\"bulk_store_bytes\":{},\"barriers\":{},\"mix\":{{{}}}}}",
             self.blocks,
             self.warp_instructions,
             self.thread_instructions,
@@ -245,6 +257,10 @@ impl Counters {
             self.shared_cp_async.json(),
             self.mma_instructions,
             self.issued_macs,
+            self.bulk_loads,
+            self.bulk_load_bytes,
+            self.bulk_stores,
+            self.bulk_store_bytes,
             self.barriers,
             mix.join(",")
         )
@@ -260,6 +276,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The first finding that would have stopped a real device.
     pub fault: Option<Kind>,
+    /// How far the launch's clock went, in warp instructions, rounded up; no reading in the launch is beyond it.
+    pub ticks: u64,
 }
 
 impl Report {

@@ -1,17 +1,54 @@
 //! The shared memory of a block: bytes, their state, and the bank model.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::alu::V;
-use crate::race::Race;
+use crate::race::{Order, Race};
 
 const NEVER: u8 = 0;
 const READY: u8 = 1;
 const COMING: u8 = 2;
+
+/// The state of an mbarrier.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mbar {
+    pub expected: u32,
+    pub pending: u32,
+    pub tx: i64,
+    pub phase: u64,
+    pub order: Order,
+    pub done: Order,
+}
+
+impl Mbar {
+    /// Opens the next phase where this one is complete.
+    pub fn settle(&mut self) {
+        if self.pending == 0 && self.tx == 0 {
+            self.phase += 1;
+            self.pending = self.expected;
+            self.done = std::mem::take(&mut self.order);
+        }
+    }
+}
+
+/// A bulk copy on its way into shared memory.
+pub(crate) struct Flight {
+    /// Offsets and the sixteen bytes, or fewer, that go there.
+    pub parts: Vec<(u32, u32, [u32; 4])>,
+    pub mbar: u32,
+    pub bytes: u32,
+    pub warp: u32,
+    pub clock: u32,
+}
 
 pub(crate) struct Shared {
     data: Vec<u8>,
     state: Vec<u8>,
     track: bool,
     pub race: Race,
+    pub mbars: BTreeMap<u32, Mbar>,
+    /// Bulk copies that have not landed, oldest first.
+    pub flying: VecDeque<Flight>,
 }
 
 impl Shared {
@@ -21,12 +58,31 @@ impl Shared {
             state: vec![NEVER; size as usize],
             track,
             race: Race::new(size, warps, race),
+            mbars: BTreeMap::new(),
+            flying: VecDeque::new(),
         }
     }
     pub fn reset(&mut self) {
         self.data.fill(0xff);
         self.state.fill(NEVER);
         self.race.reset();
+        self.mbars.clear();
+        self.flying.clear();
+    }
+    /// Lets the oldest bulk copy land.
+    pub fn land(&mut self) -> bool {
+        let Some(f) = self.flying.pop_front() else {
+            return false;
+        };
+        for (o, n, v) in &f.parts {
+            self.write(*o as usize, *n, v);
+        }
+        if let Some(m) = self.mbars.get_mut(&f.mbar) {
+            m.tx -= i64::from(f.bytes);
+            self.race.bulk_landed(f.warp, f.clock, &mut m.order);
+            m.settle();
+        }
+        true
     }
     pub fn size(&self) -> usize {
         self.data.len()

@@ -2,7 +2,7 @@
 
 use gpu_emulator::{Device, Dim3, Module, Report};
 
-const HEAD: &str = ".version 8.0\n.target sm_80\n.address_size 64\n";
+const HEAD: &str = ".version 8.0\n.target sm_90\n.address_size 64\n";
 
 /// Runs one warp: `%r1..%r4` are a lane's four input words, `%r11..%r14` its four results, `%r0` the lane.
 fn warp(body: &str, input: impl Fn(u32) -> [u32; 4]) -> Vec<[u32; 4]> {

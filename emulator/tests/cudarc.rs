@@ -35,6 +35,14 @@ const PTX: &str = "
 DONE:
     ret;
 }
+.visible .entry stamp(.param .u64 p)
+{
+    .reg .b64 %rd<4>;
+    ld.param.u64 %rd1, [p];
+    mov.u64 %rd2, %globaltimer; mov.u64 %rd3, %clock64;
+    st.global.v2.u64 [%rd1], {%rd2, %rd3};
+    ret;
+}
 .visible .entry big_shared(.param .u64 p)
 {
     .reg .b32 %r<3>; .reg .b64 %rd<2>;
@@ -170,6 +178,28 @@ fn shared_memory_limit() {
 
 #[test]
 #[ignore = "runs in a child"]
+fn clocks_go_on() {
+    let mut s = setup().unwrap();
+    let module = s.ctx.load_module(Ptx::from_src(PTX)).unwrap();
+    let f = module.load_function("stamp").unwrap();
+    let mut out = s.stream.alloc_zeros::<u64>(2).unwrap();
+    let mut last = [0; 2];
+    let cfg = LaunchConfig { grid_dim: (1, 1, 1), block_dim: (1, 1, 1), shared_mem_bytes: 0 };
+    for i in 0..4 {
+        // SAFETY: the argument is the kernel's.
+        unsafe { s.stream.launch_builder(&f).arg(&mut out).launch(cfg) }.unwrap();
+        let now = s.stream.clone_dtoh(&out).unwrap();
+        assert!(now[0] > last[0] && now[1] > last[1]);
+        if i > 0 {
+            assert_eq!(now[0] - last[0], now[1] - last[1], "one cycle a nanosecond");
+        }
+        last = [now[0], now[1]];
+        s.launch(N).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "runs in a child"]
 fn graph_by_capture() {
     let mut s = setup().unwrap();
     s.stream.begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
@@ -208,6 +238,83 @@ fn mapped_host_memory() {
         assert_eq!(sys::cuMemFreeHost(host), CUresult::CUDA_SUCCESS);
         assert_eq!(sys::cuCtxResetPersistingL2Cache(), CUresult::CUDA_SUCCESS);
     }
+}
+
+#[test]
+#[ignore = "runs in a child"]
+fn tensor_maps() {
+    let s = setup().unwrap();
+    let module = s.ctx.load_module(Ptx::from_src(include_str!("data/hopper.ptx"))).unwrap();
+    let f = module.load_function("tile_tma").unwrap();
+    let one = half::f16::from_f32(1.0);
+    let a = s.stream.clone_htod(&vec![one; 64 * 64]).unwrap();
+    let c = s.stream.alloc_zeros::<half::f16>(64 * 64).unwrap();
+    let map = |x: &CudaSlice<half::f16>, swizzle| {
+        let (p, _keep) = cudarc::driver::DevicePtr::device_ptr(x, &s.stream);
+        let mut m = sys::CUtensorMap { opaque: [0; 16] };
+        let (dims, strides, boxes, steps) = ([64u64, 64], [128u64], [64u32, 64], [1u32, 1]);
+        // SAFETY: the arrays have as many elements as the rank says.
+        let r = unsafe {
+            sys::cuTensorMapEncodeTiled(
+                &mut m,
+                sys::CUtensorMapDataType::CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
+                2,
+                p as *mut std::ffi::c_void,
+                dims.as_ptr(),
+                strides.as_ptr(),
+                boxes.as_ptr(),
+                steps.as_ptr(),
+                sys::CUtensorMapInterleave::CU_TENSOR_MAP_INTERLEAVE_NONE,
+                swizzle,
+                sys::CUtensorMapL2promotion::CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                sys::CUtensorMapFloatOOBfill::CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE,
+            )
+        };
+        assert_eq!(r, CUresult::CUDA_SUCCESS);
+        m
+    };
+    let wide = sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_128B;
+    let none = sys::CUtensorMapSwizzle::CU_TENSOR_MAP_SWIZZLE_NONE;
+    let (ma, mb, mc) = (map(&a, wide), map(&a, wide), map(&c, none));
+    let mut k = 64u32;
+    let mut args = [
+        &ma as *const _ as *mut std::ffi::c_void,
+        &mb as *const _ as *mut _,
+        &mc as *const _ as *mut _,
+        (&raw mut k).cast(),
+    ];
+    f.set_attribute(sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 32768).unwrap();
+    let module_f = {
+        let mut m = std::ptr::null_mut();
+        let mut g = std::ptr::null_mut();
+        let ptx = std::ffi::CString::new(include_str!("data/hopper.ptx")).unwrap();
+        // SAFETY: the text ends with a zero and the names are right.
+        unsafe {
+            assert_eq!(sys::cuModuleLoadData(&mut m, ptx.as_ptr().cast()), CUresult::CUDA_SUCCESS);
+            assert_eq!(sys::cuModuleGetFunction(&mut g, m, c"tile_tma".as_ptr()), CUresult::CUDA_SUCCESS);
+        }
+        g
+    };
+    // SAFETY: the arguments are the kernel's four.
+    unsafe {
+        let r = sys::cuLaunchKernel(
+            module_f,
+            1,
+            1,
+            1,
+            128,
+            1,
+            1,
+            32768,
+            s.stream.cu_stream(),
+            args.as_mut_ptr(),
+            std::ptr::null_mut(),
+        );
+        assert_eq!(r, CUresult::CUDA_SUCCESS);
+    }
+    let out = s.stream.clone_dtoh(&c).unwrap();
+    s.stream.synchronize().unwrap();
+    assert!(out.iter().all(|x| x.to_f32() == 64.0));
 }
 
 #[test]
@@ -358,7 +465,9 @@ fn cudarc_end_to_end() {
     passes("end_to_end", &[("GPU_EMULATOR_CC", "8.0")]);
     passes("shared_memory_limit", &[]);
     passes("graph_by_capture", &[]);
+    passes("clocks_go_on", &[]);
     passes("mapped_host_memory", &[]);
+    passes("tensor_maps", &[]);
     passes("binaries_are_refused", &[]);
     passes("counters_are_exported", &[]);
 }

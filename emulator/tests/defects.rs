@@ -182,6 +182,32 @@ fn a_race_that_is_meant() {
     assert!(left.iter().all(|f| !f.source.contains(":36")));
 }
 #[test]
+fn random_turns() {
+    // Ordered: every order of warps gives the same. Not ordered: some order gives something else.
+    let body = |sync: &str| {
+        format!(
+            "st.shared.u32 [%r3], %r0; {sync} xor.b32 %r6, %r3, 896; ld.shared.u32 %r5, [%r6]; st.global.u32 [%rd5], %r5;"
+        )
+    };
+    let go = |body: &str, seed: u64| {
+        launch(body, 1, 224, move |d| {
+            d.options.check_init = false;
+            d.options.shuffle = seed;
+        })
+    };
+    let (good, bad) = (body("bar.sync 0;").replace("896", "128"), body("").replace("896", "128"));
+    let first = go(&good, 0);
+    let mut different = 0;
+    for seed in 1..20 {
+        let r = go(&good, seed);
+        clean(&r);
+        assert_eq!(r.out, first.out);
+        assert_eq!(r.report.counters, first.report.counters);
+        different += u32::from(go(&bad, seed).out != first.out);
+    }
+    assert!(different > 0);
+}
+#[test]
 fn barriers_that_never_open() {
     let r = run("setp.eq.u32 %p1, %r4, 0; @%p1 bra L; .loc 1 40 3\n bar.sync 1, 128; L:", 96);
     assert_eq!(r.report.fault, Some(Kind::Deadlock));
@@ -332,7 +358,7 @@ fn unknown_forms_are_errors_with_their_line() {
         ("ld.global.u32 %r1, [%r1];", "an address of 32 bits"),
         ("ld.global.v8.u32 {%r1, %r2}, [%rd1];", "unsupported form (vector length)"),
         ("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (shape)"),
-        ("wgmma.fence.sync.aligned;", "unknown opcode 'wgmma'"),
+        ("wgmma.fence.sync.aligned;", "needs sm_90a, the target is sm_80"),
         ("cp.async.cg.shared.global [%r1], [%rd1], 8;", "unsupported form (copy size)"),
         ("div.full.u32 %r1, %r1, %r1;", "unsupported form"),
         ("call.uni nothing, ();", "no function 'nothing'"),

@@ -3,7 +3,8 @@
 use gpu_emulator::{Device, Dim3, Module};
 use proptest::prelude::*;
 
-const PTX: &str = include_str!("data/mixed.ptx");
+const PTX: &str = concat!(include_str!("data/mixed.ptx"), "\n// next\n");
+const HOPPER: &str = include_str!("data/hopper.ptx");
 
 /// Loads and, where that works, runs every kernel for a while with parameters that point nowhere.
 fn try_all(text: &str) {
@@ -94,6 +95,15 @@ proptest! {
         try_all(&w.concat());
     }
     #[test]
+    fn words_replaced_for_hopper(at in proptest::collection::vec((0usize..100_000, 0usize..SPICE.len(), 0usize..100_000), 1..5)) {
+        let mut w: Vec<&str> = HOPPER.split_inclusive([' ', '\t', '\n', ',', '.']).collect();
+        for (i, s, j) in at {
+            let n = w.len();
+            w[i % n] = if j % 2 == 0 { SPICE[s] } else { w[j % n] };
+        }
+        try_all(&w.concat());
+    }
+    #[test]
     fn text_cut_off(n in 0usize..PTX.len()) {
         if PTX.is_char_boundary(n) {
             try_all(&PTX[..n]);
@@ -108,7 +118,7 @@ proptest! {
 
 #[test]
 fn hostile_texts() {
-    let head = ".version 8.0\n.target sm_80\n.address_size 64\n";
+    let head = ".version 8.0\n.target sm_90a\n.address_size 64\n";
     for body in [
         ".entry k(.param .align 8 .b8 p[99999999999]) { ret; }",
         ".entry k() { .reg .b32 %r<4294967295>; mov.u32 %r4294967294, 1; ret; }",
@@ -125,6 +135,13 @@ fn hostile_texts() {
         ".entry k() { .reg .b32 r; mov.u32 r, 0xfffffff0; ld.shared.v4.u32 {_, _, _, _}, [r]; ret; }",
         ".entry k() { .reg .b32 r; ld.local.u32 r, [-4]; ret; }",
         ".entry k() { .reg .b32 r; bar.sync 99; ret; }",
+        ".entry k() { .reg .b64 d; .reg .pred p; .shared .b64 b; mbarrier.arrive.shared.b64 d, [b]; ret; }",
+        ".entry k() { .shared .align 8 .b64 b; mbarrier.init.shared.b64 [b], 4294967295; ret; }",
+        ".entry k() { .reg .pred p; .shared .align 8 .b64 b; mbarrier.init.shared.b64 [b], 1; L: mbarrier.try_wait.parity.shared.b64 p, [b], 0; @!p bra L; ret; }",
+        ".entry k() { .reg .b64 d; .shared .align 8 .b64 b; mbarrier.init.shared.b64 [b], 1; mbarrier.arrive.expect_tx.shared.b64 d, [b], 4294967295; ret; }",
+        ".entry k(.param .align 64 .b8 m[128]) { .reg .b64 d; .shared .align 128 .b64 b[64]; mbarrier.init.shared.b64 [b], 1; mov.b64 d, m; cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [b+128], [d, {-1, 2147483647}], [b]; ret; }",
+        ".entry k() { .reg .b64 d; .shared .align 128 .b64 b[64]; mbarrier.init.shared.b64 [b], 1; mov.b64 d, -16; cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [b+128], [d], 4294967280, [b]; cp.async.bulk.global.shared::cta.bulk_group [d], [b], 4294967280; ret; }",
+        ".entry k() { .reg .b64 d; .reg .b32 r<4>; .reg .pred p; mov.b64 d, -1; setp.eq.u32 p, r1, r2; wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {r0, r1, r2, r3}, d, d, p, 1, 1, 0, 1; ret; }",
         ".entry k() { bar.sync 1, 2048; ret; }",
         ".entry k() { cp.async.wait_group 99999999999; cp.async.wait_all; ret; }",
         ".entry k() { .reg .pred p; .reg .b32 r; setp.eq.u32 p, 1, 2; vote.sync.ballot.b32 r, p, 0; elect.sync r|p, 0; redux.sync.add.u32 r, r, 0; match.any.sync.b32 r, r, 0; ret; }",

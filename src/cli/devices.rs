@@ -19,14 +19,14 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Ending> {
     let probe = device::probe();
     if args.json {
-        print_json(&probe)
+        print_json(&probe)?;
     } else {
-        print_text(&probe)
+        print_text(&probe)?;
     }
     Ok(Ending::Done)
 }
 
-fn print_json(probe: &Probe) {
+fn print_json(probe: &Probe) -> Result<()> {
     let cuda = match &probe.cuda {
         Ok(devices) => json!({ "devices": devices.iter().map(|d| &d.record).collect::<Vec<_>>() }),
         Err(absent) => json!({ "absent": { "kind": absent.kind(), "message": absent.to_string() } }),
@@ -38,13 +38,15 @@ fn print_json(probe: &Probe) {
     let value = json!({
         "cuda": cuda,
         "cpu": probe.cpu.record,
+        "emulated": probe.emulated.is_ok(),
         "telemetry": telemetry,
         "kernels": { "source": catalog::kernel_source(), "files": catalog::images().len() },
     });
-    println!("{value:#}");
+    say!("{value:#}")?;
+    Ok(())
 }
 
-fn print_text(probe: &Probe) {
+fn print_text(probe: &Probe) -> Result<()> {
     let mut rows = table(&["device", "name", "units", "peak FLOP/cycle", "last-level cache", "memory", "driver"]);
     if let Ok(devices) = &probe.cuda {
         for (i, device) in devices.iter().enumerate() {
@@ -52,16 +54,21 @@ fn print_text(probe: &Probe) {
         }
     }
     rows.add_row(row("cpu", &probe.cpu));
-    println!("{rows}\n");
+    say!("{rows}\n")?;
     if let Err(absent) = &probe.cuda {
-        println!("CUDA       {absent}");
+        say!("CUDA       {absent}")?;
+    }
+    match &probe.emulated {
+        Ok(_) => say!("emulated   --device emulated runs the CUDA kernels here; it counts, and has no time")?,
+        Err(absent) => say!("emulated   {absent}")?,
     }
     match &probe.telemetry {
-        Ok(version) => println!("telemetry  {version}"),
-        Err(why) => println!("telemetry  {why}"),
+        Ok(version) => say!("telemetry  {version}")?,
+        Err(why) => say!("telemetry  {why}")?,
     }
-    println!("kernels    {} files, {}", catalog::images().len(), catalog::kernel_source());
-    println!("clock      cpu: {}", probe.cpu.record.clock_source);
+    say!("kernels    {} files, {}", catalog::images().len(), catalog::kernel_source())?;
+    say!("clock      cpu: {}", probe.cpu.record.clock_source)?;
+    Ok(())
 }
 
 fn row(id: &str, device: &DeviceInfo) -> Vec<String> {

@@ -31,10 +31,15 @@ pub fn run(args: &Args) -> Result<Ending> {
     let written = report::write_all(out, &runs)?;
     written.missing.iter().for_each(|lack| eprintln!("warning: {lack}"));
     if args.json {
-        println!("{:#}", serde_json::json!({ "files": written.files, "missing": written.missing }));
+        say!("{:#}", serde_json::json!({ "files": written.files, "missing": written.missing }))?;
     } else {
-        print!("{}", super::sweep::miniature(&runs));
-        written.files.iter().for_each(|file| println!("{}", file.display()));
+        let pictures = super::sweep::miniature(&runs);
+        if !pictures.is_empty() {
+            say!("{}", pictures.trim_end())?;
+        }
+        for file in &written.files {
+            say!("{}", file.display())?;
+        }
     }
     Ok(Ending::Done)
 }

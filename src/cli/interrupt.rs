@@ -1,4 +1,4 @@
-//! Ctrl-C: the first one asks for an end after the unit in flight, the second one ends at once.
+//! Ctrl-C, and SIGTERM as schedulers send it: the first one asks for an end after the unit in flight, the second one ends at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ pub fn flag() -> Arc<AtomicBool> {
         if raised.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nending after the cell in flight; press Ctrl-C again to end at once");
+        eprintln!("\nending after the cell in flight; once more ends at once");
     });
     if let Err(error) = installed {
         log::warn!("Ctrl-C will end the run at once: {error}");

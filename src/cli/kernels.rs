@@ -18,7 +18,7 @@ pub fn run(args: &Args) -> Result<Ending> {
     let kernels: Vec<&Kernel> = catalog().kernels.iter().chain([cpu_kernel()]).collect();
     if args.json {
         let list: Vec<_> = kernels.iter().map(|k| as_json(k)).collect();
-        println!("{:#}", serde_json::Value::from(list));
+        say!("{:#}", serde_json::Value::from(list))?;
         return Ok(Ending::Done);
     }
     for kernel in kernels {
@@ -26,7 +26,7 @@ pub fn run(args: &Args) -> Result<Ending> {
             0 => "any CPU".to_owned(),
             cc => format!("compute capability {}.{} or later", cc / 10, cc % 10),
         };
-        println!("{}  {}\n  {needs}; {} in {}", kernel.name, kernel.summary, kernel.dtype, kernel.layouts.join(", "));
+        say!("{}  {}\n  {needs}; {} in {}", kernel.name, kernel.summary, kernel.dtype, kernel.layouts.join(", "))?;
         let mut rows = table(&["variant", "tile m x n x k", "stages", "threads", "shared bytes", "A and B aligned to"]);
         for v in &kernel.variants {
             let [m, n, k] = v.tile;
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> Result<Ending> {
                 vec![v.name.clone(), format!("{m} x {n} x {k}"), stages, threads, v.shared_bytes.to_string(), align];
             rows.add_row(cells);
         }
-        println!("{rows}\n");
+        say!("{rows}\n")?;
     }
     Ok(Ending::Done)
 }

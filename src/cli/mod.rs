@@ -2,10 +2,19 @@
 //!
 //! Exit codes: 0 done; 1 a finding, such as a wrong result; 2 a usage or environment error; 130 ended by Ctrl-C.
 
+/// Writes a line to standard output. A reader that went away is an error here, and not a panic as in `println!`.
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        use std::io::Write;
+        writeln!(std::io::stdout(), $($argument)*)
+    }};
+}
+
 mod devices;
 mod heatmap;
 mod interrupt;
 mod kernels;
+mod profile;
 mod sweep;
 mod verify;
 
@@ -29,6 +38,7 @@ enum Command {
     Kernels(kernels::Args),
     Sweep(Box<sweep::Args>),
     Verify(verify::Args),
+    Profile(profile::Args),
     Heatmap(heatmap::Args),
     /// Measures cells for a parent process; not for use by hand.
     #[command(hide = true)]
@@ -51,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Kernels(args) => kernels::run(&args),
         Command::Sweep(args) => sweep::run(*args),
         Command::Verify(args) => verify::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
         Command::Worker => crate::sweep::serve().map(|()| Ending::Done).map_err(Into::into),
     };
@@ -100,7 +111,7 @@ fn bytes(bytes: u64) -> String {
 /// A table in the style of this program.
 fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
     table.set_header(header);
     table
 }

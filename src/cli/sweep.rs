@@ -66,10 +66,10 @@ pub struct Args {
     #[arg(long, value_parser = regimes)]
     regime: Option<Regimes>,
     /// Factor of A·B
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = finite)]
     alpha: Option<f32>,
     /// Factor of C as it was; 0 does not read it
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = finite)]
     beta: Option<f32>,
     /// Measure each cell in turn with an aligned baseline of the same sizes, A B B A
     #[arg(long)]
@@ -126,6 +126,11 @@ fn regimes(text: &str) -> Result<Regimes, String> {
         return Ok(Regimes(vec![Regime::Hot, Regime::Cold]));
     }
     text.parse().map(|r| Regimes(vec![r]))
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    let value = text.parse().ok().filter(|v: &f32| v.is_finite());
+    value.ok_or_else(|| format!("{text:?} is not a finite number of single precision, such as 0.5 or -2"))
 }
 
 fn shard(text: &str) -> Result<(u64, u64), String> {
@@ -280,7 +285,10 @@ pub fn default_out(device: &DeviceInfo) -> PathBuf {
         }
     }
     slug.truncate(40);
-    Path::new("results/local").join(format!("{time}-{}", slug.trim_end_matches('-')))
+    let base = Path::new("results/local").join(format!("{time}-{}", slug.trim_end_matches('-')));
+    // Two runs may begin in the same second.
+    let next = |i: u32| PathBuf::from(format!("{}-{i}", base.display()));
+    if base.exists() { (2..).map(next).find(|p| !p.exists()).unwrap_or(base) } else { base }
 }
 
 fn list(plan: &Plan, device: &DeviceInfo, as_json: bool) -> Result<()> {
@@ -366,10 +374,10 @@ fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
     let finding = loaded.cells.iter().any(wrong);
     let resume = resume_command(out);
     if args.json {
-        println!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }));
+        say!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }))?;
     } else {
-        print!("{}", miniature(std::slice::from_ref(&loaded)));
-        println!(
+        say!("{}", miniature(std::slice::from_ref(&loaded)).trim_end())?;
+        say!(
             "{} cells: {} ok, {} skipped, {} failed; {:.1} s, {:.0} % of it inside kernels",
             progress.planned,
             progress.ok,
@@ -377,12 +385,14 @@ fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
             progress.failed,
             progress.wall_ns as f64 * 1e-9,
             100.0 * progress.kernel_time_share
-        );
+        )?;
         for (reason, count) in reasons(&loaded.cells) {
-            println!("  {count} x {reason}");
+            say!("  {count} x {}", report::clean(&reason))?;
         }
-        println!("device: {}", manifest.device.name);
-        written.files.iter().for_each(|file| println!("wrote {}", file.display()));
+        say!("device: {}", report::clean(&manifest.device.name))?;
+        for file in &written.files {
+            say!("wrote {}", file.display())?;
+        }
     }
     match progress.outcome {
         Outcome::Interrupted => {
@@ -395,8 +405,12 @@ fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
     Ok(if finding { Ending::Finding } else { Ending::Done })
 }
 
+/// The command that goes on with a run, as a POSIX shell reads it.
 fn resume_command(out: &Path) -> String {
-    format!("gemmscope sweep --resume --out {}", out.display())
+    let path = out.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    let quoted = if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
+    format!("gemmscope sweep --resume --out {quoted}")
 }
 
 /// Reasons of skipped and failed cells, the most frequent first, numbers left as they are in the first of each kind.
@@ -415,7 +429,8 @@ fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
 /// The pictures of some runs in the terminal's width.
 pub fn miniature(runs: &[report::Run]) -> String {
     let stdout = std::io::stdout();
-    let width = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100);
+    let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    let width = asked.or_else(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).unwrap_or(100);
     let ansi = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     report::terminal(runs, width, ansi)
 }

@@ -2,7 +2,7 @@
 
 use super::{Ending, table};
 use crate::data::Distribution;
-use crate::device::{self, DeviceChoice, Job};
+use crate::device::{self, DeviceChoice, DeviceError, Job};
 use crate::dispatch;
 use crate::verify::{Case, HostReference, Wrong, cases, check, error_bound, judge, rows_to_check};
 use anyhow::Result;
@@ -72,41 +72,51 @@ pub fn run(args: &Args) -> Result<Ending> {
     };
     let tables = [Distribution::Integers, Distribution::Normal].map(|d| (d, d.table()));
     let progress = ProgressBar::new((variants.len() * count) as u64);
-    let mut rows = table(&["kernel", "variant", "cases", "wrong", "worst error / bound"]);
+    let mut rows = table(&["kernel", "variant", "cases", "not run", "wrong", "worst error / bound"]);
     let (mut wrong, mut report) = (Vec::new(), Vec::new());
+    // After a sticky error the device answers nothing more in this process.
+    let mut lost = false;
     for (kernel, variant) in variants {
-        let (mut failures, mut worst) = (0, 0.0f64);
+        let (mut ran, mut failures, mut worst) = (0, 0, 0.0f64);
         for case in cases(variant, count, args.seed) {
             progress.inc(1);
+            if lost {
+                continue;
+            }
             let table = tables.iter().find(|(d, _)| *d == case.distribution).map_or(&tables[0].1, |(_, t)| t);
             let job = Job { problem: &case.problem, kernel, variant, table, seed: args.seed, rotate_bytes: 0 };
             match one(device.as_ref(), &job, &case) {
-                Ok(ratio) => worst = worst.max(ratio),
+                Ok(ratio) => {
+                    ran += 1;
+                    worst = worst.max(ratio);
+                }
+                // What did not fit was not tried.
+                Err(Wrong::Device(DeviceError::OutOfMemory { .. })) => {}
                 Err(why) => {
+                    ran += 1;
                     failures += 1;
                     if failures <= SHOWN {
                         wrong.push(format!("{}/{}: {}\n  {why}", kernel.name, variant.name, describe(&case)));
                     }
-                    if let Wrong::Device(error) = &why
-                        && error.is_fatal()
-                    {
-                        anyhow::bail!("{}", wrong.join("\n"));
-                    }
+                    lost = matches!(&why, Wrong::Device(error) if error.is_fatal());
                 }
             }
         }
         report.push(json!({
-            "kernel": kernel.name, "variant": variant.name, "cases": count, "wrong": failures, "worst": worst,
+            "kernel": kernel.name, "variant": variant.name, "cases": ran, "not_run": count - ran, "wrong": failures,
+            "worst": worst,
         }));
-        let (failures, worst) = (failures.to_string(), format!("{worst:.3}"));
-        rows.add_row(vec![kernel.name.clone(), variant.name.clone(), count.to_string(), failures, worst]);
+        let cells = [ran.to_string(), (count - ran).to_string(), failures.to_string(), format!("{worst:.3}")];
+        rows.add_row([kernel.name.clone(), variant.name.clone()].into_iter().chain(cells));
     }
     progress.finish_and_clear();
     if args.json {
-        println!("{:#}", json!({ "device": info.record.name, "variants": report, "wrong": wrong }));
+        say!("{:#}", json!({ "device": info.record.name, "variants": report, "wrong": wrong }))?;
     } else {
-        println!("{}\n{rows}", info.record.name);
-        wrong.iter().for_each(|line| println!("{line}"));
+        say!("{}\n{rows}", info.record.name)?;
+        for line in &wrong {
+            say!("{line}")?;
+        }
     }
     Ok(if wrong.is_empty() { Ending::Done } else { Ending::Finding })
 }

@@ -37,7 +37,7 @@ pub fn info() -> DeviceInfo {
                 driver: "none".to_owned(),
                 telemetry: "none for a CPU".to_owned(),
                 clock_source: if clock::mhz().is_some() {
-                    "a chain of dependent multiply-adds, timed just before each sample".to_owned()
+                    "a chain of dependent integer multiplications, timed on one core just before each sample".to_owned()
                 } else {
                     "none".to_owned()
                 },
@@ -49,11 +49,13 @@ pub fn info() -> DeviceInfo {
     INFO.clone()
 }
 
-/// Threads that the library uses: all cores, at most four, or fewer if `MATMUL_NUM_THREADS` says so.
+/// Threads that the library uses: all physical cores, at most four, unless `MATMUL_NUM_THREADS` says otherwise.
 fn gemm_threads() -> u32 {
-    let cores = crate::host::cores();
-    let asked = std::env::var("MATMUL_NUM_THREADS").ok().and_then(|v| v.parse().ok());
-    asked.unwrap_or(cores).clamp(1, 4)
+    let threads = match std::env::var("MATMUL_NUM_THREADS") {
+        Ok(asked) if !asked.is_empty() => asked.parse().unwrap_or(1),
+        _ => num_cpus::get_physical(),
+    };
+    threads.clamp(1, 4) as u32
 }
 
 /// An upper bound on FP32 FLOP a cycle of one core: two fused multiply-adds of the widest vector there is.
@@ -93,8 +95,8 @@ mod clock {
     #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
     const PLAUSIBLE: std::ops::RangeInclusive<f64> = 300.0..=8_000.0;
 
-    /// One link of the chain takes four cycles on every x86-64 core of the last decade: a multiplication (3) and an exclusive
-    /// or (1). The two do not distribute over each other, so no compiler can fold several links into one.
+    /// One link of the chain takes four cycles on the x86-64 cores of servers and desktops: a 32-bit multiplication (3) and an
+    /// exclusive or (1). The two do not distribute over each other, so no compiler can fold several links into one.
     #[cfg(all(target_arch = "x86_64", not(debug_assertions)))]
     pub fn mhz() -> Option<f64> {
         const LINKS: u32 = 4_000;
@@ -103,9 +105,9 @@ mod clock {
         let fastest = (0..3)
             .map(|pass| {
                 let start = std::time::Instant::now();
-                let mut x: u64 = std::hint::black_box(pass);
+                let mut x: u32 = std::hint::black_box(pass);
                 for _ in 0..LINKS {
-                    x = x.wrapping_mul(0x5851_f42d_4c95_7f2d) ^ 0x1405_7b7e_f767_814f;
+                    x = x.wrapping_mul(0x4c95_7f2d) ^ 0x1405_7b7f;
                 }
                 std::hint::black_box(x);
                 start.elapsed().as_nanos()
@@ -122,6 +124,10 @@ mod clock {
         None
     }
 }
+
+/// Copies of the operands at most. Tiny problems then rotate through less than the last-level cache; their records say through how
+/// many copies.
+const MAX_COPIES: u64 = 1 << 16;
 
 /// The host's processor.
 #[derive(Debug)]
@@ -155,9 +161,15 @@ impl Device for CpuDevice {
         let problem = *job.problem;
         // One FP16 copy, and the FP32 working set of twice its size.
         let one = problem.footprint_bytes();
-        let copies = if job.rotate_bytes == 0 { 1 } else { (job.rotate_bytes / one.max(1) + 1).clamp(2, 4096) };
+        // Padding is not read, so it does not displace anything from a cache: only values count as rotated.
+        let values: u64 = Operand::ALL.iter().map(|&o| 2 * problem.placement(o).rows * problem.placement(o).cols).sum();
+        let copies = match job.rotate_bytes {
+            0 => 1,
+            bytes => (bytes / values.max(1) + 1).clamp(2, MAX_COPIES),
+        };
         let kept = if problem.beta == 0.0 { 0 } else { problem.placement(Operand::C).span() * 2 };
-        let needed_bytes = one.saturating_mul(copies).saturating_add(2 * one).saturating_add(kept);
+        let needed_bytes =
+            (one + 3 * BASE_ALIGN_BYTES).saturating_mul(copies).saturating_add(2 * one).saturating_add(kept);
         // A quarter stays free for the reference and for everybody else.
         let free_bytes = self.free_bytes() / 4 * 3;
         if needed_bytes > free_bytes {
@@ -434,14 +446,17 @@ mod tests {
         let job = Job { problem: &problem, kernel, variant: &kernel.variants[0], table: &table, seed: 1, rotate_bytes };
         let prepared = CpuDevice::new().prepare(&job).unwrap();
         assert!(prepared.copies() as u64 * problem.footprint_bytes() > rotate_bytes);
+        let wide = Problem { lda: 640, ..problem };
+        let padded = CpuDevice::new().prepare(&Job { problem: &wide, ..job }).unwrap();
+        assert_eq!(padded.copies(), prepared.copies(), "padding counts for nothing");
     }
 
     #[test]
     fn a_problem_larger_than_memory_is_refused_with_numbers() {
         let problem = Problem::new(1 << 24, 1 << 24, 1);
         let message = run(&problem, Distribution::Uniform, 0).unwrap_err();
-        // Three times two vectors and a matrix of 2^48 FP16 elements.
-        let needed = 3 * (2 * (1u64 << 24) + (1 << 48)) * 2;
+        // Three times two vectors and a matrix of 2^48 FP16 elements, and a page for each of the three to lie at its beginning.
+        let needed = 3 * (2 * (1u64 << 24) + (1 << 48)) * 2 + 3 * BASE_ALIGN_BYTES;
         assert!(message.contains(&format!("needs {needed} bytes")) && message.contains("free"), "{message}");
     }
 

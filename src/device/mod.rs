@@ -13,7 +13,8 @@ pub use telemetry::{Reading, Telemetry};
 
 use crate::catalog::{Kernel, Variant};
 use crate::problem::{Placement, Problem};
-use crate::record::{DeviceKind, DeviceRecord};
+use crate::record::{Counters, DeviceKind, DeviceRecord};
+use std::path::PathBuf;
 use std::str::FromStr;
 use thiserror::Error;
 
@@ -283,7 +284,7 @@ pub trait Device {
     fn reading(&self) -> Reading;
 
     /// What all launches since [`Device::reset_counters`] did, where the device counts: sectors, wavefronts, instructions.
-    fn counters(&self) -> Option<serde_json::Value> {
+    fn counters(&self) -> Option<Counters> {
         None
     }
 
@@ -300,11 +301,13 @@ pub struct Probe {
     pub cpu: DeviceInfo,
     /// NVML's version, or why there is no telemetry.
     pub telemetry: Result<String, String>,
+    /// The emulated device's library, or why it cannot be opened. Probing does not open it.
+    pub emulated: Result<PathBuf, GpuAbsent>,
 }
 
 /// Looks for devices. Never fails: what is missing is part of the answer.
 pub fn probe() -> Probe {
-    Probe { cuda: cuda::probe(), cpu: cpu::info(), telemetry: telemetry::state() }
+    Probe { cuda: cuda::probe(), cpu: cpu::info(), telemetry: telemetry::state(), emulated: cuda::emulator() }
 }
 
 /// Settles which device is meant, and describes it without opening it.

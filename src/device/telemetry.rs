@@ -29,8 +29,6 @@ pub struct Reading {
     pub power_mw: Option<u32>,
     /// Temperature of the chip, in degrees Celsius.
     pub temperature_c: Option<u32>,
-    /// Clock of the multiprocessors, in MHz, as NVML last saw it.
-    pub sm_clock_mhz: Option<u32>,
     /// NVML's bits for why the clock is lower than it could be; 0 is none.
     pub throttle_bits: Option<u64>,
     /// Whether one of those bits means a loss of speed under load.
@@ -88,7 +86,6 @@ impl Telemetry {
             Reading {
                 power_mw: device.power_usage().ok(),
                 temperature_c: device.temperature(TemperatureSensor::Gpu).ok(),
-                sm_clock_mhz: device.clock_info(Clock::SM).ok(),
                 throttle_bits: reasons.map(|r| r.bits()),
                 throttled: reasons.is_some_and(costs_speed),
             }

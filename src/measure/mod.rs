@@ -20,7 +20,7 @@ pub use settings::{Regime, Stopping};
 use crate::device::{Device, DeviceError, Prepared};
 use crate::record::{Sample, Stop};
 use crate::stats::{MedianInterval, median, median_interval};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The samples of one problem and what they say.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,13 @@ pub struct Measured {
     pub time_ns: MedianInterval,
     /// Median number of clock cycles of a launch, where the device tells its clock.
     pub cycles: Option<f64>,
+}
+
+/// Throughput of the second problem over the first's, for each block A B B A of two equally long lists of samples: the time of
+/// its two As over the time of its two Bs, a launch each.
+pub fn block_ratios(first: &[Sample], second: &[Sample]) -> Vec<f64> {
+    let sum = |pair: &[Sample]| pair.iter().map(Sample::per_launch_ns).sum::<f64>();
+    first.chunks_exact(2).zip(second.chunks_exact(2)).map(|(a, b)| sum(a) / sum(b)).collect()
 }
 
 impl Measured {
@@ -58,12 +65,32 @@ pub struct RunClock {
     before_ns: u64,
     /// Device time of all launches so far, warm-up included.
     pub kernel_ns: u64,
+    heartbeat: Option<fn()>,
+    last_beat: Instant,
 }
+
+/// The least time between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 impl RunClock {
     /// A clock that already shows `before_ns`.
     pub fn starting_at(before_ns: u64) -> Self {
-        RunClock { began: Instant::now(), before_ns, kernel_ns: 0 }
+        let now = Instant::now();
+        RunClock { began: now, before_ns, kernel_ns: 0, heartbeat: None, last_beat: now }
+    }
+
+    /// The same clock, which calls `heartbeat` after launches, at most once a second: whoever waits then knows that none hangs.
+    pub fn with_heartbeat(self, heartbeat: Option<fn()>) -> Self {
+        RunClock { heartbeat, ..self }
+    }
+
+    fn beat(&mut self) {
+        if let Some(heartbeat) = self.heartbeat
+            && self.last_beat.elapsed() >= HEARTBEAT
+        {
+            heartbeat();
+            self.last_beat = Instant::now();
+        }
     }
 
     /// Nanoseconds since the run began.
@@ -103,6 +130,7 @@ fn one_sample(
     let at_ns = clock.now_ns();
     let timing = prepared.time(launches)?;
     clock.kernel_ns += timing.elapsed_ns;
+    clock.beat();
     let reading = device.reading();
     Ok(Sample {
         at_ns,
@@ -118,3 +146,39 @@ fn one_sample(
 
 #[cfg(test)]
 mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(elapsed_ns: u64, launches: u32) -> Sample {
+        Sample {
+            at_ns: 0,
+            elapsed_ns,
+            launches,
+            clock_mhz: None,
+            power_mw: None,
+            temperature_c: None,
+            throttle_bits: None,
+            throttled: false,
+        }
+    }
+
+    #[test]
+    fn ratios_compare_launches_block_by_block() {
+        // Blocks: As of 100 + 120 against Bs of 200 + 240; then 300 + 300 against 2 launches of 150 each. A third, torn block
+        // does not count.
+        let first = [sample(100, 1), sample(120, 1), sample(300, 1), sample(300, 1), sample(7, 1)];
+        let second = [sample(200, 1), sample(240, 1), sample(300, 2), sample(300, 2), sample(9, 1)];
+        assert_eq!(block_ratios(&first, &second), [0.5, 2.0]);
+    }
+
+    #[test]
+    fn a_device_that_drifts_does_not_look_like_an_effect() {
+        // Every sample of A B B A takes 1 % longer than the one before; the ratio of each block is 1 within 0.01 %.
+        let time = |i: u32| sample((1e9 * 1.01f64.powi(i as i32)) as u64, 1);
+        let first: Vec<Sample> = (0..10).flat_map(|b| [time(4 * b), time(4 * b + 3)]).collect();
+        let second: Vec<Sample> = (0..10).flat_map(|b| [time(4 * b + 1), time(4 * b + 2)]).collect();
+        assert!(block_ratios(&first, &second).iter().all(|r| (r - 1.0).abs() < 2e-4));
+    }
+}

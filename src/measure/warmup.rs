@@ -26,13 +26,14 @@ pub(super) fn warm_up(
     let limit_ns = (stopping.cell_ns as f64 * stopping.warmup_share) as u64;
     let start_ns = clock.kernel_ns;
     // The first launch loads code and touches pages: it only says how many launches to try next.
-    let mut launches = batch(target_ns, one_sample(device, prepared, 1, clock)?.per_launch_ns());
+    let copies = prepared.copies();
+    let mut launches = batch(target_ns, one_sample(device, prepared, 1, clock)?.per_launch_ns(), copies);
     let mut times = Vec::new();
     let mut clocks = Vec::new();
     loop {
         let sample = one_sample(device, prepared, launches, clock)?;
         let per_launch = sample.per_launch_ns();
-        let fitting = batch(target_ns, per_launch);
+        let fitting = batch(target_ns, per_launch, copies);
         // A launch that got faster needs a larger batch, or the timer's resolution would show.
         if fitting > launches + launches / 4 {
             launches = fitting;
@@ -49,8 +50,15 @@ pub(super) fn warm_up(
     }
 }
 
-fn batch(target_ns: f64, per_launch_ns: f64) -> u32 {
-    (target_ns / per_launch_ns.max(1.0)).ceil().clamp(1.0, 100_000.0) as u32
+/// Launches that last long enough together, in whole rounds through the copies or in equal parts of a round, so that a few
+/// different batches serve for ever.
+fn batch(target_ns: f64, per_launch_ns: f64, copies: usize) -> u32 {
+    let launches = (target_ns / per_launch_ns.max(1.0)).ceil().clamp(1.0, 100_000.0) as u32;
+    let copies = u32::try_from(copies).unwrap_or(u32::MAX).max(1);
+    if launches >= copies {
+        return launches.next_multiple_of(copies);
+    }
+    (launches..copies).find(|&part| copies.is_multiple_of(part)).unwrap_or(copies)
 }
 
 /// Whether the last few values lie close together.
@@ -80,6 +88,15 @@ mod tests {
         assert!(w.stable && (250..=313).contains(&w.launches), "{}", w.launches);
         let (w, _) = warmed(FakeProblem::steady(3_000_000.0), &stopping);
         assert_eq!(w.launches, 1);
+    }
+
+    #[test]
+    fn batches_fit_the_copies() {
+        assert_eq!(batch(1e6, 1e4, 1), 100);
+        assert_eq!(batch(1e6, 1e4, 64), 128);
+        assert_eq!(batch(1e6, 1e4, 300), 100);
+        assert_eq!(batch(1e6, 1e4, 307), 307, "a prime number of copies has no parts");
+        assert_eq!(batch(1e6, 9e6, 12), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One line of `samples.jsonl`: a cell of the plan with its samples, or with the reason why it has none.
 
+use super::Counters;
 use crate::problem::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +47,7 @@ pub struct Sample {
     pub elapsed_ns: u64,
     /// Launches in the batch.
     pub launches: u32,
-    /// Clock of the multiprocessors (of the cores, on a CPU) during the batch.
+    /// Clock of the multiprocessors during the batch; on a CPU, of one core just before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_mhz: Option<f64>,
     /// Board power, in milliwatts.
@@ -151,7 +152,7 @@ pub struct CellRecord {
     pub check: Option<Check>,
     /// What the emulated device counted during one launch. It has no times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counters: Option<serde_json::Value>,
+    pub counters: Option<Counters>,
     /// The samples, in the order in which they were taken. Readers that do not need them may leave them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,

@@ -3,11 +3,13 @@
 //! `docs/FORMAT.md` describes the files for readers without Rust.
 
 mod cell;
+mod counters;
 mod journal;
 mod manifest;
 mod replace;
 
 pub use cell::{CellRecord, Check, NOT_REACHED, Role, Sample, Status, Stop};
+pub use counters::{Counters, Traffic, Wavefronts};
 pub use journal::{Journal, JournalError, TornLine, read_journal, read_summaries};
 pub use manifest::{
     DeviceKind, DeviceRecord, HostRecord, Manifest, ManifestError, Outcome, Progress, SCHEMA_VERSION, read_manifest,

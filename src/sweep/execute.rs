@@ -4,14 +4,18 @@ use super::plan::Cell;
 use crate::data::Distribution;
 use crate::device::{Device, DeviceError, Job, Prepared};
 use crate::dispatch::{Choice, Selector, choose, select};
-use crate::measure::{Measured, Regime, RunClock, Stopping, measure, refuse_implausible};
+use crate::measure::{Measured, Regime, RunClock, Stopping, block_ratios, measure, refuse_implausible};
 use crate::problem::Problem;
 use crate::record::{CellRecord, DeviceKind, Status};
+use crate::stats::median_interval;
 use crate::verify::{self, HostReference, rows_to_check};
 use serde::{Deserialize, Serialize};
 
 /// FLOP that the reference of a cell may cost on a GPU, where FP64 is slow, and on a CPU, where it is half as fast as FP32.
-const CHECK_FLOP: [u64; 2] = [1 << 34, 1 << 36];
+const CHECK_FLOP: [u64; 2] = [1 << 32, 1 << 36];
+
+/// Launches at most that a check on fresh poison makes, each on the next copy; it then looks at the last.
+const FRESH_LAUNCHES: usize = 4;
 
 /// What a worker needs to know besides the cells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +45,7 @@ pub struct Executor {
     conditions: Conditions,
     table: Vec<u16>,
     reference: HostReference,
+    heartbeat: Option<fn()>,
 }
 
 /// Why a cell has no number.
@@ -74,7 +79,12 @@ impl Executor {
     /// An executor on an open device.
     pub fn new(device: Box<dyn Device>, conditions: Conditions) -> Self {
         let table = conditions.distribution.table();
-        Executor { device, conditions, table, reference: HostReference::default() }
+        Executor { device, conditions, table, reference: HostReference::default(), heartbeat: None }
+    }
+
+    /// The same executor, which calls `heartbeat` between launches, at most once a second.
+    pub fn with_heartbeat(self, heartbeat: fn()) -> Self {
+        Executor { heartbeat: Some(heartbeat), ..self }
     }
 
     /// The device.
@@ -84,7 +94,7 @@ impl Executor {
 
     /// Measures the cells of a unit, beginning `at_ns` after the start of the run.
     pub fn run(&mut self, cells: &[Cell], at_ns: u64) -> UnitOutcome {
-        let mut clock = RunClock::starting_at(at_ns);
+        let mut clock = RunClock::starting_at(at_ns).with_heartbeat(self.heartbeat);
         let mut records: Vec<CellRecord> =
             cells.iter().map(|cell| blank(cell, &self.device.info().record.name)).collect();
         let outcome = self.measured(cells, &mut records, &mut clock);
@@ -92,15 +102,13 @@ impl Executor {
         if let Err(none) = outcome {
             fatal = none.fatal;
             for record in &mut records {
-                // One side of a comparison alone says nothing, so both share the reason.
-                *record = CellRecord {
-                    status: none.status,
-                    reason: Some(none.reason.clone()),
-                    kernel: record.kernel.clone(),
-                    variant: record.variant.clone(),
-                    dispatch: record.dispatch.clone(),
-                    ..unmeasured(record)
-                };
+                // One side of a comparison alone says nothing, so both share the reason. Samples stay, as evidence; a time and a
+                // throughput that cannot be trusted do not.
+                record.status = none.status;
+                record.reason = Some(none.reason.clone());
+                (record.median_ns, record.median_lo_ns, record.median_hi_ns) = (None, None, None);
+                (record.tflops, record.flop_per_cycle) = (None, None);
+                (record.pair_ratio, record.pair_ratio_lo, record.pair_ratio_hi) = (None, None, None);
             }
         }
         UnitOutcome { records, kernel_ns: clock.kernel_ns, fatal }
@@ -126,17 +134,36 @@ impl Executor {
             return self.counted(cells, &choices, &mut problems, records);
         }
         let measured = measure(self.device.as_ref(), &mut problems, &self.conditions.stopping, clock)?;
-        for (((cell, choice), (prepared, record)), measured) in
-            cells.iter().zip(&choices).zip(problems.iter_mut().zip(records.iter_mut())).zip(measured)
+        if let [first, second] = &measured[..] {
+            let ratios = block_ratios(&first.samples, &second.samples);
+            if let Some(interval) = median_interval(&ratios) {
+                records[1].pair_ratio = Some(interval.median);
+                records[1].pair_ratio_lo = Some(interval.lo);
+                records[1].pair_ratio_hi = Some(interval.hi);
+            }
+        }
+        for ((cell, (prepared, record)), measured) in
+            cells.iter().zip(problems.iter().zip(records.iter_mut())).zip(&measured)
         {
-            refuse_implausible(&measured, cell.problem.flop(), &info).map_err(NoNumber::failed)?;
-            if cell.problem.beta != 0.0 {
-                // Every launch has added to C: only a single one on fresh values can be checked.
-                prepared.reset_c()?;
+            record.copies = u32::try_from(prepared.copies()).ok();
+            fill_in(record, &cell.problem, measured.clone());
+        }
+        for (((cell, choice), (prepared, record)), measured) in
+            cells.iter().zip(&choices).zip(problems.iter_mut().zip(records.iter_mut())).zip(&measured)
+        {
+            refuse_implausible(measured, cell.problem.flop(), &info).map_err(NoNumber::failed)?;
+            if cell.problem.beta == 0.0 {
+                // What the timed launches left. With another beta every launch has added to C.
+                self.check(cell, choice, prepared.as_mut(), 0, record)?;
+            }
+            // And once more on fresh poison: a kernel that was right once and then did nothing would pass the first check.
+            prepared.reset_c()?;
+            let copies = prepared.copies();
+            let last = (self.conditions.seed ^ cell.cell) as usize % copies.min(FRESH_LAUNCHES);
+            for _ in 0..=last {
                 prepared.launch()?;
             }
-            self.check(cell, choice, prepared.as_mut(), record)?;
-            fill_in(record, &cell.problem, measured);
+            self.check(cell, choice, prepared.as_mut(), last, record)?;
         }
         Ok(())
     }
@@ -155,24 +182,25 @@ impl Executor {
             self.device.reset_counters();
             prepared.launch()?;
             record.counters = self.device.counters();
-            self.check(cell, choice, prepared.as_mut(), record)?;
+            self.check(cell, choice, prepared.as_mut(), 0, record)?;
             record.status = Status::Ok;
         }
         Ok(())
     }
 
-    /// Checks the first copy of C.
+    /// Checks one copy of C.
     fn check(
         &mut self,
         cell: &Cell,
         choice: &Choice,
         prepared: &mut dyn Prepared,
+        copy: usize,
         record: &mut CellRecord,
     ) -> Result<(), NoNumber> {
         let budget = CHECK_FLOP[usize::from(self.device.info().kind() == DeviceKind::Cpu)];
         let (seed, unit) = (self.conditions.seed, &choice.kernel.unit);
         let rows = rows_to_check(&cell.problem, budget, seed);
-        let check = verify::check(prepared, 0, &cell.problem, unit, &rows, seed, &mut self.reference);
+        let check = verify::check(prepared, copy, &cell.problem, unit, &rows, seed, &mut self.reference);
         record.check = Some(check.map_err(|wrong| match wrong {
             verify::Wrong::Device(error) => error.into(),
             other => NoNumber::failed(other),
@@ -232,28 +260,6 @@ pub fn blank(cell: &Cell, device: &str) -> CellRecord {
         check: None,
         counters: None,
         samples: Vec::new(),
-    }
-}
-
-/// The same cell without anything that was measured.
-fn unmeasured(record: &CellRecord) -> CellRecord {
-    CellRecord {
-        median_ns: None,
-        median_lo_ns: None,
-        median_hi_ns: None,
-        tflops: None,
-        flop_per_cycle: None,
-        pair_ratio: None,
-        pair_ratio_lo: None,
-        pair_ratio_hi: None,
-        copies: None,
-        stop: None,
-        throttled_samples: 0,
-        warm: None,
-        check: None,
-        counters: None,
-        samples: Vec::new(),
-        ..record.clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The journal's writer: one writer a folder, a unit's lines in one write, and nothing lost but the unit in flight.
 
-use crate::record::{ARCHIVE_FILE, CellRecord, JournalError, SAMPLES_FILE, read_journal, replace_file};
+use crate::record::{ARCHIVE_FILE, CellRecord, JournalError, SAMPLES_FILE, Status, read_journal, replace_file};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -91,6 +91,12 @@ pub struct Resumed {
     pub halves: u64,
     /// Cells dropped because they had not been reached.
     pub not_reached: u64,
+    /// Lines dropped because another line of the same cell is as good.
+    pub twice: u64,
+    /// Where the run's clock stood at the end of the last sample.
+    pub clock_ns: u64,
+    /// Time inside the launches of all samples. Warm-ups leave no samples.
+    pub sampled_ns: u64,
 }
 
 impl JournalWriter {
@@ -140,8 +146,13 @@ impl JournalWriter {
                 kept.push(record);
             }
         }
+        resumed.twice = drop_repeated(&mut kept);
+        for sample in kept.iter().flat_map(|r| &r.samples) {
+            resumed.clock_ns = resumed.clock_ns.max(sample.at_ns + sample.elapsed_ns);
+            resumed.sampled_ns += sample.elapsed_ns;
+        }
         let unwritable = |source| FolderError::Unwritable { path: path.clone(), source };
-        if resumed.torn + resumed.halves + resumed.not_reached > 0 {
+        if resumed.torn + resumed.halves + resumed.not_reached + resumed.twice > 0 {
             // A new file in one step: a crash here leaves the old journal.
             replace_file(&path, lines(&kept).as_bytes()).map_err(unwritable)?;
         }
@@ -172,6 +183,24 @@ impl JournalWriter {
     }
 }
 
+/// Leaves one line a cell, the last that was measured, or else the last, and returns how many were dropped.
+fn drop_repeated(records: &mut Vec<CellRecord>) -> u64 {
+    let mut best = std::collections::HashMap::new();
+    for (i, record) in records.iter().enumerate() {
+        let slot = best.entry(record.cell).or_insert(i);
+        if record.status == Status::Ok || records[*slot].status != Status::Ok {
+            *slot = i;
+        }
+    }
+    let before = records.len();
+    let mut i = 0;
+    records.retain(|record| {
+        i += 1;
+        best[&record.cell] == i - 1
+    });
+    (before - records.len()) as u64
+}
+
 fn lines(records: &[CellRecord]) -> String {
     let mut text = String::new();
     for record in records {
@@ -185,7 +214,7 @@ fn lines(records: &[CellRecord]) -> String {
 mod tests {
     use super::*;
     use crate::problem::Problem;
-    use crate::record::{NOT_REACHED, Role, Status};
+    use crate::record::{NOT_REACHED, Role};
     use crate::sweep::execute::blank;
     use crate::sweep::plan::Cell;
     use proptest::prelude::*;
@@ -242,6 +271,18 @@ mod tests {
         let (_, resumed) = JournalWriter::resume(dir.path()).unwrap();
         assert_eq!((resumed.done.len(), resumed.not_reached), (1, 1));
         assert_eq!(read_journal(dir.path()).unwrap().cells.len(), 1);
+    }
+
+    #[test]
+    fn a_cell_that_is_there_twice_is_kept_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let failed = CellRecord { status: Status::Failed, ..record(1, None) };
+        journal(dir.path(), &[vec![record(0, None)], vec![record(1, None)], vec![record(0, None)], vec![failed]]);
+        let (_, resumed) = JournalWriter::resume(dir.path()).unwrap();
+        assert_eq!(resumed.twice, 2);
+        let left = read_journal(dir.path()).unwrap().cells;
+        assert_eq!(left.iter().map(|r| r.cell).collect::<Vec<_>>(), [1, 0]);
+        assert!(left.iter().all(|r| r.status == Status::Ok), "a failure must not take the place of a measurement");
     }
 
     #[test]

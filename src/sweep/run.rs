@@ -12,11 +12,17 @@ use crate::record::{
     CellRecord, MANIFEST_FILE, Manifest, ManifestError, NOT_REACHED, Outcome, Progress, SAMPLES_FILE, SCHEMA_VERSION,
     Status, read_manifest, write_manifest,
 };
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use thiserror::Error;
+
+/// How old a running run's manifest may be.
+const MANIFEST_PERIOD: Duration = Duration::from_secs(2);
+
+/// Cells that were not reached are written so many at a time.
+const MISSED_AT_A_TIME: usize = 4096;
 
 /// A sweep to run.
 #[derive(Debug, Clone)]
@@ -86,6 +92,14 @@ pub enum SweepError {
         /// The folder.
         path: PathBuf,
     },
+    /// The journal does not belong to the manifest.
+    #[error("cell {cell} of the journal in {path} is not a cell of its manifest's plan; the two are not of one run")]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// The first such cell.
+        cell: u64,
+    },
     /// The run in the folder is another one.
     #[error(
         "the run in {path} has another {what} ({theirs}, and now {ours}); go on with the same, or choose another folder with --out"
@@ -127,14 +141,19 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
     let (mut journal, resumed, mut manifest) = open_folder(options, plan.cells())?;
     report(Event::Begin { cells: plan.cells(), resumed: &resumed });
     let done: HashSet<u64> = resumed.done.iter().map(|r| r.cell).collect();
-    let mut counts = Counts::new(&manifest.progress, &resumed.done);
+    refuse_foreign(&plan, &resumed.done, dir)?;
+    // A killed run's manifest is older than its journal.
+    let wall_before = manifest.progress.wall_ns.max(resumed.clock_ns);
+    let mut counts = Counts::new(manifest.progress.kernel_ns.max(resumed.sampled_ns), &resumed.done);
     write_manifest(dir, &manifest)?;
 
     let mut worker: Option<Worker> = None;
     let start = Instant::now();
-    let wall_before = manifest.progress.wall_ns;
+    let mut written = Instant::now();
     let mut outcome = Outcome::Complete;
     let mut error = None;
+    // Cells that the budget did not reach, to be written many at a time.
+    let mut missed = Vec::new();
     for position in 0..plan.units() {
         let cells = plan.unit(position);
         if cells.iter().all(|c| done.contains(&c.cell)) {
@@ -144,17 +163,21 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
             outcome = Outcome::Interrupted;
             break;
         }
-        let spent = options.budget.filter(|&budget| start.elapsed() >= budget);
-        let result = if let Some(budget) = spent {
+        if let Some(budget) = options.budget.filter(|&budget| start.elapsed() >= budget) {
             outcome = Outcome::Budget;
             let reason = format!("{NOT_REACHED}: the budget of {} s was spent", budget.as_secs_f64());
-            Ok(cells.iter().map(|cell| not_reached(cell, &options.device, &reason)).collect())
-        } else {
-            report(Event::Unit(&cells));
-            let at_ns = wall_before + start.elapsed().as_nanos() as u64;
-            measure_unit(&mut worker, options, &cells, at_ns, &mut counts)
-        };
-        let appended = result.and_then(|records: Vec<CellRecord>| {
+            missed.extend(cells.iter().map(|cell| not_reached(cell, &options.device, &reason)));
+            if missed.len() >= MISSED_AT_A_TIME {
+                journal.append(&missed)?;
+                counts.add(&missed);
+                missed.clear();
+            }
+            continue;
+        }
+        report(Event::Unit(&cells));
+        let at_ns = wall_before + start.elapsed().as_nanos() as u64;
+        let result = measure_unit(&mut worker, options, &cells, at_ns, &mut counts);
+        let appended = result.and_then(|records| {
             journal.append(&records)?;
             Ok(records)
         });
@@ -168,6 +191,16 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
                 break;
             }
         }
+        if written.elapsed() >= MANIFEST_PERIOD {
+            let wall_ns = wall_before + start.elapsed().as_nanos() as u64;
+            manifest.progress = counts.progress(Outcome::Running, plan.cells(), wall_ns);
+            write_manifest(dir, &manifest)?;
+            written = Instant::now();
+        }
+    }
+    if error.is_none() {
+        journal.append(&missed)?;
+        counts.add(&missed);
     }
     manifest.progress = counts.progress(outcome, plan.cells(), wall_before + start.elapsed().as_nanos() as u64);
     let written = write_manifest(dir, &manifest);
@@ -177,6 +210,25 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
             written?;
             Ok(manifest)
         }
+    }
+}
+
+/// A cell of the journal that the plan does not have, or has otherwise, means that the journal is another run's.
+fn refuse_foreign(plan: &Plan, done: &[CellRecord], dir: &Path) -> Result<(), SweepError> {
+    let mut left: HashMap<u64, &CellRecord> = done.iter().map(|r| (r.cell, r)).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    for position in 0..plan.units() {
+        for cell in plan.unit(position) {
+            if left.get(&cell.cell).is_some_and(|r| r.problem == cell.problem && r.part == cell.part) {
+                left.remove(&cell.cell);
+            }
+        }
+    }
+    match left.keys().min() {
+        None => Ok(()),
+        Some(&cell) => Err(SweepError::Foreign { path: dir.to_owned(), cell }),
     }
 }
 
@@ -209,8 +261,8 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(before: &Progress, done: &[CellRecord]) -> Self {
-        let mut counts = Counts { ok: 0, skipped: 0, failed: 0, kernel_ns: before.kernel_ns };
+    fn new(kernel_ns: u64, done: &[CellRecord]) -> Self {
+        let mut counts = Counts { ok: 0, skipped: 0, failed: 0, kernel_ns };
         counts.add(done);
         counts
     }
@@ -254,6 +306,20 @@ fn open_folder(options: &Options, cells: u64) -> Result<(JournalWriter, Resumed,
         if theirs == ours { Ok(()) } else { Err(SweepError::Another { path: dir.clone(), what, theirs, ours }) }
     };
     another("device", old.device.name.clone(), fresh.device.name.clone())?;
+    let machine = |m: &Manifest| {
+        let d = &m.device;
+        format!(
+            "{}, {}, {} units, {} bytes of cache",
+            d.uuid.as_deref().unwrap_or("no identifier"),
+            m.host.cpu,
+            d.units,
+            d.l2_bytes
+        )
+    };
+    another("machine", machine(&old), machine(&fresh))?;
+    let program = |m: &Manifest| format!("{} {}", m.version, m.git_revision);
+    another("program", program(&old), program(&fresh))?;
+    another("stopping rule", old.stopping.to_string(), fresh.stopping.to_string())?;
     another("seed", old.seed.to_string(), fresh.seed.to_string())?;
     another("distribution", old.distribution.clone(), fresh.distribution.clone())?;
     another("shard", format!("{:?}", old.shard), format!("{:?}", fresh.shard))?;

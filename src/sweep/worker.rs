@@ -30,6 +30,7 @@ enum Request {
 enum Answer {
     Opened { device: Box<DeviceRecord> },
     Refused { why: String },
+    Alive,
     Done { outcome: UnitOutcome },
 }
 
@@ -60,11 +61,11 @@ pub enum WorkerError {
 pub enum Isolation {
     /// In this process.
     None,
-    /// In a child: `program worker`, ended after `watchdog` without an answer.
+    /// In a child: `program worker`, ended after `watchdog` without a sign of life. It gives one between launches.
     Process {
         /// A program that calls [`serve`] when its first argument is `worker`.
         program: PathBuf,
-        /// The longest that a unit may take.
+        /// The longest that a launch, the preparation of a unit or its check may take.
         watchdog: Duration,
     },
 }
@@ -147,7 +148,7 @@ fn start(choice: DeviceChoice, conditions: &Conditions, isolation: &Isolation) -
             let why = match process.ask(&request, *watchdog) {
                 Ok(Answer::Opened { .. }) => return Ok(State::Outside(process)),
                 Ok(Answer::Refused { why }) => why,
-                Ok(Answer::Done { .. }) => "it answered a question that was not asked".to_owned(),
+                Ok(Answer::Done { .. } | Answer::Alive) => "it answered a question that was not asked".to_owned(),
                 Err(why) => why,
             };
             Err(WorkerError::Open { why })
@@ -177,16 +178,23 @@ impl Process {
         line.push('\n');
         // A child that is gone breaks the pipe; how it ended is told below.
         let _ = self.requests.write_all(line.as_bytes()).and_then(|()| self.requests.flush());
-        match self.answers.recv_timeout(patience) {
-            Ok(answer) => serde_json::from_str(&answer).map_err(|e| format!("the worker answered nonsense: {e}")),
-            Err(RecvTimeoutError::Timeout) => {
-                let _ = self.child.kill();
-                Err(format!(
-                    "no answer within {} s: a launch hangs, or the cell takes longer than --watchdog allows; the worker was ended",
-                    patience.as_secs_f64()
-                ))
+        loop {
+            match self.answers.recv_timeout(patience) {
+                Ok(answer) => match serde_json::from_str(&answer) {
+                    // It is at work: the watchdog's time begins anew.
+                    Ok(Answer::Alive) => {}
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => return Err(format!("the worker answered nonsense: {error}")),
+                },
+                Err(RecvTimeoutError::Timeout) => {
+                    let _ = self.child.kill();
+                    return Err(format!(
+                        "no answer within {} s: a launch hangs, or takes longer than --watchdog allows; the worker was ended",
+                        patience.as_secs_f64()
+                    ));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(self.last_words()),
             }
-            Err(RecvTimeoutError::Disconnected) => Err(self.last_words()),
         }
     }
 
@@ -265,5 +273,11 @@ pub fn serve() -> std::io::Result<()> {
 
 fn open(text: &str, conditions: Conditions) -> Result<Executor, String> {
     let device = device::open(text.parse()?).map_err(|e| e.to_string())?;
-    Ok(Executor::new(device, conditions))
+    Ok(Executor::new(device, conditions).with_heartbeat(alive))
+}
+
+/// Tells the parent that no launch hangs. If nobody reads it any more, standard input ends as well, and with it this process.
+fn alive() {
+    let line = serde_json::to_string(&Answer::Alive).expect("answers are plain data");
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -380,7 +380,7 @@ fn attribute(s: &super::State, a: c_int) -> Option<c_int> {
         33..=35 => 0,
         36 => 1_000_000,
         37 => 5120,
-        38 => 50 << 20,
+        38 => s.cfg.l2,
         39 => 2048,
         40 => 1,
         41 => 1,
@@ -920,8 +920,30 @@ api! {
     }
     fn cuOccupancyMaxActiveClusters(_n: *mut c_int, _f: Handle, _config: *const c_void) { Err(code::NOT_SUPPORTED) }
     fn cuOccupancyMaxPotentialClusterSize(_n: *mut c_int, _f: Handle, _config: *const c_void) { Err(code::NOT_SUPPORTED) }
-    fn cuTensorMapEncodeTiled(_map: *mut c_void, _ty: c_int, _rank: u32, _addr: *mut c_void, _dim: *const u64, _strides: *const u64, _box: *const u32, _es: *const u32, _il: c_int, _sw: c_int, _l2: c_int, _oob: c_int) {
-        Err(code::NOT_SUPPORTED)
+    fn cuTensorMapEncodeTiled(map: *mut c_void, ty: c_int, rank: u32, addr: u64, dims: *const u64, strides: *const u64, boxes: *const u32, steps: *const u32, interleave: c_int, swizzle: c_int, _l2: c_int, fill: c_int) {
+        state().usable()?;
+        let elem = match ty {
+            0 => 1,
+            1 | 6 | 9 => 2,
+            2 | 3 | 7 | 10..=12 => 4,
+            4 | 5 | 8 => 8,
+            _ => return Err(code::INVALID_VALUE),
+        };
+        let r = rank as usize;
+        if !(1..=5).contains(&r) || dims.is_null() || boxes.is_null() || steps.is_null() || (strides.is_null() && r > 1) || !(0..=3).contains(&swizzle) || !(0..=1).contains(&fill) {
+            return Err(code::INVALID_VALUE);
+        }
+        // SAFETY: the arrays have `rank` elements, that of the strides one less; null was excluded.
+        let (d, b, e, st) = unsafe {
+            let st = if r > 1 { std::slice::from_raw_parts(strides, r - 1) } else { &[] };
+            (std::slice::from_raw_parts(dims, r), std::slice::from_raw_parts(boxes, r), std::slice::from_raw_parts(steps, r), st)
+        };
+        if interleave != 0 || e.iter().any(|x| *x != 1) {
+            return Err(code::NOT_SUPPORTED);
+        }
+        let t = crate::TensorMap { elem, swizzle: [0, 32, 64, 128][swizzle as usize], nan_fill: fill == 1, addr, dims: d.to_vec(), strides: st.to_vec(), boxes: b.to_vec() };
+        let bytes = t.encode().ok_or(code::INVALID_VALUE)?;
+        out(map.cast::<[u8; 128]>(), bytes)
     }
 
     // ---- launches

@@ -8,6 +8,7 @@ pub(super) struct Config {
     pub cc: (i32, i32),
     pub sms: u32,
     pub memory: u64,
+    pub l2: i32,
     pub driver_version: i32,
     pub no_device: bool,
     pub stub: bool,
@@ -52,6 +53,7 @@ impl Config {
             cc,
             sms: number("GPU_EMULATOR_SMS").unwrap_or(4).clamp(1, 1024),
             memory: number("GPU_EMULATOR_MEMORY").unwrap_or(4 << 30),
+            l2: number("GPU_EMULATOR_L2").unwrap_or(1 << 20),
             driver_version: number("GPU_EMULATOR_DRIVER_VERSION").unwrap_or(13000),
             no_device: false,
             stub: false,
@@ -99,6 +101,8 @@ impl Config {
         if let Some(m) = self.max_instructions {
             o.max_instructions = m;
         }
+        o.shuffle = number("GPU_EMULATOR_SHUFFLE").unwrap_or(0);
+        o.copies_land_early = flag("GPU_EMULATOR_COPIES_EARLY");
         if let Ok(a) = std::env::var("GPU_EMULATOR_ALLOW_RACE") {
             o.allow_race = a.split(',').map(|x| x.trim().to_owned()).filter(|x| !x.is_empty()).collect();
         }

@@ -284,11 +284,12 @@ impl State {
         }
         let entry = self.function(f)?.entry.clone();
         let before = self.clock;
+        self.dev.options.clock = before + 1000;
         let done = self.dev.launch(&entry, grid, block, shared, params);
         self.dev.options.written_once.clear();
         match done {
             Ok(r) => {
-                self.clock = before + 2000 + r.counters.warp_instructions / u64::from(self.cfg.sms.max(1));
+                self.clock = before + 2000 + r.ticks / u64::from(self.cfg.sms.max(1));
                 self.counters.add(&r.counters);
                 for x in &r.findings {
                     let s = x.to_string();

@@ -3,6 +3,7 @@
 //! Nothing else in this program knows of it. It must be opened before the gate is, since a process has one driver.
 
 use crate::device::GpuAbsent;
+use crate::record::Counters;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use std::ffi::{c_char, c_int};
 use std::path::PathBuf;
@@ -30,23 +31,29 @@ pub fn emulate() -> Result<(), GpuAbsent> {
     if LIBRARY.get().is_some() {
         return Ok(());
     }
-    let candidates = candidates();
-    let Some(path) = candidates.iter().find(|p| p.exists()) else {
-        return Err(GpuAbsent::EmulatorMissing {
-            looked: candidates.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
-        });
-    };
+    let path = emulator()?;
     if std::env::var_os(MEANT_RACE.0).is_none() {
         // SAFETY: the emulated device is asked for by the main thread before it starts others, and before the library, which
         // reads the variable, is opened.
         unsafe { std::env::set_var(MEANT_RACE.0, MEANT_RACE.1) };
     }
     // SAFETY: the library is built with this program and its initialisers do not depend on it.
-    let opened = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
+    let opened = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
     let library =
         opened.map_err(|error| GpuAbsent::EmulatorMissing { looked: format!("{}: {error}", path.display()) })?;
     LIBRARY.get_or_init(|| library);
     Ok(())
+}
+
+/// Finds the emulated driver's library without opening it.
+///
+/// # Errors
+/// It is not where cargo puts it.
+pub fn emulator() -> Result<PathBuf, GpuAbsent> {
+    let candidates = candidates();
+    candidates.iter().find(|p| p.exists()).cloned().ok_or_else(|| GpuAbsent::EmulatorMissing {
+        looked: candidates.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
+    })
 }
 
 /// Beside this program, and in the folder of dependencies that cargo builds it with.
@@ -60,10 +67,10 @@ fn candidates() -> Vec<PathBuf> {
 }
 
 /// What the launches since the last reset did, in the library's own words.
-pub(super) fn counters() -> Option<serde_json::Value> {
-    type Counters = unsafe extern "C" fn(*mut c_char, usize) -> usize;
+pub(super) fn counters() -> Option<Counters> {
+    type GiveCounters = unsafe extern "C" fn(*mut c_char, usize) -> usize;
     // SAFETY: the library exports this function with this signature, or does not export it.
-    let counters = unsafe { library()?.get::<Counters>("gpuemu_counters_json").ok()? };
+    let counters = unsafe { library()?.get::<GiveCounters>("gpuemu_counters_json").ok()? };
     // SAFETY: with no buffer it only returns the length of the text, without the zero at its end.
     let length = unsafe { counters(std::ptr::null_mut(), 0) };
     let mut text = vec![0u8; length + 1];

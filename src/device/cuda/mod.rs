@@ -22,8 +22,9 @@ mod problem;
 mod timer;
 
 use super::{Device, DeviceError, DeviceInfo, GpuAbsent, Job, Prepared, Reading, Telemetry};
-pub use emulated::emulate;
+pub use emulated::{emulate, emulator};
 
+use crate::record::Counters;
 use context::Context;
 use driver::Failed;
 use gate::Gate;
@@ -126,7 +127,7 @@ impl Device for CudaDevice {
         self.telemetry.reading()
     }
 
-    fn counters(&self) -> Option<serde_json::Value> {
+    fn counters(&self) -> Option<Counters> {
         emulated::counters()
     }
 

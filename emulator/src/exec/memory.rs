@@ -1,0 +1,611 @@
+//! Loads, stores, atomics and asynchronous copies of a warp, with what is checked at each.
+
+use super::*;
+
+impl Warp {
+    pub(super) fn resolve(space: Space, addrs: &mut D, m: u32) -> Result<Space, (usize, u64)> {
+        if space != Space::Generic {
+            return Ok(space);
+        }
+        let first = m.trailing_zeros() as usize;
+        let kind = |a: u64| match a {
+            a if (SHARED_WINDOW..SHARED_WINDOW + WINDOW_SIZE).contains(&a) => Space::Shared,
+            a if (LOCAL_WINDOW..LOCAL_WINDOW + WINDOW_SIZE).contains(&a) => Space::Local,
+            a if (PARAM_WINDOW..PARAM_WINDOW + WINDOW_SIZE).contains(&a) => Space::Param,
+            _ => Space::Global,
+        };
+        let s = kind(addrs[first]);
+        for i in lanes(m) {
+            if kind(addrs[i]) != s {
+                return Err((i, addrs[i]));
+            }
+            addrs[i] -= match s {
+                Space::Shared => SHARED_WINDOW,
+                Space::Local => LOCAL_WINDOW,
+                Space::Param => PARAM_WINDOW,
+                _ => 0,
+            };
+        }
+        Ok(s)
+    }
+
+    /// Splits a generic access whose lanes point into different spaces.
+    pub(super) fn by_space(space: Space, addrs: &D, m: u32) -> Vec<(Space, D, u32)> {
+        let mut out = Vec::with_capacity(1);
+        let mut left = m;
+        while left != 0 {
+            let mut part = left;
+            loop {
+                let mut a = *addrs;
+                match Self::resolve(space, &mut a, part) {
+                    Ok(s) => {
+                        out.push((s, a, part));
+                        break;
+                    }
+                    Err((lane, _)) => part &= !(1 << lane),
+                }
+            }
+            left &= !part;
+        }
+        out
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn load(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        bytes: u8,
+        n: u8,
+        ext: Ext,
+        fl: MemFlags,
+        d: &[Reg; 4],
+        a: &Addr,
+        m: u32,
+    ) -> Run<()> {
+        let mut addrs = self.addresses(a);
+        let mut data = [[0u32; 4]; 32];
+        let size = u32::from(bytes) * u32::from(n);
+        if space == Space::Generic {
+            for (s, mut ad, part) in Self::by_space(space, &addrs, m) {
+                self.fetch(env, s, &mut ad, size, fl, part, &mut data)?;
+            }
+        } else {
+            self.fetch(env, space, &mut addrs, size, fl, m, &mut data)?;
+        }
+        let per = bytes as usize;
+        for (k, r) in d.iter().enumerate().take(n as usize) {
+            match r {
+                Reg::W(r) => {
+                    let t: V = std::array::from_fn(|i| {
+                        let v = pick(&data[i], k * per, per) as u32;
+                        match ext {
+                            Ext::Sign8 => v as u8 as i8 as i32 as u32,
+                            Ext::Sign16 => v as u16 as i16 as i32 as u32,
+                            _ => v,
+                        }
+                    });
+                    put(&mut self.w[*r as usize], &t, m);
+                }
+                Reg::D(r) => {
+                    let t: D = std::array::from_fn(|i| {
+                        let v = pick(&data[i], k * per, per);
+                        match ext {
+                            Ext::Sign8 => v as u8 as i8 as i64 as u64,
+                            Ext::Sign16 => v as u16 as i16 as i64 as u64,
+                            Ext::Sign32 => v as u32 as i32 as i64 as u64,
+                            Ext::Zero => v,
+                        }
+                    });
+                    put(&mut self.d[*r as usize], &t, m);
+                }
+                Reg::P(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn store(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        bytes: u8,
+        n: u8,
+        fl: MemFlags,
+        s: &[Reg; 4],
+        a: &Addr,
+        m: u32,
+    ) -> Run<()> {
+        let addrs = self.addresses(a);
+        let mut data = [[0u32; 4]; 32];
+        let per = bytes as usize;
+        for (k, r) in s.iter().enumerate().take(n as usize) {
+            for (i, x) in data.iter_mut().enumerate() {
+                stuff(x, k * per, per, self.get(*r, i));
+            }
+        }
+        let size = u32::from(bytes) * u32::from(n);
+        if space == Space::Generic {
+            for (s, ad, part) in Self::by_space(space, &addrs, m) {
+                self.write(env, s, &ad, size, fl, part, &data)?;
+            }
+            Ok(())
+        } else {
+            self.write(env, space, &addrs, size, fl, m, &data)
+        }
+    }
+
+    pub(super) fn misaligned<T>(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32, space: &str) -> Run<T> {
+        let what = if space == "global" { format!(" ({})", env.l.mem.describe(addr)) } else { String::new() };
+        env.stop(
+            Kind::Misaligned,
+            self,
+            Some(lane as u32),
+            Some(addr),
+            format!(
+                "{size}-byte access to {space} memory at an address that is {} modulo {size}{what}",
+                addr % u64::from(size)
+            ),
+        )
+    }
+    pub(super) fn out_of_bounds<T>(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32, space: &str) -> Run<T> {
+        let what = match space {
+            "global" => {
+                // The address may be inside while the access runs past the end.
+                let d = env.l.mem.describe(addr);
+                if env.l.mem.find(addr, &mut 0).is_some() { format!("runs past the end: {d}") } else { d }
+            }
+            "shared" => {
+                format!("offset {} of {} bytes", addr.wrapping_sub(u64::from(SHARED_BASE)) as i64, env.sh.size())
+            }
+            "local" => format!("offset {} of {} bytes", addr as i64, self.local_bytes),
+            _ => format!("offset {} of {} bytes", addr as i64, env.l.params.len()),
+        };
+        env.stop(
+            Kind::OutOfBounds,
+            self,
+            Some(lane as u32),
+            Some(addr),
+            format!("{size}-byte access to {space} memory, {what}"),
+        )
+    }
+
+    pub(super) fn global<'m>(&mut self, env: &Env<'m, '_>, lane: usize, addr: u64, size: u32) -> Run<(&'m Alloc, u64)> {
+        if addr & u64::from(size - 1) != 0 {
+            return self.misaligned(env, lane, addr, size, "global");
+        }
+        let mem: &'m Memory = env.l.mem;
+        match mem.find(addr, &mut self.hint) {
+            Some(al) if addr - al.base + u64::from(size) <= al.size => Ok((al, addr - al.base)),
+            _ => self.out_of_bounds(env, lane, addr, size, "global"),
+        }
+    }
+    pub(super) fn shared_at(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<usize> {
+        let a = addr & 0xffff_ffff;
+        if a & u64::from(size - 1) != 0 {
+            return self.misaligned(env, lane, a, size, "shared");
+        }
+        let o = a.wrapping_sub(u64::from(SHARED_BASE));
+        if o >= env.sh.size() as u64 || o + u64::from(size) > env.sh.size() as u64 {
+            return self.out_of_bounds(env, lane, a, size, "shared");
+        }
+        Ok(o as usize)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn fetch(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        addrs: &mut D,
+        size: u32,
+        fl: MemFlags,
+        m: u32,
+        data: &mut [[u32; 4]; 32],
+    ) -> Run<()> {
+        match space {
+            Space::Global | Space::Const | Space::Generic => {
+                let mut last = usize::MAX;
+                for i in lanes(m) {
+                    // Lanes that read the same address are one access.
+                    if last != usize::MAX && addrs[i] == addrs[last] {
+                        data[i] = data[last];
+                        continue;
+                    }
+                    last = i;
+                    let (al, off) = self.global(env, i, addrs[i], size)?;
+                    if env.l.opt.check_init && !al.is_valid(off, size) {
+                        env.find(
+                            Kind::Uninitialised,
+                            self,
+                            Some(i as u32),
+                            Some(addrs[i]),
+                            format!(
+                                "read of {size} bytes of global memory that nothing has written, {off} bytes into {}",
+                                al.name
+                            ),
+                        );
+                    }
+                    data[i] = al.read(off, size);
+                    if env.l.opt.check_race && !al.read_only {
+                        env.l.order.access(
+                            env.l, self.hint, al, off, size, false, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
+                        );
+                    }
+                }
+                if space != Space::Const {
+                    count_global(&mut env.st.c.global_load, addrs, size, m);
+                }
+            }
+            Space::Shared => {
+                let mut offs = [0u32; 32];
+                for i in lanes(m) {
+                    let o = self.shared_at(env, i, addrs[i], size)?;
+                    offs[i] = o as u32;
+                    data[i] = env.sh.read(o, size);
+                    self.shared_read_checks(env, i, o, size, fl);
+                }
+                count_shared(&mut env.st.c.shared_load, &offs, size, m);
+            }
+            Space::Local => {
+                for i in lanes(m) {
+                    let o = self.local_at(env, i, addrs[i], size)?;
+                    let mut b = [0u8; 16];
+                    b[..size as usize].copy_from_slice(&self.local[o..o + size as usize]);
+                    data[i] = words(&b);
+                }
+            }
+            Space::Param => {
+                for i in lanes(m) {
+                    // An address made from a parameter's name carries the window.
+                    let a = if addrs[i] >= PARAM_WINDOW { addrs[i] - PARAM_WINDOW } else { addrs[i] };
+                    if a % u64::from(size) != 0 {
+                        return self.misaligned(env, i, a, size, "parameter");
+                    }
+                    let n = env.l.params.len() as u64;
+                    if a >= n || a + u64::from(size) > n {
+                        return self.out_of_bounds(env, i, a, size, "parameter");
+                    }
+                    let mut b = [0u8; 16];
+                    b[..size as usize].copy_from_slice(&env.l.params[a as usize..a as usize + size as usize]);
+                    data[i] = words(&b);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn local_at(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<usize> {
+        if !addr.is_multiple_of(u64::from(size)) {
+            return self.misaligned(env, lane, addr, size, "local");
+        }
+        if addr >= u64::from(self.local_bytes) || addr + u64::from(size) > u64::from(self.local_bytes) {
+            return self.out_of_bounds(env, lane, addr, size, "local");
+        }
+        Ok(lane * self.local_bytes as usize + addr as usize)
+    }
+
+    pub(super) fn shared_read_checks(&mut self, env: &mut Env<'_, '_>, lane: usize, o: usize, size: u32, fl: MemFlags) {
+        if env.l.opt.check_init
+            && let Some(bad) = env.sh.unready(o, size)
+        {
+            let why = if bad {
+                "that an asynchronous copy still has to write: no wait for its group"
+            } else {
+                "that nothing has written"
+            };
+            env.find(
+                Kind::Uninitialised,
+                self,
+                Some(lane as u32),
+                Some(o as u64 + u64::from(SHARED_BASE)),
+                format!("read of {size} bytes of shared memory at offset {o} {why}"),
+            );
+        }
+        if env.l.opt.check_race
+            && let Some(c) = env.sh.race.read(o, size, self.id, self.at, fl.strong)
+        {
+            self.race(env, lane, o, &c);
+        }
+    }
+    pub(super) fn race(&self, env: &Env<'_, '_>, lane: usize, o: usize, c: &crate::race::Conflict) {
+        let other = env.l.source(c.pc);
+        env.find(
+            Kind::Race,
+            self,
+            Some(lane as u32),
+            Some(o as u64 + u64::from(SHARED_BASE)),
+            format!(
+                "{} of shared memory at offset {o}, {} the {} by {} at {}",
+                if c.now_write { "write" } else { "read" },
+                if c.proxy {
+                    "by the asynchronous proxy, with no fence.proxy.async after"
+                } else {
+                    "not ordered after"
+                },
+                if c.was_write { "write" } else { "read" },
+                c.who(),
+                if other.is_empty() { "an unknown line" } else { &other }
+            ),
+        );
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn write(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        addrs: &D,
+        size: u32,
+        fl: MemFlags,
+        m: u32,
+        data: &[[u32; 4]; 32],
+    ) -> Run<()> {
+        match space {
+            Space::Global | Space::Generic | Space::Const => {
+                for i in lanes(m) {
+                    let (al, off) = self.global(env, i, addrs[i], size)?;
+                    if al.read_only {
+                        let name = al.name.clone();
+                        return env.stop(
+                            Kind::ReadOnly,
+                            self,
+                            Some(i as u32),
+                            Some(addrs[i]),
+                            format!("store to {name}"),
+                        );
+                    }
+                    if env.l.opt.check_race {
+                        env.l.order.access(
+                            env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
+                        );
+                    }
+                    if env.l.cover.active()
+                        && let Some(what) = env.l.cover.store(addrs[i], size, env.cta_id)
+                    {
+                        env.find(Kind::Coverage, self, Some(i as u32), Some(addrs[i]), what);
+                    }
+                    al.write(off, size, &data[i]);
+                }
+                count_global(&mut env.st.c.global_store, addrs, size, m);
+            }
+            Space::Shared => {
+                let mut offs = [0u32; 32];
+                for i in lanes(m) {
+                    let o = self.shared_at(env, i, addrs[i], size)?;
+                    offs[i] = o as u32;
+                    if env.l.opt.check_race
+                        && let Some(c) = env.sh.race.write(o, size, self.id, self.at, fl.strong)
+                    {
+                        self.race(env, i, o, &c);
+                    }
+                    env.sh.write(o, size, &data[i]);
+                }
+                count_shared(&mut env.st.c.shared_store, &offs, size, m);
+            }
+            Space::Local => {
+                for i in lanes(m) {
+                    let o = self.local_at(env, i, addrs[i], size)?;
+                    let b = bytes_of(&data[i]);
+                    self.local[o..o + size as usize].copy_from_slice(&b[..size as usize]);
+                }
+            }
+            Space::Param => {
+                let i = m.trailing_zeros() as usize;
+                return env.stop(
+                    Kind::ReadOnly,
+                    self,
+                    Some(i as u32),
+                    Some(addrs[i]),
+                    "store to a kernel's parameters".into(),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn atomic(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        space: Space,
+        op: AtomOp,
+        ty: Ty,
+        fl: MemFlags,
+        d: Option<Reg>,
+        a: &Addr,
+        b: Reg,
+        c: Option<Reg>,
+        m: u32,
+    ) -> Run<()> {
+        let addrs = self.addresses(a);
+        let size = ty.bytes();
+        for (space, addrs, part) in Self::by_space(space, &addrs, m) {
+            if space == Space::Global {
+                count_global(&mut env.st.c.global_atomic, &addrs, size, part);
+            }
+            for i in lanes(part) {
+                let (vb, vc) = (self.get(b, i), c.map_or(0, |c| self.get(c, i)));
+                let old = match space {
+                    Space::Global => {
+                        let (al, off) = self.global(env, i, addrs[i], size)?;
+                        if env.l.opt.check_init && !al.is_valid(off, size) {
+                            env.find(Kind::Uninitialised, self, Some(i as u32), Some(addrs[i]), format!("atomic on {size} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
+                        }
+                        if env.l.opt.check_race {
+                            env.l.order.access(
+                                env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32,
+                                env.cta,
+                            );
+                        }
+                        let _one_at_a_time = env.l.atomics.lock();
+                        let raw = al.read(off, size);
+                        let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
+                        let new = atom(op, ty, old, vb, vc);
+                        al.write(off, size, &[new as u32, (new >> 32) as u32, 0, 0]);
+                        old
+                    }
+                    Space::Shared => {
+                        let o = self.shared_at(env, i, addrs[i], size)?;
+                        self.shared_read_checks(env, i, o, size, fl);
+                        if env.l.opt.check_race
+                            && let Some(c) = env.sh.race.write(o, size, self.id, self.at, true)
+                        {
+                            self.race(env, i, o, &c);
+                        }
+                        let raw = env.sh.read(o, size);
+                        let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
+                        let new = atom(op, ty, old, vb, vc);
+                        env.sh.write(o, size, &[new as u32, (new >> 32) as u32, 0, 0]);
+                        old
+                    }
+                    _ => {
+                        return env.stop(
+                            Kind::Trap,
+                            self,
+                            Some(i as u32),
+                            Some(addrs[i]),
+                            "atomic on memory that is neither global nor shared".into(),
+                        );
+                    }
+                };
+                if let Some(d) = d {
+                    self.set(d, i, old);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn cp_async(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        bytes: u8,
+        bypass: bool,
+        dst: &Addr,
+        src: &Addr,
+        src_size: u32,
+        ignore: u32,
+        m: u32,
+    ) -> Run<()> {
+        let size = u32::from(bytes);
+        let (to, mut from) = (self.addresses(dst), self.addresses(src));
+        if matches!(src.base, Base::D(_)) {
+            // A generic address is as good where it points to global memory.
+            let _ = Self::resolve(Space::Generic, &mut from, m);
+        }
+        let mut data = Box::new([[0u32; 4]; 32]);
+        let mut offs = [0u32; 32];
+        let mut reads = 0u32;
+        let mut useful = [0u32; 32];
+        for i in lanes(m) {
+            let o = self.shared_at(env, i, to[i], size)?;
+            offs[i] = o as u32;
+            let mut n = size;
+            if src_size != NONE {
+                n = self.w[src_size as usize][i];
+                if n > size {
+                    return env.stop(
+                        Kind::Trap,
+                        self,
+                        Some(i as u32),
+                        Some(from[i]),
+                        format!("cp.async of {size} bytes with a source size of {n}"),
+                    );
+                }
+            }
+            if ignore != NONE && self.p[ignore as usize] >> i & 1 != 0 {
+                n = 0;
+            }
+            env.st.c.zero_filled_bytes += u64::from(size - n);
+            if from[i] & u64::from(size - 1) != 0 && (n > 0) {
+                return self.misaligned(env, i, from[i], size, "global");
+            }
+            if n > 0 {
+                reads |= 1 << i;
+                useful[i] = n;
+                // Only the first bytes are read, so that a copy may stand at the edge of an allocation.
+                let mut buf = [0u8; 16];
+                let (al, off) = match env.l.mem.find(from[i], &mut self.hint) {
+                    Some(al) if from[i] - al.base + u64::from(n) <= al.size => (al, from[i] - al.base),
+                    _ => return self.out_of_bounds(env, i, from[i], n, "global"),
+                };
+                if env.l.opt.check_init && !al.is_valid(off, n) {
+                    env.find(
+                        Kind::Uninitialised,
+                        self,
+                        Some(i as u32),
+                        Some(from[i]),
+                        format!(
+                            "copy of {n} bytes of global memory that nothing has written, {off} bytes into {}",
+                            al.name
+                        ),
+                    );
+                }
+                if env.l.opt.check_race {
+                    env.l.order.access(
+                        env.l,
+                        self.hint,
+                        al,
+                        off,
+                        n,
+                        false,
+                        MemFlags::default(),
+                        env.cta_id,
+                        self.at,
+                        self.id,
+                        i as u32,
+                        env.cta,
+                    );
+                }
+                al.read_bytes(off, &mut buf[..n as usize]);
+                data[i] = words(&buf);
+            }
+            if env.l.opt.check_race
+                && let Some(c) = env.sh.race.copy_write(o, size, self.id, self.at)
+            {
+                self.race(env, i, o, &c);
+            }
+            env.sh.in_flight(o, size);
+        }
+        let c = if bypass { &mut env.st.c.cp_async_cg } else { &mut env.st.c.cp_async_ca };
+        if reads != 0 {
+            count_global(c, &from, size, reads);
+        }
+        count_shared(&mut env.st.c.shared_cp_async, &offs, size, m);
+        // Lanes may be in different groups.
+        let mut left = m;
+        while left != 0 {
+            let g = self.group[left.trailing_zeros() as usize];
+            let part = lanes(left).filter(|i| self.group[*i] == g).fold(0u32, |s, i| s | 1 << i);
+            left &= !part;
+            self.copies.push(Copy { group: g, mask: part, bytes, dst: offs, data: data.clone() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn land(&mut self, env: &mut Env<'_, '_>, c: &Copy, mask: u32) {
+        for i in lanes(mask) {
+            env.sh.write(c.dst[i] as usize, u32::from(c.bytes), &c.data[i]);
+        }
+    }
+
+    /// Lands the copies of the lanes' groups except the latest `n`; without a number, all copies.
+    pub(super) fn cp_wait(&mut self, env: &mut Env<'_, '_>, n: Option<u32>, m: u32) {
+        let mut copies = std::mem::take(&mut self.copies);
+        for c in &mut copies {
+            let due = lanes(c.mask & m)
+                .filter(|i| n.is_none_or(|n| c.group.saturating_add(n) < self.group[*i]))
+                .fold(0u32, |s, i| s | 1 << i);
+            if due != 0 {
+                self.land(env, c, due);
+                c.mask &= !due;
+            }
+        }
+        copies.retain(|c| c.mask != 0);
+        self.copies = copies;
+        env.sh.race.wait_copies(self.id, n);
+    }
+}
