@@ -38,7 +38,8 @@ pub(super) enum Square {
 }
 
 impl Square {
-    /// What a single cell shows, in TFLOP/s. A throughput that no device can have counts as failed.
+    /// What a single cell shows, in TFLOP/s. A throughput that no device can have counts as failed; the zero of a problem
+    /// without work, such as k = 0, is no number and no failure.
     pub fn of(cell: &CellRecord) -> Square {
         match (cell.status, cell.tflops) {
             (Status::Ok, Some(value)) if value > 0.0 && value <= MOST_TFLOPS => {
@@ -46,6 +47,7 @@ impl Square {
                 let width = relative_width(ns(cell.median_ns), ns(cell.median_lo_ns), ns(cell.median_hi_ns));
                 Square::Value { value, count: 1, width }
             }
+            (Status::Ok, Some(0.0)) if cell.problem.flop() == 0 => Square::Skipped,
             (Status::Ok, Some(_)) | (Status::Failed, _) => Square::Failed,
             (Status::Ok, None) | (Status::Skipped, _) => Square::Skipped,
         }
@@ -208,6 +210,8 @@ mod tests {
         assert_eq!(tflops(cell), Some(900.0));
         cell.tflops = None;
         assert_eq!(Square::of(cell), Square::Skipped, "too small to have a throughput");
+        (cell.problem.k, cell.tflops) = (0, Some(0.0));
+        assert_eq!(Square::of(cell), Square::Skipped, "nothing to do");
     }
 
     #[test]
