@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     let loaded = report::load(&out)?;
     let written = report::write_all(&out, std::slice::from_ref(&loaded))?;
-    print!("{}", report::terminal(&loaded, 100, false));
+    print!("{}", report::terminal(std::slice::from_ref(&loaded), 100, false));
     println!("{}: {} of {} cells measured", manifest.device.name, manifest.progress.ok, manifest.progress.planned);
     written.files.iter().for_each(|file| println!("wrote {}", file.display()));
     Ok(())

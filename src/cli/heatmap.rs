@@ -29,11 +29,13 @@ pub fn run(args: &Args) -> Result<Ending> {
     let runs = args.dirs.iter().map(|dir| report::load(dir)).collect::<Result<Vec<_>, _>>()?;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let written = report::write_all(out, &runs)?;
+    written.missing.iter().for_each(|lack| eprintln!("warning: {lack}"));
     if args.json {
-        say!("{:#}", serde_json::json!({ "files": written.files }))?;
+        say!("{:#}", serde_json::json!({ "files": written.files, "missing": written.missing }))?;
     } else {
-        for run in &runs {
-            say!("{}", super::sweep::miniature(run).trim_end())?;
+        let pictures = super::sweep::miniature(&runs);
+        if !pictures.is_empty() {
+            say!("{}", pictures.trim_end())?;
         }
         for file in &written.files {
             say!("{}", file.display())?;

@@ -3,11 +3,11 @@
 //! A class is the largest power of two, in elements, that divides a leading dimension. Rows are the class of lda, columns
 //! the lower class of ldb and ldc, because a kernel can only use what both allow.
 
-use super::axes::{TOP_CLASS, class, class_name};
-use super::grid::{Place, Side, Square};
-use super::median;
+use super::axes::{class, class_name};
+use super::grid::{Place, Side, Square, relative_width, tflops};
 use crate::problem::Problem;
-use crate::record::{CellRecord, Role, Status};
+use crate::record::{CellRecord, Role};
+use crate::stats::median;
 use std::collections::BTreeMap;
 
 /// The lowest class that may serve as fully aligned, in elements: 16 bytes of FP16, the widest load there is.
@@ -37,14 +37,14 @@ impl Baselines {
     pub fn of(cells: &[&CellRecord]) -> Baselines {
         let mut found: BTreeMap<_, Vec<f64>> = BTreeMap::new();
         for cell in cells {
-            if let (Some(pair), Some(Role::Baseline), Some(tflops)) = (cell.pair, cell.role, number(cell)) {
+            if let (Some(pair), Some(Role::Baseline), Some(tflops)) = (cell.pair, cell.role, tflops(cell)) {
                 // The empty name stands for any kernel.
                 for kernel in [&cell.kernel, ""] {
                     found.entry((pair, kernel.to_owned(), cell.regime.clone())).or_default().push(tflops);
                 }
             }
         }
-        Baselines(found.into_iter().filter_map(|(key, values)| Some((key, median(values)?))).collect())
+        Baselines(found.into_iter().filter_map(|(key, values)| Some((key, median(&values)?))).collect())
     }
 
     fn get(&self, cell: &CellRecord) -> Option<f64> {
@@ -54,8 +54,12 @@ impl Baselines {
     }
 }
 
-fn number(cell: &CellRecord) -> Option<f64> {
-    cell.tflops.filter(|&t| cell.status == Status::Ok && t > 0.0)
+/// What the cell's own comparison found, block by block, in percent: its throughput over the baseline's.
+pub(super) fn block_ratio(cell: &CellRecord) -> Option<Square> {
+    let ratio = cell.pair_ratio.filter(|r| cell.role == Some(Role::Variant) && *r > 0.0 && r.is_finite())?;
+    tflops(cell)?;
+    let width = relative_width(Some(ratio), cell.pair_ratio_lo, cell.pair_ratio_hi);
+    Some(Square::Value { value: 100.0 * ratio, count: 1, width })
 }
 
 /// A row and a column of the picture: the class of lda and the lower one of ldb and ldc.
@@ -85,7 +89,7 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
     // What may serve as a yardstick: its class, FLOP, size and throughput.
     let mut same_size: BTreeMap<[u64; 3], Vec<f64>> = BTreeMap::new();
     let mut by_work: Vec<(u64, u64, f64)> = Vec::new();
-    let measured = aligned_bases.iter().filter_map(|c| Some((c, number(c)?)));
+    let measured = aligned_bases.iter().filter_map(|c| Some((c, tflops(c)?)));
     let top = measured.clone().map(|(c, _)| lower_class(c)).max().filter(|&top| top >= LEAST_ALIGNED);
     for (cell, tflops) in measured {
         let p = &cell.problem;
@@ -97,7 +101,7 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
         }
     }
     let same_size: BTreeMap<[u64; 3], f64> =
-        same_size.into_iter().filter_map(|(size, values)| Some((size, median(values)?))).collect();
+        same_size.into_iter().filter_map(|(size, values)| Some((size, median(&values)?))).collect();
     by_work.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
     let mut equal_work_of = BTreeMap::new();
     // The best class within reach, and its median.
@@ -108,44 +112,53 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
             let to = by_work.partition_point(|w| w.0 as f64 <= flop as f64 + slack);
             let near = &by_work[from..to];
             let best = near.iter().map(|w| w.1).max()?;
-            Some((best, median(near.iter().filter(|w| w.1 == best).map(|w| w.2).collect())?))
+            let values: Vec<f64> = near.iter().filter(|w| w.1 == best).map(|w| w.2).collect();
+            Some((best, median(&values)?))
         })
     };
 
     let mut places: BTreeMap<Class, Place> = BTreeMap::new();
     // The cells of one pair and class are one comparison: their median counts once.
-    let mut pairs: BTreeMap<(u64, Class), (f64, Vec<f64>)> = BTreeMap::new();
-    let (mut paired, mut sized, mut worked, mut lesser, mut alone) = (0, 0, 0, 0, 0);
+    let mut pairs: BTreeMap<(u64, Class), Place> = BTreeMap::new();
+    let (mut blocks, mut paired, mut sized, mut worked, mut lesser, mut alone) = (0, 0, 0, 0, 0, 0);
     // A baseline is the yardstick of its pair, and relative to itself it would always be 100 %.
     let subjects = aligned_bases.iter().filter(|c| c.role != Some(Role::Baseline));
     for cell in subjects {
         let place = places.entry(classes_of(cell)).or_default();
-        let Some(tflops) = number(cell) else {
-            place.add(cell.status, None);
+        let square = Square::of(cell);
+        if square.value().is_none() {
+            place.add(square);
             continue;
-        };
+        }
         let p = &cell.problem;
-        if let (Some(pair), Some(baseline)) = (cell.pair, baselines.get(cell)) {
+        let relative_to = |baseline: f64| square.times(100.0 / baseline);
+        if let (Some(pair), Some(ratio)) = (cell.pair, block_ratio(cell)) {
+            blocks += 1;
+            pairs.entry((pair, classes_of(cell))).or_default().add(ratio);
+        } else if let (Some(pair), Some(baseline)) = (cell.pair, baselines.get(cell)) {
             paired += 1;
-            pairs.entry((pair, classes_of(cell))).or_insert((baseline, Vec::new())).1.push(tflops);
+            pairs.entry((pair, classes_of(cell))).or_default().add(relative_to(baseline));
         } else if let Some(baseline) = same_size.get(&[p.m, p.n, p.k]) {
             sized += 1;
-            place.add(Status::Ok, Some(100.0 * tflops / baseline));
+            place.add(relative_to(*baseline));
         } else if let Some((class, baseline)) = equal_work(p.flop()) {
             *(if Some(class) == top { &mut worked } else { &mut lesser }) += 1;
-            place.add(Status::Ok, Some(100.0 * tflops / baseline));
+            place.add(relative_to(baseline));
         } else {
             alone += 1;
-            place.add(Status::Skipped, None);
+            place.add(Square::Skipped);
         }
     }
-    for ((_, class), (baseline, values)) in pairs {
-        let ratio = median(values).map(|tflops| 100.0 * tflops / baseline);
-        places.entry(class).or_default().add(Status::Ok, ratio);
+    for ((_, class), comparison) in pairs {
+        let one = match comparison.square() {
+            Square::Value { value, width, .. } => Square::Value { value, count: 1, width },
+            gap => gap,
+        };
+        places.entry(class).or_default().add(one);
     }
 
     let squares: BTreeMap<Class, Square> = places.into_iter().map(|(at, place)| (at, place.square())).collect();
-    if squares.values().filter(|s| matches!(s, Square::Value { .. })).count() < 2 {
+    if squares.values().filter(|s| s.value().is_some()).count() < 2 {
         return None;
     }
     let side = |label: &str, of: fn(&Class) -> u64| {
@@ -161,9 +174,10 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
     let squares = y.firsts.iter().flat_map(|row| x.firsts.iter().map(move |column| (row, column)));
     let squares = squares.map(|(row, column)| at(row, column)).collect();
 
-    let top = top.map(|t| if t == TOP_CLASS { format!("≥ {t}") } else { t.to_string() });
+    let top = top.map(class_name);
     let mut notes = Vec::new();
     for (count, basis) in [
+        (blocks, "its own paired baseline, block by block".to_owned()),
         (paired, "its own paired baseline".to_owned()),
         (sized, format!("the aligned class ({}) of the same m, n, k", top.clone().unwrap_or_default())),
         (worked, format!("the aligned class ({}) within 5 % of its FLOP", top.unwrap_or_default())),
@@ -198,7 +212,7 @@ mod tests {
         let y = classes.y.names.iter().position(|n| n == row).unwrap();
         let x = classes.x.names.iter().position(|n| n == column).unwrap();
         match classes.squares[y * classes.x.len() + x] {
-            Square::Value { value, count } => (value, count),
+            Square::Value { value, count, .. } => (value, count),
             other => panic!("{other:?} at {row}, {column}"),
         }
     }
@@ -229,6 +243,40 @@ mod tests {
         assert_eq!(at(&classes, "1", "≥256"), (75.0, 3));
         assert_eq!(at(&classes, "≥256", "≥256"), (98.0, 1));
         assert!(classes.notes[0].contains("4 cells each relative to its own paired baseline"), "{:?}", classes.notes);
+    }
+
+    #[test]
+    fn the_ratio_of_blocks_wins_over_the_ratio_of_medians() {
+        let mut cells = vec![paired(strided(1024, 1024, 100.0), 1, Role::Baseline)];
+        let variant = |lda: u64, tflops: f64, ratio: [Option<f64>; 3]| {
+            let mut cell = paired(strided(lda, 1024, tflops), 1, Role::Variant);
+            [cell.pair_ratio, cell.pair_ratio_lo, cell.pair_ratio_hi] = ratio;
+            cell
+        };
+        // The medians say 80 % in every case, with intervals of 5 %.
+        cells.push(variant(1025, 80.0, [Some(0.7), Some(0.69), Some(0.72)]));
+        cells.push(variant(1026, 80.0, [Some(0.9), Some(0.6), Some(0.95)]));
+        cells.push(variant(1028, 80.0, [None; 3]));
+        cells.push(variant(1032, 80.0, [Some(f64::NAN), Some(0.1), Some(0.9)]));
+        let classes = of(&cells).unwrap();
+        let square = |row: &str| {
+            let y = classes.y.names.iter().position(|n| n == row).unwrap();
+            classes.squares[y * classes.x.len()]
+        };
+        let near = |square: Square, want: f64| square.value().is_some_and(|v| (v - want).abs() < 1e-9);
+        assert!(near(square("1"), 70.0) && !square("1").is_uncertain(), "{:?}", square("1"));
+        assert!(near(square("2"), 90.0) && square("2").is_uncertain(), "{:?}", square("2"));
+        assert!(near(square("4"), 80.0), "{:?}", square("4"));
+        assert!(near(square("8"), 80.0), "{:?}", square("8"));
+        assert!(
+            classes.notes[0].starts_with("2 cells each relative to its own paired baseline, block by block")
+                && classes.notes[1] == "2 cells each relative to its own paired baseline",
+            "{:?}",
+            classes.notes
+        );
+        // Without its baseline's record the ratio still stands.
+        cells.remove(0);
+        assert!(near(of(&cells).unwrap().squares[0], 70.0));
     }
 
     #[test]
@@ -281,7 +329,7 @@ mod tests {
         let classes = of(&cells).unwrap();
         assert!((at(&classes, "4", "≥256").0 - 80.0).abs() < 1e-9);
         assert!((at(&classes, "≥256", "1").0 - 50.0).abs() < 1e-9);
-        assert!(classes.notes[0].starts_with("4 cells each relative to the aligned class (≥ 256) of the same m, n, k"));
+        assert!(classes.notes[0].starts_with("4 cells each relative to the aligned class (≥256) of the same m, n, k"));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Which pictures a report has, and all that they say; how they look is `svg`'s and `terminal`'s affair.
 
-use super::alignment::{Baselines, classes};
+use super::alignment::{Baselines, block_ratio, classes};
 use super::axes::{Axes, Axis};
-use super::grid::{MAX_POSITIONS, Side, Square, grid};
+use super::clean;
+use super::grid::{MAX_POSITIONS, Place, Side, Square, grid, tflops};
 use super::merge::Merged;
 use super::scale::{Scale, throughput_unit};
-use super::{clean, median};
 use crate::problem::Problem;
-use crate::record::{CellRecord, Status};
+use crate::record::{CellRecord, DeviceKind, Stop};
+use crate::stats::median;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A picture.
@@ -41,8 +42,8 @@ pub(super) struct Heat {
     pub y: Side,
     /// Row by row.
     pub squares: Vec<Square>,
-    /// `None` where no cell has a number.
-    pub scale: Option<Scale>,
+    /// Values to colours.
+    pub scale: Scale,
     /// Whether values are percentages that are told together with their counts.
     pub percent: bool,
 }
@@ -54,8 +55,8 @@ pub(super) struct Line {
     pub label: String,
     /// By x, then in the order of the plan.
     pub points: Vec<Point>,
-    /// `None` where no cell has a number.
-    pub scale: Option<Scale>,
+    /// Values to heights, and to colours in a terminal.
+    pub scale: Scale,
 }
 
 /// A cell, or a bin of cells, over one axis.
@@ -72,14 +73,19 @@ pub(super) struct Point {
 }
 
 /// All pictures of some merged runs, with unique names, always in the same order.
+///
+/// An emulated device takes no time and has none; neither has a group without any number.
 pub(super) fn figures(merged: &[Merged<'_>]) -> Vec<Figure> {
     let mut figures = Vec::new();
     let mut names = BTreeSet::new();
-    for run in merged {
+    for run in merged.iter().filter(|run| run.manifests[0].device.kind != DeviceKind::Emulated) {
         let device = (merged.len() > 1).then(|| slug(&run.device()));
         let baselines = Baselines::of(&run.cells);
         let groups = groups(&run.cells);
         for ((part, kernel, regime), cells) in &groups {
+            if cells.iter().all(|c| tflops(c).is_none()) {
+                continue;
+            }
             let several = |other: fn(&Key) -> &str, mine: &str| {
                 groups.keys().any(|key| key.0 == *part && other(key) != mine).then(|| slug(mine))
             };
@@ -110,7 +116,7 @@ fn groups<'a>(cells: &[&'a CellRecord]) -> BTreeMap<Key, Vec<&'a CellRecord>> {
     // were chosen beside it.
     let unchosen: Vec<Key> = groups
         .iter()
-        .filter(|(key, cells)| key.1 == "auto" && cells.iter().all(|c| c.tflops.is_none()))
+        .filter(|(key, cells)| key.1 == "auto" && cells.iter().all(|c| tflops(c).is_none()))
         .map(|(key, _)| key.clone())
         .collect();
     for key in unchosen {
@@ -134,16 +140,13 @@ fn of_group(cells: &[&CellRecord], baselines: &Baselines) -> Vec<(Vec<String>, F
     let axes = Axes::of(cells);
     let pairs = axes.pairs();
     for &(y, x) in &pairs {
-        let (y_side, x_side, mut squares) = grid(cells, (y, x), MAX_POSITIONS, 1.0);
+        let (y_side, x_side, squares) = grid(cells, (y, x), MAX_POSITIONS);
         let (unit, factor) = unit_of(&squares);
-        for square in &mut squares {
-            if let Square::Value { value, .. } = square {
-                *value *= factor;
-            }
-        }
+        let squares: Vec<Square> = squares.into_iter().map(|s| s.times(factor)).collect();
         let mut subtitle = vec![fixed(cells, &axes, &[y, x])];
+        subtitle.extend(precision(cells, Square::of));
         subtitle.extend([(y, &y_side), (x, &x_side)].into_iter().filter_map(|(axis, side)| binned(axis, side)));
-        let scale = Scale::of(values(&squares), unit, None);
+        let Some(scale) = Scale::of(values(&squares), unit, None) else { continue };
         let heat = Heat { x: x_side, y: y_side, squares, scale, percent: false };
         let title = format!("{unit} by {} and {}", y.label, x.label);
         figures.push((vec![y.slug.clone(), x.slug.clone()], figure(title, subtitle, Drawing::Heat(heat))));
@@ -155,22 +158,22 @@ fn of_group(cells: &[&CellRecord], baselines: &Baselines) -> Vec<(Vec<String>, F
             free => free,
         };
         for axis in lines {
-            let (line, side) = line(cells, axis);
+            let Some((line, side)) = line(cells, axis) else { continue };
             let mut subtitle = vec![fixed(cells, &axes, &[axis])];
+            subtitle.extend(precision(cells, Square::of));
             subtitle.extend(binned(axis, &side));
-            let unit = line.scale.as_ref().map_or("TFLOP/s", |s| s.unit);
-            let title = format!("{unit} by {}", axis.label);
+            let title = format!("{} by {}", line.scale.unit, axis.label);
             figures.push((vec![axis.slug.clone()], figure(title, subtitle, Drawing::Line(line))));
         }
     }
-    if let Some(classes) = classes(cells, baselines) {
-        let scale = Scale::of(values(&classes.squares), "% of aligned", Some(100.0));
+    let classes = classes(cells, baselines);
+    let scale = classes.as_ref().and_then(|c| Scale::of(values(&c.squares), "% of aligned", Some(100.0)));
+    if let (Some(classes), Some(scale)) = (classes, scale) {
         let heat = Heat { x: classes.x, y: classes.y, squares: classes.squares, scale, percent: true };
-        let subtitle = vec![
-            fixed(cells, &axes, &[]),
-            "Class: the largest power of two, in elements, that divides a leading dimension".to_owned(),
-            format!("Medians of {}", classes.notes.join("; ")),
-        ];
+        let mut subtitle = vec![fixed(cells, &axes, &[])];
+        subtitle.extend(precision(cells, |cell| block_ratio(cell).unwrap_or(Square::of(cell))));
+        subtitle.push("Class: the largest power of two, in elements, that divides a leading dimension".to_owned());
+        subtitle.push(format!("Medians of {}", classes.notes.join("; ")));
         let title = "Throughput by alignment class, in % of fully aligned".to_owned();
         figures.push((vec!["alignment".to_owned()], figure(title, subtitle, Drawing::Heat(heat))));
     }
@@ -178,12 +181,35 @@ fn of_group(cells: &[&CellRecord], baselines: &Baselines) -> Vec<(Vec<String>, F
 }
 
 fn values(squares: &[Square]) -> impl Iterator<Item = f64> {
-    squares.iter().filter_map(|s| if let Square::Value { value, .. } = s { Some(*value) } else { None })
+    squares.iter().filter_map(Square::value)
 }
 
 fn unit_of(squares: &[Square]) -> (&'static str, f64) {
     // Without any number the unit is a matter of taste.
     throughput_unit(values(squares).fold(None, |max: Option<f64>, v| Some(max.map_or(v, |m| m.max(v)))).unwrap_or(1.0))
+}
+
+/// How many cells stopped because their interval was narrow enough, and how wide intervals are; `None` for records that say
+/// neither.
+fn precision(cells: &[&CellRecord], shown: impl Fn(&CellRecord) -> Square) -> Option<String> {
+    let measured: Vec<&CellRecord> = cells.iter().copied().filter(|c| tflops(c).is_some()).collect();
+    let widths: Vec<f64> =
+        measured.iter().filter_map(|c| if let Square::Value { width, .. } = shown(c) { width } else { None }).collect();
+    let reached = measured.iter().any(|c| c.stop.is_some()).then(|| {
+        let reached = measured.iter().filter(|c| c.stop == Some(Stop::Interval)).count();
+        let (of, cells) = (measured.len(), if measured.len() == 1 { "cell" } else { "cells" });
+        format!("{reached} of {of} {cells} reached their precision")
+    });
+    // Half of the width to either side of the median.
+    let width = median(&widths).map(|width| {
+        let percent = 50.0 * width;
+        let decimals = if percent < 1.0 { 2 } else { 1 };
+        format!("median interval ±{percent:.decimals$} %")
+    });
+    match (reached, width) {
+        (Some(reached), Some(width)) => Some(format!("{reached}; {width}")),
+        (reached, width) => reached.or(width),
+    }
 }
 
 fn binned(axis: &Axis, side: &Side) -> Option<String> {
@@ -197,17 +223,18 @@ fn binned(axis: &Axis, side: &Side) -> Option<String> {
     })
 }
 
-/// The cells over one axis: each for itself, or medians of bins where they are many.
-fn line(cells: &[&CellRecord], axis: &Axis) -> (Line, Side) {
+/// The cells over one axis: each for itself, or medians of bins where they are many. `None` without a number.
+fn line(cells: &[&CellRecord], axis: &Axis) -> Option<(Line, Side)> {
     const MANY_POINTS: usize = 4 * MAX_POSITIONS;
-    let max = cells.iter().filter_map(|c| c.tflops).fold(None, |max: Option<f64>, v| Some(max.map_or(v, |m| m.max(v))));
+    let max =
+        cells.iter().filter_map(|c| tflops(c)).fold(None, |max: Option<f64>, v| Some(max.map_or(v, |m| m.max(v))));
     let (unit, factor) = throughput_unit(max.unwrap_or(1.0));
     let many = cells.len() > MANY_POINTS;
     let side = Side::of(axis, if many { MAX_POSITIONS } else { usize::MAX });
     let mut points: Vec<Point> = if many {
-        let mut places = vec![super::grid::Place::default(); side.len()];
+        let mut places = vec![Place::default(); side.len()];
         for (cell, index) in cells.iter().zip(&axis.index) {
-            places[index / side.values_a_bin].add(cell.status, cell.tflops.map(|t| t * factor));
+            places[index / side.values_a_bin].add(Square::of(cell).times(factor));
         }
         let named = places.into_iter().zip(side.firsts.iter().zip(&side.names));
         named
@@ -218,31 +245,23 @@ fn line(cells: &[&CellRecord], axis: &Axis) -> (Line, Side) {
     };
     points.sort_by_key(|p| p.x);
     let ends = |p: &Point| p.interval.map(|(lo, hi)| [lo, hi]);
-    let all = points.iter().filter_map(ends).flatten().chain(points.iter().filter_map(Point::value));
-    let scale = Scale::of(all, unit, None);
-    (Line { label: axis.label.clone(), points, scale }, side)
+    let all = points.iter().filter_map(ends).flatten().chain(points.iter().filter_map(|p| p.square.value()));
+    let scale = Scale::of(all, unit, None)?;
+    Some((Line { label: axis.label.clone(), points, scale }, side))
 }
 
 fn point(cell: &CellRecord, axis: &Axis, index: usize, factor: f64) -> Point {
-    let square = match (cell.status, cell.tflops) {
-        (Status::Ok, Some(tflops)) => Square::Value { value: tflops * factor, count: 1 },
-        (Status::Failed, _) => Square::Failed,
-        _ => Square::Skipped,
-    };
+    let square = Square::of(cell).times(factor);
     // FLOP per nanosecond are GFLOP/s: a thousandth of a TFLOP/s each.
     let speed = |ns: u64| cell.problem.flop() as f64 / ns.max(1) as f64 / 1000.0 * factor;
     let interval = match square {
-        Square::Value { .. } => cell.median_hi_ns.zip(cell.median_lo_ns).map(|(slow, fast)| (speed(slow), speed(fast))),
+        // An interval without a width is none that could be drawn.
+        Square::Value { width: Some(_), .. } => {
+            cell.median_hi_ns.zip(cell.median_lo_ns).map(|(slow, fast)| (speed(slow), speed(fast)))
+        }
         _ => None,
     };
     Point { x: axis.values[index], name: axis.name(index), square, interval }
-}
-
-impl Point {
-    /// Its number, if it has one.
-    pub fn value(&self) -> Option<f64> {
-        if let Square::Value { value, .. } = self.square { Some(value) } else { None }
-    }
 }
 
 impl Line {
@@ -250,9 +269,9 @@ impl Line {
     pub fn curve(&self) -> Vec<(u64, f64)> {
         let mut by_x: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         for point in &self.points {
-            by_x.entry(point.x).or_default().extend(point.value());
+            by_x.entry(point.x).or_default().extend(point.square.value());
         }
-        by_x.into_iter().filter_map(|(x, values)| Some((x, median(values)?))).collect()
+        by_x.into_iter().filter_map(|(x, values)| Some((x, median(&values)?))).collect()
     }
 }
 
@@ -270,13 +289,21 @@ fn source(run: &Merged<'_>, kernel: &str, regime: &str, cells: &[&CellRecord]) -
         (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
         (first, _) => first.copied().unwrap_or_default().to_owned(),
     };
-    let revision: String = manifest.git_revision.chars().take(9).collect();
     let shards = if run.manifests.len() > 1 { format!(" · {} shards", run.manifests.len()) } else { String::new() };
+    let missing: String = run.missing.iter().map(|m| format!(" · {} {} missing", m.shards, m.verb())).collect();
     clean(&format!(
-        "{} · kernel {kernel}{variants} · {regime} · {dates} · gemmscope {} ({revision}){shards}",
+        "{} · kernel {kernel}{variants} · {regime} · {dates} · gemmscope {} ({}){shards}{missing}",
         run.device(),
-        manifest.version
+        manifest.version,
+        short_revision(&manifest.git_revision)
     ))
+}
+
+/// The first 9 characters of a hash, which are enough to find it; that the program differed from it is never cut.
+fn short_revision(revision: &str) -> String {
+    const DIRTY: &str = "-dirty";
+    let (hash, dirty) = revision.strip_suffix(DIRTY).map_or((revision, ""), |hash| (hash, DIRTY));
+    hash.chars().take(9).chain(dirty.chars()).collect()
 }
 
 /// What the picture's axes leave: fixed parameters with their values, and those that a median was taken over.
@@ -398,10 +425,6 @@ mod tests {
         assert!(matches!(&line[0].drawing, Drawing::Line(l) if l.points.len() == 4));
         let single = drawn(&[fixture::shapes(&[64], &[64], 64)]);
         assert!(matches!(&single[0].drawing, Drawing::Line(l) if l.points.len() == 1));
-        let mut none = fixture::shapes(&[64, 128], &[64, 128], 64);
-        none.cells.iter_mut().for_each(fixture::skip);
-        let none = drawn(&[none]);
-        assert!(matches!(&none[0].drawing, Drawing::Heat(h) if h.scale.is_none()));
         // n alone varies; its stride class follows it and is no second axis.
         let classes = names(&[fixture::shapes(&[64], &(1000..1020).collect::<Vec<_>>(), 64)]);
         assert_eq!(classes, ["heatmap-shape-n", "heatmap-shape-alignment"]);
@@ -413,7 +436,7 @@ mod tests {
         let names: Vec<&str> = figures.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(names, ["heatmap-alignment-lda-ldb_ldc", "heatmap-alignment-alignment"]);
         let Drawing::Heat(heat) = &figures[1].drawing else { panic!("a heatmap was expected") };
-        assert_eq!(heat.scale.as_ref().unwrap().mark, Some(100.0));
+        assert_eq!(heat.scale.mark, Some(100.0));
     }
 
     #[test]
@@ -464,7 +487,81 @@ mod tests {
         assert!(figure.subtitle[0].starts_with("CPU: AMD EPYC · "), "{:?}", figure.subtitle);
         assert_eq!(figure.title, "GFLOP/s by m and n");
         let Drawing::Heat(heat) = &figure.drawing else { panic!("a heatmap was expected") };
-        assert_eq!(heat.squares[0], Square::Value { value: 250.0, count: 1 });
+        assert_eq!(heat.squares[0].value(), Some(250.0));
+    }
+
+    #[test]
+    fn without_a_number_there_is_no_picture() {
+        let mut none = fixture::shapes(&[64, 128], &[64, 128], 64);
+        none.cells.iter_mut().for_each(fixture::skip);
+        fixture::fail(&mut none.cells[0]);
+        none.cells[1] = fixture::cell(none.cells[1].problem, f64::NAN);
+        let mut group = fixture::shapes(&[256, 512], &[256, 512], 64);
+        group.cells.iter_mut().for_each(|c| c.kernel = "05_other".to_owned());
+        none.cells.extend(group.cells);
+        assert_eq!(names(&[fixture::run(none.cells)]), ["heatmap-shape-m-n-05_other"]);
+    }
+
+    #[test]
+    fn an_emulated_device_has_no_pictures_even_where_records_hold_times() {
+        let mut run = fixture::strides(&[0, 1], &[0, 1]);
+        run.manifest.device.kind = DeviceKind::Emulated;
+        assert!(drawn(std::slice::from_ref(&run)).is_empty());
+        run.manifest.device.kind = DeviceKind::Cuda;
+        assert!(!drawn(&[run]).is_empty());
+    }
+
+    #[test]
+    fn the_subtitle_says_how_precise_the_cells_are() {
+        let mut run = fixture::shapes(&[256, 512], &[256, 512], 4096);
+        let set = |cell: &mut CellRecord, lo, hi, stop| {
+            (cell.median_ns, cell.median_lo_ns, cell.median_hi_ns) = (Some(1000), Some(lo), Some(hi));
+            cell.stop = Some(stop);
+        };
+        set(&mut run.cells[0], 995, 1005, Stop::Interval);
+        set(&mut run.cells[1], 990, 1010, Stop::Interval);
+        set(&mut run.cells[2], 900, 1100, Stop::Time);
+        fixture::skip(&mut run.cells[3]);
+        let subtitle = &drawn(std::slice::from_ref(&run))[0].subtitle;
+        assert_eq!(subtitle[2], "2 of 3 cells reached their precision; median interval ±1.0 %");
+        // Records from before there were reasons, and without intervals.
+        for cell in &mut run.cells {
+            cell.stop = None;
+        }
+        assert_eq!(drawn(std::slice::from_ref(&run))[0].subtitle[2], "median interval ±1.0 %");
+        run.cells.iter_mut().for_each(|c| c.median_lo_ns = None);
+        assert_eq!(drawn(&[run])[0].subtitle.len(), 2);
+    }
+
+    #[test]
+    fn an_alignment_picture_has_the_precision_of_its_ratios() {
+        let mut run = fixture::strides(&[0, 1, 2, 8], &[0, 1, 2, 8]);
+        for (i, cell) in run.cells.iter_mut().enumerate().skip(1) {
+            (cell.pair, cell.role) = (Some(i as u64), Some(crate::record::Role::Variant));
+            (cell.pair_ratio, cell.pair_ratio_lo, cell.pair_ratio_hi) = (Some(0.5), Some(0.499), Some(0.501));
+        }
+        let figures = drawn(&[run]);
+        assert_eq!(figures[0].subtitle[2], "median interval ±1.5 %");
+        assert_eq!(figures[1].subtitle[2], "median interval ±0.20 %");
+    }
+
+    #[test]
+    fn a_revision_is_cut_but_never_its_mark_of_changes() {
+        assert_eq!(short_revision("c54b88c0f1e2"), "c54b88c0f");
+        assert_eq!(short_revision("c54b88c0f1e2-dirty"), "c54b88c0f-dirty");
+        assert_eq!(short_revision("c54b88c-dirty"), "c54b88c-dirty");
+        assert_eq!(short_revision("unknown"), "unknown");
+    }
+
+    #[test]
+    fn missing_shards_are_told_beside_those_that_are_there() {
+        let mut run = fixture::shapes(&[256, 512], &[256, 512], 4096);
+        run.manifest.shard = [1, 4];
+        let mut other = run.clone();
+        other.cells.clear();
+        other.manifest.shard = [3, 4];
+        let source = &drawn(&[run, other])[0].subtitle[0];
+        assert!(source.ends_with(" · 2 shards · shards 2, 4 of 4 are missing"), "{source}");
     }
 
     #[test]

@@ -1,13 +1,22 @@
 //! Cells laid out along one or two axes, with long axes binned.
 
 use super::axes::Axis;
-use super::median;
 use crate::record::{CellRecord, Status};
+use crate::stats::median;
 
 /// Positions along one side of a picture; an axis with more values is binned.
 pub(super) const MAX_POSITIONS: usize = 256;
 
-/// What a place in a heatmap shows.
+/// Throughputs above this, in TFLOP/s, come from a clock that failed and not from a device.
+const MOST_TFLOPS: f64 = 1e6;
+
+/// Intervals wider than this share of their median are marked.
+const WIDE: f64 = 0.05;
+
+/// What the mark of a wide interval means.
+pub(super) const WIDE_TEXT: &str = "interval wider than 5 %";
+
+/// What a place in a picture shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Square {
     /// No cell of the plan lies here.
@@ -18,6 +27,9 @@ pub(super) enum Square {
         value: f64,
         /// Cells behind it.
         count: usize,
+        /// Width of the 95 % interval as a share of the value: the cell's, or the median of the cells'. `None` where no
+        /// cell has an interval.
+        width: Option<f64>,
     },
     /// Planned, and without a number: skipped, or too small to have a throughput.
     Skipped,
@@ -25,29 +37,81 @@ pub(super) enum Square {
     Failed,
 }
 
-/// Collects the cells of one place.
+impl Square {
+    /// What a single cell shows, in TFLOP/s. A throughput that no device can have counts as failed; the zero of a problem
+    /// without work, such as k = 0, is no number and no failure.
+    pub fn of(cell: &CellRecord) -> Square {
+        match (cell.status, cell.tflops) {
+            (Status::Ok, Some(value)) if value > 0.0 && value <= MOST_TFLOPS => {
+                let ns = |ns: Option<u64>| ns.map(|ns| ns as f64);
+                let width = relative_width(ns(cell.median_ns), ns(cell.median_lo_ns), ns(cell.median_hi_ns));
+                Square::Value { value, count: 1, width }
+            }
+            (Status::Ok, Some(0.0)) if cell.problem.flop() == 0 => Square::Skipped,
+            (Status::Ok, Some(_)) | (Status::Failed, _) => Square::Failed,
+            (Status::Ok, None) | (Status::Skipped, _) => Square::Skipped,
+        }
+    }
+
+    /// Its number, if it has one.
+    pub fn value(&self) -> Option<f64> {
+        if let Square::Value { value, .. } = self { Some(*value) } else { None }
+    }
+
+    /// The same in another unit.
+    pub fn times(self, factor: f64) -> Square {
+        match self {
+            Square::Value { value, count, width } => Square::Value { value: value * factor, count, width },
+            gap => gap,
+        }
+    }
+
+    /// Whether its interval is so wide that the number must be read with care.
+    pub fn is_uncertain(&self) -> bool {
+        matches!(self, Square::Value { width: Some(width), .. } if *width > WIDE)
+    }
+}
+
+/// The number of a cell in TFLOP/s, if it has one.
+pub(super) fn tflops(cell: &CellRecord) -> Option<f64> {
+    Square::of(cell).value()
+}
+
+/// Width of an interval as a share of its median; `None` where either is missing or makes no sense.
+pub(super) fn relative_width(median: Option<f64>, lo: Option<f64>, hi: Option<f64>) -> Option<f64> {
+    let (median, lo, hi) = (median?, lo?, hi?);
+    (median > 0.0 && lo <= hi).then(|| (hi - lo) / median).filter(|width| width.is_finite())
+}
+
+/// Collects what lies in one place.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Place {
     values: Vec<f64>,
+    widths: Vec<f64>,
+    count: usize,
     skipped: bool,
     failed: bool,
 }
 
 impl Place {
-    /// Adds a cell with its value, if it has one.
-    pub fn add(&mut self, status: Status, value: Option<f64>) {
-        match (status, value) {
-            (Status::Ok, Some(value)) => self.values.push(value),
-            (Status::Failed, _) => self.failed = true,
-            _ => self.skipped = true,
+    /// Adds a cell, or a square of several.
+    pub fn add(&mut self, square: Square) {
+        match square {
+            Square::Value { value, count, width } => {
+                self.values.push(value);
+                self.widths.extend(width);
+                self.count += count;
+            }
+            Square::Failed => self.failed = true,
+            Square::Skipped => self.skipped = true,
+            Square::Unplanned => {}
         }
     }
 
     /// What to show: a number if there is one, else the worse of what went wrong.
     pub fn square(self) -> Square {
-        let count = self.values.len();
-        match median(self.values) {
-            Some(value) => Square::Value { value, count },
+        match median(&self.values) {
+            Some(value) => Square::Value { value, count: self.count, width: median(&self.widths) },
             None if self.failed => Square::Failed,
             None if self.skipped => Square::Skipped,
             None => Square::Unplanned,
@@ -87,18 +151,13 @@ impl Side {
     }
 }
 
-/// Lays cells out over two axes. Squares come row by row, the first row for the smallest y.
-pub(super) fn grid(
-    cells: &[&CellRecord],
-    (y_axis, x_axis): (&Axis, &Axis),
-    most: usize,
-    factor: f64,
-) -> (Side, Side, Vec<Square>) {
+/// Lays cells out over two axes, in TFLOP/s. Squares come row by row, the first row for the smallest y.
+pub(super) fn grid(cells: &[&CellRecord], (y_axis, x_axis): (&Axis, &Axis), most: usize) -> (Side, Side, Vec<Square>) {
     let (y, x) = (Side::of(y_axis, most), Side::of(x_axis, most));
     let mut places = vec![Place::default(); x.len() * y.len()];
     for (i, cell) in cells.iter().enumerate() {
         let place = y_axis.index[i] / y.values_a_bin * x.len() + x_axis.index[i] / x.values_a_bin;
-        places[place].add(cell.status, cell.tflops.map(|t| t * factor));
+        places[place].add(Square::of(cell));
     }
     (y, x, places.into_iter().map(Place::square).collect())
 }
@@ -111,7 +170,7 @@ mod tests {
     fn laid_out(run: &super::super::Run, most: usize) -> (Side, Side, Vec<Square>) {
         let cells: Vec<&CellRecord> = run.cells.iter().collect();
         let axes = Axes::of(&cells);
-        grid(&cells, axes.pairs()[0], most, 1.0)
+        grid(&cells, axes.pairs()[0], most)
     }
 
     #[test]
@@ -129,13 +188,47 @@ mod tests {
     #[test]
     fn a_number_outweighs_a_failure_in_the_same_place() {
         let mut place = Place::default();
-        place.add(Status::Failed, None);
-        place.add(Status::Skipped, None);
+        place.add(Square::Failed);
+        place.add(Square::Skipped);
         assert_eq!(place.clone().square(), Square::Failed);
-        for v in [1.0, 5.0, 2.0] {
-            place.add(Status::Ok, Some(v));
+        for (value, width) in [(1.0, Some(0.75)), (5.0, None), (2.0, Some(0.25))] {
+            place.add(Square::Value { value, count: 1, width });
         }
-        assert_eq!(place.square(), Square::Value { value: 2.0, count: 3 });
+        assert_eq!(place.square(), Square::Value { value: 2.0, count: 3, width: Some(0.5) });
+    }
+
+    #[test]
+    fn absurd_numbers_are_failures() {
+        let mut run = fixture::shapes(&[64], &[64, 128], 1024);
+        let cell = &mut run.cells[0];
+        for absurd in [-1.0, 0.0, f64::NAN, f64::INFINITY, 1.1e6] {
+            cell.tflops = Some(absurd);
+            assert_eq!(Square::of(cell), Square::Failed, "{absurd}");
+            assert_eq!(tflops(cell), None);
+        }
+        cell.tflops = Some(900.0);
+        assert_eq!(tflops(cell), Some(900.0));
+        cell.tflops = None;
+        assert_eq!(Square::of(cell), Square::Skipped, "too small to have a throughput");
+        (cell.problem.k, cell.tflops) = (0, Some(0.0));
+        assert_eq!(Square::of(cell), Square::Skipped, "nothing to do");
+    }
+
+    #[test]
+    fn a_square_is_uncertain_where_its_interval_is_wider_than_5_percent() {
+        let mut cell = fixture::shapes(&[64], &[64], 1024).cells.remove(0);
+        for (lo, hi, uncertain) in [
+            (Some(980), Some(1030), false),
+            (Some(980), Some(1031), true),
+            (None, Some(2000), false),
+            // An interval that is none says nothing.
+            (Some(2000), Some(500), false),
+        ] {
+            (cell.median_ns, cell.median_lo_ns, cell.median_hi_ns) = (Some(1000), lo, hi);
+            assert_eq!(Square::of(&cell).is_uncertain(), uncertain, "{lo:?} {hi:?}");
+        }
+        cell.median_ns = Some(0);
+        assert!(!Square::of(&cell).is_uncertain());
     }
 
     #[test]
@@ -147,8 +240,7 @@ mod tests {
         }
         let (_, x, squares) = laid_out(&run, 4);
         assert_eq!((x.values_a_bin, x.firsts), (3, vec![1, 4, 7, 10]));
-        let medians: Vec<f64> =
-            squares[..4].iter().map(|s| if let Square::Value { value, .. } = s { *value } else { f64::NAN }).collect();
+        let medians: Vec<f64> = squares[..4].iter().map(|s| s.value().unwrap_or(f64::NAN)).collect();
         assert_eq!(medians, [2.0, 5.0, 8.0, 10.0]);
     }
 }

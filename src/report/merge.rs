@@ -2,7 +2,7 @@
 
 use super::{ReportError, Run};
 use crate::record::{CellRecord, DeviceKind, Manifest, Status};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The shards of one plan on one kind of device, each cell once.
@@ -11,6 +11,24 @@ pub(super) struct Merged<'a> {
     pub manifests: Vec<&'a Manifest>,
     /// The cells, by number.
     pub cells: Vec<&'a CellRecord>,
+    /// Shards of the plan that no folder holds; more than one entry only where a plan was split in several ways.
+    pub missing: Vec<Missing>,
+}
+
+/// Shards that are missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Missing {
+    /// Which, such as `shards 2, 4 of 4`.
+    pub shards: String,
+    /// How many.
+    pub count: u64,
+}
+
+impl Missing {
+    /// `is` or `are`.
+    pub fn verb(&self) -> &'static str {
+        if self.count == 1 { "is" } else { "are" }
+    }
 }
 
 impl Merged<'_> {
@@ -72,12 +90,39 @@ pub(super) fn merge(runs: &[Run]) -> Result<Vec<Merged<'_>>, ReportError> {
                     cells.insert(record.cell, (record, folder));
                 }
             }
+            let manifests: Vec<&Manifest> = group.iter().map(|run| &run.manifest).collect();
             Ok(Merged {
-                manifests: group.iter().map(|run| &run.manifest).collect(),
+                missing: missing(&manifests),
+                manifests,
                 cells: cells.into_values().map(|(record, _)| record).collect(),
             })
         })
         .collect()
+}
+
+/// Shards of one plan that none of its manifests holds. Where any way of splitting it is complete, nothing is missing.
+fn missing(manifests: &[&Manifest]) -> Vec<Missing> {
+    /// More than these are counted and not listed.
+    const MOST_LISTED: usize = 12;
+    let mut ways: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    for [shard, of] in manifests.iter().map(|m| m.shard) {
+        ways.entry(of.max(1)).or_default().insert(shard);
+    }
+    let missing: Vec<Missing> = ways
+        .into_iter()
+        .map(|(of, present)| {
+            let count = of - present.iter().filter(|shard| (1..=of).contains(shard)).count() as u64;
+            let listed: Vec<String> =
+                (1..=of).filter(|s| !present.contains(s)).take(MOST_LISTED).map(|s| s.to_string()).collect();
+            let more = match count - listed.len() as u64 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let noun = if count == 1 { "shard" } else { "shards" };
+            Missing { shards: format!("{noun} {}{more} of {of}", listed.join(", ")), count }
+        })
+        .collect();
+    if missing.iter().any(|m| m.count == 0) { Vec::new() } else { missing }
 }
 
 fn duplicate(cell: u64, first: &Path, second: &Path) -> ReportError {
@@ -131,6 +176,28 @@ mod tests {
         shards[1].cells.push(again);
         let text = merge(&shards).err().unwrap().to_string();
         assert!(text.contains("cell 2") && text.contains("shard0") && text.contains("shard1"), "{text}");
+    }
+
+    #[test]
+    fn missing_shards_are_named_unless_one_way_of_splitting_is_complete() {
+        let manifest = fixture::shapes(&[64], &[64], 64).manifest;
+        let told = |shards: &[[u64; 2]]| -> Vec<String> {
+            let manifests: Vec<Manifest> = shards.iter().map(|&shard| Manifest { shard, ..manifest.clone() }).collect();
+            missing(&manifests.iter().collect::<Vec<_>>())
+                .into_iter()
+                .map(|m| format!("{} {} missing", m.shards, m.verb()))
+                .collect()
+        };
+        assert!(told(&[[1, 1]]).is_empty());
+        assert!(told(&[[2, 2], [1, 2]]).is_empty());
+        assert_eq!(told(&[[1, 4], [3, 4]]), ["shards 2, 4 of 4 are missing"]);
+        assert_eq!(told(&[[1, 2]]), ["shard 2 of 2 is missing"]);
+        assert_eq!(told(&[[1, 2], [1, 3], [2, 3]]), ["shard 2 of 2 is missing", "shard 3 of 3 is missing"]);
+        assert!(told(&[[1, 2], [1, 1]]).is_empty());
+        // Damaged manifests neither hang nor panic.
+        let many = told(&[[5, u64::MAX], [0, u64::MAX]]);
+        assert!(many[0].starts_with("shards 1, 2, 3, 4, 6, ") && many[0].contains(" more of "), "{many:?}");
+        assert_eq!(told(&[[7, 0]]), ["shard 1 of 1 is missing"]);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Written {
     pub files: Vec<PathBuf>,
     /// Rows of the table: one a cell, over all runs.
     pub rows: usize,
+    /// What the runs lack, one sentence each, such as `shards 2, 4 of 4 of this plan are missing`.
+    pub missing: Vec<String>,
 }
 
 /// Why there is no report.
@@ -59,7 +61,7 @@ pub enum ReportError {
     /// Two folders hold a measurement of the same cell.
     #[error(
         "cell {cell} of one plan was measured in both {first} and {second}, and a merged plan has each cell once; \
-         leave one of the two folders out, or compare them with `gemmscope compare`"
+         leave one of the two folders out"
     )]
     Duplicate {
         /// The cell's number in the plan.
@@ -113,7 +115,8 @@ pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
     }
     let merged = merge::merge(runs)?;
     std::fs::create_dir_all(out).map_err(|source| ReportError::Write { path: out.to_owned(), source })?;
-    let mut written = Written { files: Vec::new(), rows: merged.iter().map(|m| m.cells.len()).sum() };
+    let mut written =
+        Written { files: Vec::new(), rows: merged.iter().map(|m| m.cells.len()).sum(), missing: missing(&merged) };
     let mut put = |name: String, bytes: &[u8]| -> Result<(), ReportError> {
         let path = out.join(name);
         replace_file(&path, bytes).map_err(|source| ReportError::Write { path: path.clone(), source })?;
@@ -130,20 +133,26 @@ pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
     Ok(written)
 }
 
-/// Text from a record without characters that XML forbids or that a terminal would obey.
-pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }).collect()
+/// A sentence for each merged run that lacks shards, with the run's number in the table where there are several.
+fn missing(merged: &[merge::Merged<'_>]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for (number, run) in merged.iter().enumerate() {
+        let which = if merged.len() > 1 { format!("run {} ({}): ", number + 1, run.device()) } else { String::new() };
+        for lack in &run.missing {
+            sentences.push(format!("{which}{} of this plan {} missing", lack.shards, lack.verb()));
+        }
+    }
+    sentences
 }
 
-/// The median of some numbers; the mean of the middle two where their count is even.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(values[half]),
-        _ => Some((values[half - 1] + values[half]) / 2.0),
-    }
+/// Text from a record without characters that XML forbids, that a terminal would obey, or that reorder what is read.
+pub(crate) fn clean(text: &str) -> String {
+    let harmful = |c: char| {
+        let reorders =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || reorders || matches!(c, '\u{fffe}' | '\u{ffff}')
+    };
+    text.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -151,7 +160,7 @@ mod tests {
     use super::fixture::{fail, shapes, skip, strides};
     use super::*;
     use crate::problem::Problem;
-    use crate::record::{DeviceKind, Sample, write_manifest};
+    use crate::record::{DeviceKind, Role, Sample, Stop, write_manifest};
 
     /// Runs that between them hold everything that makes a picture hard to draw.
     fn gallery() -> Vec<(&'static str, Vec<Run>)> {
@@ -184,8 +193,8 @@ mod tests {
         for cell in &mut script.cells {
             (cell.part, cell.kernel, cell.variant) = ("a&b".to_owned(), "\"k\"".to_owned(), "]]><v>".to_owned());
         }
-        let mut none = shapes(&[64, 128, 192], &[64, 128, 192, 256], 64);
-        none.cells.iter_mut().for_each(skip);
+        let mut few = shapes(&[64, 128, 192], &[64, 128, 192, 256], 64);
+        few.cells.iter_mut().skip(1).for_each(skip);
         let powers: Vec<u64> = (0..12).map(|i| 1 << i).collect();
         let many = shapes(&steps(8, 8, 3000), &[4096], 4096);
         let batch: Vec<u64> = steps(1, 1, 16);
@@ -201,7 +210,37 @@ mod tests {
                 .map(|p| fixture::cell(p, fixture::model(&p)))
                 .collect(),
         );
+        // Some numbers to be read with care: on a map with numbers, on one without, and on one with squares too small.
+        let widen = |run: &mut Run, every: usize| {
+            for (i, cell) in run.cells.iter_mut().enumerate() {
+                cell.stop = Some(if i % every == 0 { Stop::Time } else { Stop::Interval });
+                let width = if i % every == 0 { 8 } else { 200 };
+                let median_ns = 1_000_000;
+                cell.median_ns = Some(median_ns);
+                (cell.median_lo_ns, cell.median_hi_ns) =
+                    (Some(median_ns - median_ns / width), Some(median_ns + median_ns / width));
+            }
+        };
+        let mut noisy = shapes(&steps(256, 256, 16), &steps(256, 256, 16), 4096);
+        widen(&mut noisy, 5);
+        let mut narrow = shapes(&steps(128, 128, 40), &steps(128, 128, 40), 4096);
+        widen(&mut narrow, 7);
+        let mut small = shapes(&steps(64, 64, 120), &steps(64, 64, 120), 4096);
+        widen(&mut small, 3);
+        let mut pairs = strides(&[0, 1, 2, 4, 8, 16, 32], &[0, 1, 2, 4, 8, 16, 32]);
+        widen(&mut pairs, 4);
+        pairs.manifest.shard = [2, 3];
+        for (i, cell) in pairs.cells.iter_mut().enumerate().skip(1) {
+            (cell.pair, cell.role) = (Some(i as u64), Some(Role::Variant));
+            let (ratio, half) = (fixture::model(&cell.problem) / 680.0, if i % 5 == 0 { 0.06 } else { 0.002 });
+            (cell.pair_ratio, cell.pair_ratio_lo, cell.pair_ratio_hi) =
+                (Some(ratio), Some(ratio * (1.0 - half)), Some(ratio * (1.0 + half)));
+        }
         vec![
+            ("noisy", vec![noisy]),
+            ("narrow", vec![narrow]),
+            ("small", vec![small]),
+            ("pairs", vec![pairs]),
             ("tiny", vec![shapes(&[256, 512], &[256, 512], 4096)]),
             ("typical", vec![gaps]),
             ("large", vec![large]),
@@ -211,7 +250,7 @@ mod tests {
             ("single", vec![shapes(&[64], &[64], 64)]),
             ("cpu", vec![cpu]),
             ("long", vec![long]),
-            ("devices", vec![script, none]),
+            ("devices", vec![script, few]),
             ("mixed", vec![mixed]),
             ("square", vec![square]),
         ]
@@ -252,7 +291,7 @@ mod tests {
             assert_eq!(written.files[0].file_name().unwrap(), SUMMARY_FILE);
             assert!(written.files.len() > 1, "{name} has no picture");
             if keep.is_some() {
-                std::fs::write(out.join("terminal.txt"), terminal(&runs[0], 80, false)).unwrap();
+                std::fs::write(out.join("terminal.txt"), terminal(&runs, 80, false)).unwrap();
             }
             for path in written.files.iter().filter(|p| p.extension().is_some_and(|e| e == "svg")) {
                 let file = path.display();
@@ -293,6 +332,35 @@ mod tests {
     }
 
     #[test]
+    fn wide_intervals_are_marked_and_explained_and_narrow_ones_are_not() {
+        /// Numbers with a sign in front, corner marks, and what the legend says of them.
+        fn marks(sizes: &[u64], widen: usize) -> (usize, usize, Vec<String>) {
+            let mut run = shapes(sizes, sizes, 4096);
+            for cell in run.cells.iter_mut().take(widen) {
+                (cell.median_ns, cell.median_lo_ns, cell.median_hi_ns) = (Some(1000), Some(950), Some(1001));
+            }
+            let runs = [run];
+            let drawn = svg::draw(&figure::figures(&merge::merge(&runs).unwrap())[0]).unwrap();
+            let svg = roxmltree::Document::parse(&drawn).unwrap();
+            let texts = svg.descendants().filter(|n| n.has_tag_name("text")).filter_map(|n| n.text());
+            let (legend, numbers): (Vec<String>, Vec<String>) =
+                texts.map(|t| t.trim().to_owned()).filter(|t| t.starts_with('~')).partition(|t| t.contains("wider"));
+            let corner = |n: &roxmltree::Node<'_, '_>| {
+                let points: Vec<&str> = n.attribute("points").unwrap_or("").split_whitespace().collect();
+                points.len() == 4 && points[0] == points[3]
+            };
+            (numbers.len(), svg.descendants().filter(corner).count(), legend)
+        }
+        let sizes = |count: u64| (1..=count).map(|i| 256 * i).collect::<Vec<_>>();
+        assert_eq!(marks(&sizes(16), 0), (0, 0, vec![]));
+        // One corner is the legend's.
+        assert_eq!(marks(&sizes(16), 9), (9, 10, vec!["~ interval wider than 5 %".to_owned()]));
+        assert_eq!(marks(&sizes(45), 9), (0, 10, vec!["~ interval wider than 5 %".to_owned()]));
+        let told = "~ interval wider than 5 %: 9 of 10000 squares, too small to mark".to_owned();
+        assert_eq!(marks(&sizes(100), 9), (0, 0, vec![told]));
+    }
+
+    #[test]
     fn names_from_records_are_text_and_never_markup() {
         let mut run = shapes(&[64, 128], &[64, 128], 1024);
         run.manifest.device.name = "<script>alert(1)</script> & \u{0}\"co\u{1b}".to_owned();
@@ -303,6 +371,57 @@ mod tests {
         let svg = roxmltree::Document::parse(&text).unwrap();
         let shown: String = svg.descendants().filter(|n| n.has_tag_name("text")).filter_map(|n| n.text()).collect();
         assert!(shown.contains("<script>alert(1)</script> & \u{fffd}\"co"), "{shown}");
+    }
+
+    #[test]
+    fn characters_that_steer_or_reorder_are_neutralised() {
+        let text = "a\u{1b}b\u{202a}\u{202e}c\u{2066}\u{2069}d\u{200e}\u{200f}\u{61c}e\u{85}\n";
+        assert_eq!(clean(text), "a?b??c??d???e??".replace('?', "\u{fffd}"));
+        // Letters of scripts that run from right to left are no controls.
+        assert_eq!(clean("שלום · 95 % ≥ 4"), "שלום · 95 % ≥ 4");
+    }
+
+    #[test]
+    fn missing_shards_are_told_of_each_plan() {
+        let mut run = shapes(&[64, 128], &[64, 128], 1024);
+        run.manifest.shard = [1, 4];
+        let mut third = run.clone();
+        third.manifest.shard = [3, 4];
+        third.cells.clear();
+        let out = tempfile::tempdir().unwrap();
+        let runs = [run, third];
+        let written = write_all(out.path(), &runs).unwrap();
+        assert_eq!(written.missing, ["shards 2, 4 of 4 of this plan are missing"]);
+        let text = terminal(&runs, 200, false);
+        assert_eq!(
+            text.matches("TFLOP/s by m and n").count() + text.matches("GFLOP/s by m and n").count(),
+            1,
+            "{text}"
+        );
+        assert!(text.contains("shards 2, 4 of 4 are missing"), "{text}");
+        assert!(terminal(&runs[..1], 200, false).contains("shards 2, 3, 4 of 4 are missing"));
+        let [run, third] = runs;
+        let mut other = shapes(&[64, 128], &[64, 128], 1024);
+        other.manifest.device.name = "Other".to_owned();
+        let whole = write_all(out.path(), std::slice::from_ref(&other)).unwrap();
+        assert!(whole.missing.is_empty());
+        let written = write_all(out.path(), &[other, run, third]).unwrap();
+        assert_eq!(written.missing, ["run 2 (NVIDIA H100 80GB HBM3): shards 2, 4 of 4 of this plan are missing"]);
+    }
+
+    #[test]
+    fn an_emulated_run_has_a_table_alone() {
+        let mut run = shapes(&[64, 128], &[64, 128], 1024);
+        run.manifest.device.kind = DeviceKind::Emulated;
+        for cell in &mut run.cells {
+            (cell.tflops, cell.median_ns) = (None, None);
+            cell.counters = Some(crate::record::Counters::default());
+        }
+        let out = tempfile::tempdir().unwrap();
+        let written = write_all(out.path(), std::slice::from_ref(&run)).unwrap();
+        assert_eq!(written.files, [out.path().join(SUMMARY_FILE)]);
+        assert!(std::fs::read_to_string(&written.files[0]).unwrap().contains(",emulated,"));
+        assert_eq!(terminal(&[run], 80, false), "");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::ReportError;
 use super::figure::{Drawing, Figure, Heat, Line};
-use super::grid::{Side, Square};
+use super::grid::{Side, Square, WIDE_TEXT};
 use super::scale::{Scale, is_light, short, viridis};
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -206,19 +206,31 @@ impl<'a> Canvas<'a> {
         self.path(vec![(x - reach, y + reach), (x + reach, y - reach)], CROSS, 2)
     }
 
+    /// The mark of a wide interval: a hollow triangle in the upper right corner.
+    fn corner(&self, area: Area, ink: RGBColor) -> Drawn {
+        let side = (area.width().min(area.height()) / 3).clamp(3, 7);
+        let (right, top) = (area.right - 2, area.top + 2);
+        self.path(vec![(right - side, top), (right, top), (right, top + side), (right - side, top)], ink, 1)
+    }
+
     /// What the marks mean, in one row whose top is `y`.
-    fn legend(&self, entries: &[(Mark, &str)], y: i32, left: i32) -> Drawn {
+    fn legend(&self, entries: &[(Mark, String)], y: i32, left: i32) -> Drawn {
         let mut x = left;
-        for &(mark, text) in entries {
+        for (mark, text) in entries {
             let swatch = Area { left: x, top: y, right: x + 14, bottom: y + 14 };
             let middle = (x + 7, y + 7);
-            match mark {
+            match *mark {
                 Mark::Gap(square) => {
                     self.gap(swatch, square)?;
                     self.rect(swatch, FRAME)?;
                 }
                 Mark::Small(colour) => self.rect(swatch, colour.filled())?,
                 Mark::Cross => self.cross(middle, 4)?,
+                Mark::Wide => {
+                    self.rect(swatch, FRAME)?;
+                    self.corner(swatch, BLACK)?;
+                }
+                Mark::Blank => {}
                 Mark::Tick => self.path(vec![(x + 7, y), (x + 7, y + 14)], HATCH, 2)?,
                 Mark::Point { interval } => {
                     let reach = if interval { 7 } else { 0 };
@@ -238,6 +250,8 @@ enum Mark {
     Gap(Square),
     Small(RGBColor),
     Cross,
+    Wide,
+    Blank,
     Tick,
     Point { interval: bool },
 }
@@ -295,23 +309,31 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
     let (columns, rows) = (heat.x.len(), heat.y.len());
     let (place_w, place_h) = (place_px(columns, 880, 84), place_px(rows, 640, if rows == 1 { 100 } else { 56 }));
     let left = MARGIN + 24 + longest(&heat.y) + 10;
-    let ticks: Vec<(f64, String)> =
-        heat.scale.iter().flat_map(|s| s.ticks().into_iter().map(|t| (t, s.tick_name(t)))).collect();
+    let ticks: Vec<(f64, String)> = heat.scale.ticks().into_iter().map(|t| (t, heat.scale.tick_name(t))).collect();
     let tick_width = ticks.iter().map(|(_, name)| text_width(name, TEXT_PX)).max().unwrap_or(0);
-    let unit_width = heat.scale.as_ref().map_or(0, |s| text_width(s.unit, TEXT_PX));
-    let bar_room = if ticks.is_empty() { 0 } else { 30 + (BAR_WIDTH + 13 + tick_width).max(unit_width) };
+    let unit_width = text_width(heat.scale.unit, TEXT_PX);
+    let bar_room = 30 + (BAR_WIDTH + 13 + tick_width).max(unit_width);
 
     let mut legend = Vec::new();
     let small = place_w.min(place_h) - 1 < 9;
     let skipped = if heat.percent { "no number, or none to compare with" } else { "not measured (skipped)" };
     if heat.squares.contains(&Square::Skipped) {
-        legend.push((if small { Mark::Small(SKIPPED) } else { Mark::Gap(Square::Skipped) }, skipped));
+        legend.push((if small { Mark::Small(SKIPPED) } else { Mark::Gap(Square::Skipped) }, skipped.to_owned()));
     }
     if heat.squares.contains(&Square::Failed) {
-        legend.push((if small { Mark::Small(CROSS) } else { Mark::Gap(Square::Failed) }, "failed"));
+        legend.push((if small { Mark::Small(CROSS) } else { Mark::Gap(Square::Failed) }, "failed".to_owned()));
     }
     if heat.squares.contains(&Square::Unplanned) {
-        legend.push((Mark::Gap(Square::Unplanned), "not in the plan"));
+        legend.push((Mark::Gap(Square::Unplanned), "not in the plan".to_owned()));
+    }
+    match heat.squares.iter().filter(|s| s.is_uncertain()).count() {
+        0 => {}
+        // Squares of a few pixels have no room for a mark.
+        wide if small => {
+            let of = heat.squares.iter().filter(|s| s.value().is_some()).count();
+            legend.push((Mark::Blank, format!("~ {WIDE_TEXT}: {wide} of {of} squares, too small to mark")));
+        }
+        _ => legend.push((Mark::Wide, format!("~ {WIDE_TEXT}"))),
     }
     let legend_room: i32 = legend.iter().map(|(_, text)| legend_width(text)).sum();
 
@@ -321,14 +343,10 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
     let head = Head::new(figure, width);
     // The turned label may be longer than a plot of few rows is high.
     let label_excess = (text_width(&heat.y.label, TEXT_PX + 1) - place_h * rows as i32).max(0) / 2;
-    let top = head.height + label_excess.max(if ticks.is_empty() { 0 } else { LINE_PX });
+    let top = head.height + label_excess.max(LINE_PX);
     let plot = Area { left, top, right: left + plot_w, bottom: top + place_h * rows as i32 };
     let bar = Area { left: plot.right + 30, top, right: plot.right + 30 + BAR_WIDTH, ..plot };
-    let below = (plot.bottom + 26 + TEXT_PX + 12).max(plot.bottom + label_excess + 8).max(if ticks.is_empty() {
-        0
-    } else {
-        bar.bottom + 14
-    });
+    let below = (plot.bottom + 26 + TEXT_PX + 12).max(plot.bottom + label_excess + 8).max(bar.bottom + 14);
     let height = below + if legend.is_empty() { 6 } else { 14 + 12 } + MARGIN / 2;
 
     let canvas = Canvas::new(out, width, height)?;
@@ -353,6 +371,9 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
                     canvas.rect(area(column, end), colour.filled())?;
                     let ink = if is_light(colour) { BLACK } else { WHITE };
                     write_value(&canvas, area(column, end), squares[column], heat.percent, ink)?;
+                    if !small && squares[column].is_uncertain() {
+                        canvas.corner(area(column, end), ink)?;
+                    }
                 }
                 None => canvas.gap(area(column, end), squares[column])?,
             }
@@ -374,26 +395,22 @@ fn draw_heat(out: &mut String, figure: &Figure, heat: &Heat) -> Drawn {
     }
     canvas.y_label(&heat.y.label, plot)?;
     canvas.x_label(&heat.x.label, plot)?;
-    if let Some(scale) = &heat.scale {
-        colour_bar(&canvas, bar, scale, &ticks)?;
-    }
+    colour_bar(&canvas, bar, &heat.scale, &ticks)?;
     canvas.legend(&legend, below + 4, MARGIN)?;
     canvas.root.present().map_err(|e| e.to_string())
 }
 
 fn colour_of(heat: &Heat, square: Square) -> Option<RGBColor> {
-    match (square, &heat.scale) {
-        (Square::Value { value, .. }, Some(scale)) => Some(scale.colour(value)),
-        _ => None,
-    }
+    square.value().map(|value| heat.scale.colour(value))
 }
 
 /// The number inside its place, where it fits.
 fn write_value(canvas: &Canvas<'_>, area: Area, square: Square, percent: bool, ink: RGBColor) -> Drawn {
-    let Square::Value { value, count } = square else { return Ok(()) };
+    let Square::Value { value, count, .. } = square else { return Ok(()) };
     let middle = ((area.left + area.right) / 2, (area.top + area.bottom) / 2);
     let centre = (HPos::Center, VPos::Center);
     let text = if percent { format!("{value:.0} %") } else { short(value) };
+    let text = if square.is_uncertain() { format!("~{text}") } else { text };
     let fits = |text: &str, px: i32, lines: i32| {
         text_width(text, px) + 4 <= area.width() && lines * (px + 3) + 2 <= area.height()
     };
@@ -429,8 +446,7 @@ fn colour_bar(canvas: &Canvas<'_>, bar: Area, scale: &Scale, ticks: &[(f64, Stri
 fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
     const PLOT_W: i32 = 780;
     const PLOT_H: i32 = 380;
-    let ticks: Vec<(f64, String)> =
-        line.scale.iter().flat_map(|s| s.ticks().into_iter().map(|t| (t, s.tick_name(t)))).collect();
+    let ticks: Vec<(f64, String)> = line.scale.ticks().into_iter().map(|t| (t, line.scale.tick_name(t))).collect();
     let tick_width = ticks.iter().map(|(_, name)| text_width(name, TEXT_PX)).max().unwrap_or(0);
     let left = MARGIN + 24 + tick_width + 10;
     let width = left + PLOT_W + MARGIN + 16;
@@ -441,7 +457,7 @@ fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
     canvas.head(&head)?;
 
     for (tick, name) in &ticks {
-        let y = line.scale.as_ref().map_or(plot.bottom, |s| plot.y(s, *tick));
+        let y = plot.y(&line.scale, *tick);
         canvas.path(vec![(plot.left, y), (plot.right, y)], RGBColor(0xe4, 0xe4, 0xe4), 1)?;
         canvas.text(name, (plot.left - 8, y), TEXT_PX, (HPos::Right, VPos::Center), BLACK)?;
     }
@@ -453,26 +469,24 @@ fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
     }
     canvas.x_label(&line.label, plot)?;
 
-    let mut legend = Vec::new();
-    if let Some(scale) = &line.scale {
-        canvas.y_label(scale.unit, plot)?;
-        let curve: Vec<(i32, i32)> = line.curve().into_iter().map(|(x, v)| (across.px(x), plot.y(scale, v))).collect();
-        if curve.len() > 1 {
-            canvas.path(curve, viridis(0.55), 1)?;
-        }
-        let dot = if line.points.len() > 200 { 2 } else { 3 };
-        for point in &line.points {
-            let Some(value) = point.value() else { continue };
-            let x = across.px(point.x);
-            if let Some((lo, hi)) = point.interval {
-                canvas.path(vec![(x, plot.y(scale, lo)), (x, plot.y(scale, hi))], line_colour(), 1)?;
-            }
-            canvas.dot((x, plot.y(scale, value)), dot, line_colour())?;
-        }
-        let interval = line.points.iter().any(|p| p.interval.is_some());
-        let text = if interval { "median of a cell with its 95 % interval" } else { "median" };
-        legend.push((Mark::Point { interval }, text));
+    let scale = &line.scale;
+    canvas.y_label(scale.unit, plot)?;
+    let curve: Vec<(i32, i32)> = line.curve().into_iter().map(|(x, v)| (across.px(x), plot.y(scale, v))).collect();
+    if curve.len() > 1 {
+        canvas.path(curve, viridis(0.55), 1)?;
     }
+    let dot = if line.points.len() > 200 { 2 } else { 3 };
+    for point in &line.points {
+        let Some(value) = point.square.value() else { continue };
+        let x = across.px(point.x);
+        if let Some((lo, hi)) = point.interval {
+            canvas.path(vec![(x, plot.y(scale, lo)), (x, plot.y(scale, hi))], line_colour(), 1)?;
+        }
+        canvas.dot((x, plot.y(scale, value)), dot, line_colour())?;
+    }
+    let interval = line.points.iter().any(|p| p.interval.is_some());
+    let text = if interval { "median of a cell with its 95 % interval" } else { "median" };
+    let mut legend = vec![(Mark::Point { interval }, text.to_owned())];
     for point in &line.points {
         let x = across.px(point.x);
         match point.square {
@@ -482,10 +496,10 @@ fn draw_line(out: &mut String, figure: &Figure, line: &Line) -> Drawn {
         }
     }
     if line.points.iter().any(|p| p.square == Square::Skipped) {
-        legend.push((Mark::Tick, "not measured (skipped)"));
+        legend.push((Mark::Tick, "not measured (skipped)".to_owned()));
     }
     if line.points.iter().any(|p| p.square == Square::Failed) {
-        legend.push((Mark::Cross, "failed"));
+        legend.push((Mark::Cross, "failed".to_owned()));
     }
     canvas.legend(&legend, legend_y, MARGIN)?;
     canvas.root.present().map_err(|e| e.to_string())

@@ -8,7 +8,7 @@ use crate::record::{CellRecord, Role, Status, Stop};
 pub const SUMMARY_FILE: &str = "summary.csv";
 
 /// The columns. Names are the journal's; sizes, leading dimensions and offsets are counted in elements.
-const COLUMNS: [&str; 41] = [
+const COLUMNS: [&str; 45] = [
     "run",
     "cell",
     "part",
@@ -40,6 +40,10 @@ const COLUMNS: [&str; 41] = [
     "median_hi_ns",
     "tflops",
     "flop_per_cycle",
+    "pair_ratio",
+    "pair_ratio_lo",
+    "pair_ratio_hi",
+    "copies",
     "stop",
     "throttled_samples",
     "warm",
@@ -74,7 +78,7 @@ fn row(number: usize, run: &Merged<'_>, cell: &CellRecord) -> [String; COLUMNS.l
     [
         number.to_string(),
         cell.cell.to_string(),
-        clean(&cell.part),
+        text(&cell.part),
         or_empty(cell.pair),
         cell.role.map_or("", role).to_owned(),
         p.m.to_string(),
@@ -90,30 +94,40 @@ fn row(number: usize, run: &Merged<'_>, cell: &CellRecord) -> [String; COLUMNS.l
         p.offset_c.to_string(),
         p.alpha.to_string(),
         p.beta.to_string(),
-        clean(&cell.device),
+        text(&cell.device),
         run.device_kind().to_owned(),
-        clean(&cell.kernel),
-        clean(&cell.variant),
-        cell.dispatch.clone(),
-        clean(&cell.regime),
+        text(&cell.kernel),
+        text(&cell.variant),
+        text(&cell.dispatch),
+        text(&cell.regime),
         status(cell.status).to_owned(),
-        cell.reason.clone().unwrap_or_default(),
+        cell.reason.as_deref().map(text).unwrap_or_default(),
         or_empty(cell.median_ns),
         or_empty(cell.median_lo_ns),
         or_empty(cell.median_hi_ns),
         or_empty(cell.tflops),
         or_empty(cell.flop_per_cycle),
+        or_empty(cell.pair_ratio),
+        or_empty(cell.pair_ratio_lo),
+        or_empty(cell.pair_ratio_hi),
+        or_empty(cell.copies),
         cell.stop.map_or("", stop).to_owned(),
         cell.throttled_samples.to_string(),
         or_empty(cell.warm),
         or_empty(check.map(|c| c.elements)),
         or_empty(check.map(|c| c.of)),
         or_empty(check.map(|c| c.worst)),
-        check.map(|c| clean(&c.reference)).unwrap_or_default(),
-        clean(&run.manifests[0].started),
-        clean(&run.manifests[0].version),
-        clean(&run.manifests[0].git_revision),
+        check.map(|c| text(&c.reference)).unwrap_or_default(),
+        text(&run.manifests[0].started),
+        text(&run.manifests[0].version),
+        text(&run.manifests[0].git_revision),
     ]
+}
+
+/// Text from a record as a field: harmless in a terminal, and no formula to a spreadsheet.
+fn text(text: &str) -> String {
+    let text = clean(text);
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }
 
 fn status(status: Status) -> &'static str {
@@ -150,11 +164,13 @@ mod tests {
     fn every_field_of_a_record_survives_the_table() {
         let mut run = fixture::strides(&[0, 1], &[0, 3]);
         fixture::fail(&mut run.cells[1]);
-        run.cells[1].dispatch = "two lines,\nwith a \"quote\"".to_owned();
+        run.cells[1].dispatch = "with a comma, and a \"quote\"".to_owned();
         let cell = &mut run.cells[2];
         (cell.pair, cell.role, cell.stop, cell.warm) = (Some(9), Some(Role::Variant), Some(Stop::Interval), Some(true));
         cell.problem.offset_b = 5;
         cell.tflops = Some(1.0 / 3.0);
+        (cell.pair_ratio, cell.pair_ratio_lo, cell.pair_ratio_hi) = (Some(0.75), Some(0.7), Some(0.8));
+        cell.copies = Some(4);
         cell.check = Some(Check { elements: 7, of: 8, worst: 0.125, reference: "host f64".to_owned() });
         let runs = [run];
         let text = csv(&merge(&runs).unwrap());
@@ -188,6 +204,34 @@ mod tests {
         assert_eq!(&rows[2][at("check_worst_share_of_bound")], "0.125");
         assert_eq!(&rows[1][at("status")], "failed");
         assert_eq!(&rows[0][at("device_kind")], "cuda");
+    }
+
+    #[test]
+    fn text_is_no_formula_and_has_no_controls_while_numbers_stay_numbers() {
+        let mut run = fixture::run(vec![fixture::cell(Problem::new(8, 8, 8), 1.0)]);
+        let evil = "=cmd|'/C calc'!A0\u{1b}\u{202e}";
+        let safe = "'=cmd|'/C calc'!A0\u{fffd}\u{fffd}";
+        run.manifest.device.name = evil.to_owned();
+        (run.manifest.started, run.manifest.version) = (evil.to_owned(), evil.to_owned());
+        run.manifest.git_revision = evil.to_owned();
+        let cell = &mut run.cells[0];
+        for field in [&mut cell.part, &mut cell.device, &mut cell.kernel, &mut cell.variant] {
+            *field = evil.to_owned();
+        }
+        (cell.dispatch, cell.regime, cell.reason) = (evil.to_owned(), evil.to_owned(), Some(evil.to_owned()));
+        cell.check = Some(Check { elements: 1, of: 1, worst: -0.5, reference: evil.to_owned() });
+        cell.problem.alpha = -2.0;
+        let runs = [run];
+        let text = csv(&merge(&runs).unwrap());
+        let mut reader = ::csv::Reader::from_reader(&text[..]);
+        let row = reader.records().next().unwrap().unwrap();
+        assert_eq!(row.iter().filter(|f| *f == safe).count(), 11);
+        assert!(!row.iter().any(|f| f.starts_with('=') || f.contains('\u{1b}') || f.contains('\u{202e}')));
+        assert_eq!((&row[16], &row[COLUMNS.iter().position(|c| c.contains("worst")).unwrap()]), ("-2", "-0.5"));
+        assert_eq!(
+            ["+1", "-1", "@x", "a=b", "", "04_mma"].map(super::text),
+            ["'+1", "'-1", "'@x", "a=b", "", "04_mma"]
+        );
     }
 
     #[test]

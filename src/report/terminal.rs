@@ -2,8 +2,7 @@
 
 use super::Run;
 use super::figure::{Drawing, Figure, Heat, Line, figures};
-use super::grid::{Side, Square};
-use super::median;
+use super::grid::{Place, Side, Square, WIDE_TEXT};
 use super::merge::merge;
 use super::scale::{Scale, short};
 use std::fmt::Write;
@@ -18,14 +17,14 @@ const SHADES: [char; 4] = ['░', '▒', '▓', '█'];
 const GREY: (u8, u8, u8) = (0x77, 0x77, 0x77);
 const RED: (u8, u8, u8) = (0xc6, 0x28, 0x28);
 
-/// Draws every picture of a run in at most `width` columns.
+/// Draws every picture of some runs in at most `width` columns, shards of one plan merged.
 ///
 /// With `ansi`, colours are written as 24-bit escape sequences; whether the terminal or the user wants them is the
-/// caller's affair. Without, four shades stand for the colours.
-pub fn terminal(run: &Run, width: usize, ansi: bool) -> String {
+/// caller's affair. Without, four shades stand for the colours. The text is empty where there is nothing to draw: without
+/// a number, on an emulated device, and for runs that [`write_all`](super::write_all) refuses.
+pub fn terminal(runs: &[Run], width: usize, ansi: bool) -> String {
     let mut out = String::new();
-    // Only cells of different folders can contradict each other, and this is one folder.
-    let merged = merge(std::slice::from_ref(run)).unwrap_or_default();
+    let merged = merge(runs).unwrap_or_default();
     for figure in figures(&merged) {
         if !out.is_empty() {
             out.push('\n');
@@ -67,24 +66,24 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-fn rgb(square: Square, scale: Option<&Scale>) -> Option<(u8, u8, u8)> {
-    match (square, scale) {
-        (Square::Value { value, .. }, Some(scale)) => {
+fn rgb(square: Square, scale: &Scale) -> Option<(u8, u8, u8)> {
+    match square {
+        Square::Value { value, .. } => {
             let colour = scale.colour(value);
             Some((colour.0, colour.1, colour.2))
         }
-        (Square::Skipped, _) => Some(GREY),
-        (Square::Failed, _) => Some(RED),
-        _ => None,
+        Square::Skipped => Some(GREY),
+        Square::Failed => Some(RED),
+        Square::Unplanned => None,
     }
 }
 
-fn shade(square: Square, scale: Option<&Scale>) -> char {
-    match (square, scale) {
-        (Square::Value { value, .. }, Some(scale)) => SHADES[((scale.position(value) * 4.0) as usize).min(3)],
-        (Square::Skipped, _) => '-',
-        (Square::Failed, _) => 'x',
-        _ => ' ',
+fn shade(square: Square, scale: &Scale) -> char {
+    match square {
+        Square::Value { value, .. } => SHADES[((scale.position(value) * 4.0) as usize).min(3)],
+        Square::Skipped => '-',
+        Square::Failed => 'x',
+        Square::Unplanned => ' ',
     }
 }
 
@@ -93,21 +92,13 @@ fn shrunk(heat: &Heat, most_columns: usize, most_rows: usize) -> (Vec<Vec<Square
     let (columns, rows) = (heat.x.len(), heat.y.len());
     let (wide, high) = (columns.div_ceil(most_columns.max(1)), rows.div_ceil(most_rows));
     let merge = |row: usize, column: usize| {
-        let (mut values, mut count, mut worst) = (Vec::new(), 0, Square::Unplanned);
+        let mut place = Place::default();
         for y in row..(row + high).min(rows) {
             for x in column..(column + wide).min(columns) {
-                match heat.squares[y * columns + x] {
-                    Square::Value { value, count: n } => {
-                        values.push(value);
-                        count += n;
-                    }
-                    Square::Failed => worst = Square::Failed,
-                    Square::Skipped if worst == Square::Unplanned => worst = Square::Skipped,
-                    _ => {}
-                }
+                place.add(heat.squares[y * columns + x]);
             }
         }
-        median(values).map_or(worst, |value| Square::Value { value, count })
+        place.square()
     };
     let squares = (0..rows).step_by(high).map(|y| (0..columns).step_by(wide).map(|x| merge(y, x)).collect()).collect();
     (squares, wide, high)
@@ -120,7 +111,7 @@ fn blocks(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
     let (squares, wide, high) = shrunk(heat, room, MAX_ROWS);
     let columns = squares.first().map_or(0, Vec::len);
     let repeat = (room / columns.max(1)).clamp(1, 4);
-    let scale = heat.scale.as_ref();
+    let scale = &heat.scale;
     let halves = ansi && squares.len() > FEW_ROWS;
     let _ = writeln!(out, "{:>label_width$}", heat.y.label);
     let lines: Vec<(usize, Option<usize>)> = if halves {
@@ -180,22 +171,20 @@ fn x_names(out: &mut String, side: &Side, indent: usize, room: usize, wide: usiz
     let _ = writeln!(out, "{}\n{}{}", line.trim_end(), " ".repeat(indent), side.label);
 }
 
-fn legend(out: &mut String, scale: Option<&Scale>, squares: impl Iterator<Item = Square> + Clone, ansi: bool) {
-    let values = squares.clone().filter_map(|s| if let Square::Value { value, .. } = s { Some(value) } else { None });
-    if let Some(scale) = scale {
-        let (min, max) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
-        let _ = write!(out, "min {} max {} {}   {} ", short(min), short(max), scale.unit, scale.tick_name(scale.lo));
-        if ansi {
-            for i in 0..16 {
-                let colour = scale.colour(scale.lo + (scale.hi - scale.lo) * f64::from(i) / 15.0);
-                let _ = write!(out, "\x1b[38;2;{};{};{}m█", colour.0, colour.1, colour.2);
-            }
-            out.push_str("\x1b[0m");
-        } else {
-            out.extend(SHADES.iter().flat_map(|&s| [s; 3]));
+fn legend(out: &mut String, scale: &Scale, squares: impl Iterator<Item = Square> + Clone, ansi: bool) {
+    let values = squares.clone().filter_map(|s| s.value());
+    let (min, max) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), v| (lo.min(v), hi.max(v)));
+    let _ = write!(out, "min {} max {} {}   {} ", short(min), short(max), scale.unit, scale.tick_name(scale.lo));
+    if ansi {
+        for i in 0..16 {
+            let colour = scale.colour(scale.lo + (scale.hi - scale.lo) * f64::from(i) / 15.0);
+            let _ = write!(out, "\x1b[38;2;{};{};{}m█", colour.0, colour.1, colour.2);
         }
-        let _ = writeln!(out, " {}", scale.tick_name(scale.hi));
+        out.push_str("\x1b[0m");
+    } else {
+        out.extend(SHADES.iter().flat_map(|&s| [s; 3]));
     }
+    let _ = writeln!(out, " {}", scale.tick_name(scale.hi));
     let mut gaps = Vec::new();
     for (square, sign, text) in [(Square::Skipped, '-', "not measured (skipped)"), (Square::Failed, 'x', "failed")] {
         if squares.clone().any(|s| s == square) {
@@ -227,12 +216,12 @@ fn percent(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
         for column in columns.clone() {
             let square = heat.squares[row * heat.x.len() + column];
             let text = match square {
-                Square::Value { value, .. } => format!("{value:.0}%"),
+                Square::Value { value, .. } => format!("{}{value:.0}%", tilde(square)),
                 Square::Skipped => "-".to_owned(),
                 Square::Failed => "x".to_owned(),
                 Square::Unplanned => String::new(),
             };
-            match rgb(square, heat.scale.as_ref()) {
+            match rgb(square, &heat.scale) {
                 Some((r, g, b)) if ansi => {
                     let ink = if super::scale::is_light(plotters::style::RGBColor(r, g, b)) { 0 } else { 255 };
                     let _ = write!(out, "\x1b[48;2;{r};{g};{b};38;2;{ink};{ink};{ink}m{text:^CELL$}\x1b[0m");
@@ -249,40 +238,52 @@ fn percent(out: &mut String, heat: &Heat, width: usize, ansi: bool) {
         let _ = write!(out, "{:^CELL$}", heat.x.names[column]);
     }
     let _ = writeln!(out, "\n{} {}", " ".repeat(label_width), heat.x.label);
-    legend(out, heat.scale.as_ref(), heat.squares.iter().copied(), ansi);
+    legend(out, &heat.scale, heat.squares.iter().copied(), ansi);
+    wide_intervals(out, columns_shown(heat, fitting));
+}
+
+/// The squares of the columns that fit.
+fn columns_shown(heat: &Heat, fitting: usize) -> impl Iterator<Item = Square> {
+    heat.squares.chunks(heat.x.len()).flat_map(move |row| &row[row.len() - fitting..]).copied()
+}
+
+/// The sign before a number whose interval is wide.
+fn tilde(square: Square) -> &'static str {
+    if square.is_uncertain() { "~" } else { "" }
+}
+
+/// Says what the sign means, where there is one.
+fn wide_intervals(out: &mut String, mut squares: impl Iterator<Item = Square>) {
+    if squares.any(|s| s.is_uncertain()) {
+        let _ = writeln!(out, "~ {WIDE_TEXT}");
+    }
 }
 
 /// One bar a value, from 0.
 fn bars(out: &mut String, line: &Line, width: usize, ansi: bool) {
     const MAX_BARS: usize = 32;
-    // Value by value: its median, or why there is none.
-    let mut rows: Vec<(&str, Vec<f64>, Square)> = Vec::new();
+    // Value by value.
+    let mut rows: Vec<(&str, Place)> = Vec::new();
     let mut last = None;
     for point in &line.points {
         if last != Some(point.x) {
-            rows.push((&point.name, Vec::new(), Square::Unplanned));
+            rows.push((&point.name, Place::default()));
             last = Some(point.x);
         }
-        let row = rows.last_mut().expect("one was just pushed");
-        match point.square {
-            Square::Value { value, .. } => row.1.push(value),
-            gap => row.2 = gap,
-        }
+        rows.last_mut().expect("one was just pushed").1.add(point.square);
     }
     let bin = rows.len().div_ceil(MAX_BARS).max(1);
     let merged: Vec<(&str, Square)> = rows
         .chunks(bin)
         .map(|rows| {
-            let values: Vec<f64> = rows.iter().flat_map(|r| r.1.iter().copied()).collect();
-            let gap = rows.iter().map(|r| r.2).find(|g| *g != Square::Unplanned).unwrap_or(Square::Unplanned);
-            (rows[0].0, median(values).map_or(gap, |value| Square::Value { value, count: 1 }))
+            let mut bar = Place::default();
+            rows.iter().for_each(|(_, place)| bar.add(place.clone().square()));
+            (rows[0].0, bar.square())
         })
         .collect();
-    let max = merged
-        .iter()
-        .fold(0.0, |max: f64, (_, s)| if let Square::Value { value, .. } = s { max.max(*value) } else { max });
+    let max = merged.iter().filter_map(|(_, s)| s.value()).fold(0.0, f64::max);
     let label_width = merged.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let room = width.saturating_sub(label_width + 9).max(1);
+    let room = width.saturating_sub(label_width + 10).max(1);
     let _ = writeln!(
         out,
         "{}{}",
@@ -291,20 +292,22 @@ fn bars(out: &mut String, line: &Line, width: usize, ansi: bool) {
     );
     for (name, square) in &merged {
         let _ = write!(out, "{name:>label_width$} ");
-        let _ = match (square, rgb(*square, line.scale.as_ref())) {
+        let _ = match (square, rgb(*square, &line.scale)) {
             (Square::Value { value, .. }, colour) => {
                 let length = if max > 0.0 { (value / max * room as f64).round() as usize } else { 0 };
                 let bar = "█".repeat(length);
+                let number = format!("{}{}", tilde(*square), short(*value));
                 match colour {
-                    Some((r, g, b)) if ansi => writeln!(out, "\x1b[38;2;{r};{g};{b}m{bar}\x1b[0m {}", short(*value)),
-                    _ => writeln!(out, "{bar} {}", short(*value)),
+                    Some((r, g, b)) if ansi => writeln!(out, "\x1b[38;2;{r};{g};{b}m{bar}\x1b[0m {number}"),
+                    _ => writeln!(out, "{bar} {number}"),
                 }
             }
             (Square::Failed, _) => writeln!(out, "x failed"),
             _ => writeln!(out, "- not measured"),
         };
     }
-    legend(out, line.scale.as_ref(), merged.iter().map(|m| m.1), ansi);
+    legend(out, &line.scale, merged.iter().map(|m| m.1), ansi);
+    wide_intervals(out, merged.iter().map(|m| m.1));
 }
 
 #[cfg(test)]
@@ -337,7 +340,7 @@ mod tests {
         ];
         for run in &runs {
             for (width, ansi) in [(80, true), (80, false), (40, true), (132, false)] {
-                let text = terminal(run, width, ansi);
+                let text = terminal(std::slice::from_ref(run), width, ansi);
                 assert_eq!(text.contains('\x1b'), ansi);
                 for line in visible(&text).lines().filter(|l| !l.starts_with("min ")) {
                     // Labels and legends are short sentences; the squares must fit.
@@ -355,17 +358,42 @@ mod tests {
         }
         fixture::skip(&mut run.cells[4]);
         fixture::fail(&mut run.cells[5]);
-        let text = terminal(&run, 40, false);
+        let text = terminal(std::slice::from_ref(&run), 40, false);
         assert!(text.contains("128 ████----xxxx\n 64 ░░░░▒▒▒▒▓▓▓▓\n"), "{text}");
         assert!(text.contains("- not measured (skipped)   x failed"), "{text}");
         assert!(text.contains("min 100 max 400 TFLOP/s"), "{text}");
     }
 
     #[test]
+    fn printed_numbers_with_wide_intervals_have_a_tilde_and_shades_have_none() {
+        let widen = |run: &mut Run, at: usize| {
+            let cell = &mut run.cells[at];
+            (cell.median_ns, cell.median_lo_ns, cell.median_hi_ns) = (Some(1000), Some(900), Some(1100));
+        };
+        let mut line = fixture::shapes(&[64, 128, 192], &[4096], 4096);
+        for (cell, tflops) in line.cells.iter_mut().zip([100.0, 200.0, 300.0]) {
+            cell.tflops = Some(tflops);
+        }
+        assert!(!terminal(std::slice::from_ref(&line), 60, false).contains('~'));
+        widen(&mut line, 1);
+        let text = terminal(std::slice::from_ref(&line), 60, false);
+        assert!(text.contains("█ 100\n") && text.contains("█ ~200\n") && text.contains("█ 300\n"), "{text}");
+        assert!(text.contains("\n~ interval wider than 5 %\n"), "{text}");
+
+        let mut classes = fixture::strides(&[0, 1], &[0, 1]);
+        widen(&mut classes, 3);
+        let text = terminal(std::slice::from_ref(&classes), 80, false);
+        let (shades, percent) = text.split_once("Throughput by alignment class").unwrap();
+        assert!(!shades.contains('~'), "{shades}");
+        assert_eq!(percent.matches('~').count(), 2, "one square and the legend: {percent}");
+        assert!(percent.contains("~36% "), "{percent}");
+    }
+
+    #[test]
     fn a_device_name_cannot_steer_the_terminal() {
         let mut run = fixture::shapes(&[64, 128], &[64, 128], 1024);
         run.manifest.device.name = "evil\x1b[2J\u{7}".to_owned();
-        let text = terminal(&run, 80, false);
+        let text = terminal(std::slice::from_ref(&run), 80, false);
         assert!(text.contains("evil") && !text.contains('\x1b') && !text.contains('\u{7}'));
     }
 
@@ -381,7 +409,7 @@ mod tests {
                 _ => 150.0,
             });
         }
-        let text = terminal(&run, 40, true);
+        let text = terminal(std::slice::from_ref(&run), 40, true);
         let top = text.lines().find(|l| l.contains('▀')).unwrap();
         assert!(top.starts_with("896 \x1b[38;2;68;1;84m\x1b[48;2;254;232;37m▀"), "{top:?}");
         assert_eq!(text.lines().filter(|l| l.contains('▀')).count(), 8, "15 rows are 8 lines");
@@ -389,7 +417,7 @@ mod tests {
 
     #[test]
     fn classes_are_told_in_percent() {
-        let text = terminal(&fixture::strides(&[0, 1], &[0, 1]), 80, false);
+        let text = terminal(&[fixture::strides(&[0, 1], &[0, 1])], 80, false);
         assert!(text.contains("100%") && text.contains("% of aligned"), "{text}");
     }
 }

@@ -58,7 +58,10 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
     if args.json {
         say!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }))?;
     } else {
-        say!("{}", miniature(&loaded).trim_end())?;
+        let pictures = miniature(std::slice::from_ref(&loaded));
+        if !pictures.is_empty() {
+            say!("{}", pictures.trim_end())?;
+        }
         say!(
             "{} cells: {} ok, {} skipped, {} failed; {:.1} s, {:.0} % of it inside kernels",
             progress.planned,
@@ -108,11 +111,10 @@ fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
     list
 }
 
-/// The pictures of a run in the terminal's width.
-pub fn miniature(run: &report::Run) -> String {
-    let stdout = std::io::stdout();
+/// The pictures of runs in the terminal's width.
+pub fn miniature(runs: &[report::Run]) -> String {
     let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
     let width = asked.or_else(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).unwrap_or(100);
-    let ansi = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    report::terminal(run, width, ansi)
+    let ansi = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    report::terminal(runs, width, ansi)
 }
