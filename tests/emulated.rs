@@ -128,3 +128,14 @@ fn device_time_measures_what_is_enqueued_on_a_stream_of_ones_own() {
     let work = measure(&mut || (0..64).for_each(|_| stream.memset_zeros(&mut buffer).expect("it is enqueued")));
     assert!(nothing >= 0.0 && work > nothing, "{nothing} ns and {work} ns");
 }
+
+#[test]
+fn what_the_emulated_device_finds_is_said_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = gemmscope(dir.path(), &["verify", "--device", "emulated", "--kernel", "01_naive"]);
+    let said = said(command.env("GPU_EMULATOR_MAX_INSTRUCTIONS", "3000").output().unwrap());
+    assert_eq!(said.code, Some(1), "{}{}", said.out, said.err);
+    let finding = said.out.lines().find(|l| l.contains("timeout: still running")).expect("a finding");
+    assert!(finding.trim_start().starts_with("kernels/micro/clock.cu:"), "{finding}");
+    assert!(said.out.contains("CUDA_ERROR_LAUNCH_TIMEOUT (702)"), "{}", said.out);
+}

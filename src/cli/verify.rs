@@ -96,7 +96,8 @@ pub fn run(args: &Args) -> Result<Ending> {
                     ran += 1;
                     failures += 1;
                     if failures <= SHOWN {
-                        wrong.push(format!("{}/{}: {}\n  {why}", kernel.name, variant.name, describe(&case)));
+                        let findings = device.findings().map(|f| format!("\n  {f}")).unwrap_or_default();
+                        wrong.push(format!("{}/{}: {}\n  {why}{findings}", kernel.name, variant.name, describe(&case)));
                     }
                     lost = matches!(&why, Wrong::Device(error) if error.is_fatal());
                 }

@@ -288,7 +288,12 @@ pub trait Device {
         None
     }
 
-    /// Sets the counters to zero, where there are any.
+    /// What a device that checks its kernels has found wrong since [`Device::reset_counters`], a finding a line.
+    fn findings(&self) -> Option<String> {
+        None
+    }
+
+    /// Sets the counters to zero and forgets the findings, where there are any.
     fn reset_counters(&self) {}
 }
 

@@ -99,8 +99,11 @@ impl Executor {
             cells.iter().map(|cell| blank(cell, &self.device.info().record.name)).collect();
         let outcome = self.measured(cells, &mut records, &mut clock);
         let mut fatal = false;
-        if let Err(none) = outcome {
+        if let Err(mut none) = outcome {
             fatal = none.fatal;
+            if let Some(findings) = self.device.findings() {
+                none.reason = format!("{}: {findings}", none.reason);
+            }
             for record in &mut records {
                 // One side of a comparison alone says nothing, so both share the reason. Samples stay, as evidence; a time and a
                 // throughput that cannot be trusted do not.

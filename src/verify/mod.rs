@@ -74,8 +74,8 @@ pub enum Wrong {
         /// The plain sum.
         plain: f64,
     },
-    /// The check itself could not run.
-    #[error("the result could not be checked: {0}")]
+    /// The launch, or the check itself, could not run.
+    #[error("the launch or its check failed: {0}")]
     Device(#[from] DeviceError),
 }
 

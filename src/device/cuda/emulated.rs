@@ -13,8 +13,9 @@ use std::sync::OnceLock;
 const FILE: &str = "libgpu_emulator.so";
 /// Names another file.
 const VARIABLE: &str = "GEMMSCOPE_EMULATOR";
-/// A kernel whose blocks write to the same place on purpose: the last one wins.
-const MEANT_RACE: (&str, &str) = ("GPU_EMULATOR_ALLOW_RACE", "clock_stamp");
+/// How the library is to work, unless the environment says otherwise: every finding fails the launch, but for the races of one
+/// kernel whose blocks write to the same place on purpose, the last one winning.
+const SETTINGS: [(&str, &str); 2] = [("GPU_EMULATOR_STRICT", "1"), ("GPU_EMULATOR_ALLOW_RACE", "clock_stamp")];
 
 static LIBRARY: OnceLock<Library> = OnceLock::new();
 
@@ -32,10 +33,12 @@ pub fn emulate() -> Result<(), GpuAbsent> {
         return Ok(());
     }
     let path = emulator()?;
-    if std::env::var_os(MEANT_RACE.0).is_none() {
-        // SAFETY: the emulated device is asked for by the main thread before it starts others, and before the library, which
-        // reads the variable, is opened.
-        unsafe { std::env::set_var(MEANT_RACE.0, MEANT_RACE.1) };
+    for (name, value) in SETTINGS {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: the emulated device is asked for by the main thread before it starts others, and before the library,
+            // which reads the variable, is opened.
+            unsafe { std::env::set_var(name, value) };
+        }
     }
     // SAFETY: the library is built with this program and its initialisers do not depend on it.
     let opened = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_GLOBAL) };
@@ -66,21 +69,31 @@ fn candidates() -> Vec<PathBuf> {
     vec![folder.join("deps").join(FILE), folder.join(FILE)]
 }
 
-/// What the launches since the last reset did, in the library's own words.
+/// What the launches since the last reset did.
 pub(super) fn counters() -> Option<Counters> {
-    type GiveCounters = unsafe extern "C" fn(*mut c_char, usize) -> usize;
-    // SAFETY: the library exports this function with this signature, or does not export it.
-    let counters = unsafe { library()?.get::<GiveCounters>("gpuemu_counters_json").ok()? };
-    // SAFETY: with no buffer it only returns the length of the text, without the zero at its end.
-    let length = unsafe { counters(std::ptr::null_mut(), 0) };
-    let mut text = vec![0u8; length + 1];
-    // SAFETY: it writes at most the given length.
-    unsafe { counters(text.as_mut_ptr().cast(), text.len()) };
-    text.truncate(length);
-    serde_json::from_slice(&text).ok()
+    serde_json::from_str(&text("gpuemu_counters_json")?).ok()
 }
 
-/// Sets the counters to zero.
+/// What was found wrong since the last reset, a finding a line.
+pub(super) fn findings() -> Option<String> {
+    text("gpuemu_findings").filter(|findings| !findings.is_empty())
+}
+
+/// The text that one of the library's own functions gives.
+fn text(symbol: &str) -> Option<String> {
+    type Give = unsafe extern "C" fn(*mut c_char, usize) -> usize;
+    // SAFETY: the library exports its text functions with this signature, or does not export them.
+    let give = unsafe { library()?.get::<Give>(symbol).ok()? };
+    // SAFETY: with no buffer it only returns the length of the text, without the zero at its end.
+    let length = unsafe { give(std::ptr::null_mut(), 0) };
+    let mut bytes = vec![0u8; length + 1];
+    // SAFETY: it writes at most the given length.
+    unsafe { give(bytes.as_mut_ptr().cast(), bytes.len()) };
+    bytes.truncate(length);
+    String::from_utf8(bytes).ok()
+}
+
+/// Sets the counters to zero and forgets the findings.
 pub(super) fn reset_counters() {
     type Reset = unsafe extern "C" fn() -> c_int;
     // SAFETY: as above; whatever it returns is of no interest.

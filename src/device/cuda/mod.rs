@@ -131,6 +131,10 @@ impl Device for CudaDevice {
         emulated::counters()
     }
 
+    fn findings(&self) -> Option<String> {
+        emulated::findings()
+    }
+
     fn reset_counters(&self) {
         emulated::reset_counters();
     }
