@@ -139,3 +139,32 @@ fn what_the_emulated_device_finds_is_said_with_its_line() {
     assert!(finding.trim_start().starts_with("kernels/micro/clock.cu:"), "{finding}");
     assert!(said.out.contains("CUDA_ERROR_LAUNCH_TIMEOUT (702)"), "{}", said.out);
 }
+
+#[test]
+fn no_kernel_is_reported_whatever_the_order_of_warps_and_copies() {
+    let dir = tempfile::tempdir().unwrap();
+    let value: serde_json::Value = serde_json::from_str(&ok(dir.path(), &["kernels", "--json"])).unwrap();
+    let cuda = value.as_array().unwrap().iter().filter(|k| k["min_cc"].as_u64() > Some(0));
+    let variants: Vec<String> = cuda
+        .flat_map(|k| {
+            let names = k["variants"].as_array().unwrap().iter();
+            names
+                .map(|v| format!("{}/{}", k["name"].as_str().unwrap(), v["name"].as_str().unwrap()))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    // Three orders for each variant, and in every other one copies land as early as they may.
+    for seed in 1..=3 * variants.len() {
+        let variant = &variants[seed % variants.len()];
+        let seed = seed.to_string();
+        let args = ["verify", "--device", "emulated", "--cases", "8", "--seed", &seed, "--kernel", variant];
+        let mut command = gemmscope(dir.path(), &args);
+        command.env("GPU_EMULATOR_SHUFFLE", &seed);
+        if seed.ends_with(['1', '3', '5', '7', '9']) {
+            command.env("GPU_EMULATOR_COPIES_EARLY", "1");
+        }
+        let said = said(command.output().unwrap());
+        assert_eq!(said.code, Some(0), "{variant} in order {seed}: {}{}", said.out, said.err);
+        assert!(said.err.is_empty(), "{}", said.err);
+    }
+}

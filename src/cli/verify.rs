@@ -26,6 +26,9 @@ pub struct Args {
     /// How many cases a variant
     #[arg(long, value_enum, default_value = "small")]
     set: Set,
+    /// How many cases a variant, instead of a set
+    #[arg(long, value_name = "COUNT")]
+    cases: Option<usize>,
     /// Seed of the cases and of the data
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -66,10 +69,10 @@ pub fn run(args: &Args) -> Result<Ending> {
         }
     }
     anyhow::ensure!(!variants.is_empty(), "no kernel of {} runs on {}", args.kernel.join(","), info.record.name);
-    let count = match args.set {
+    let count = args.cases.unwrap_or(match args.set {
         Set::Small => 24,
         Set::Full => 240,
-    };
+    });
     let tables = [Distribution::Integers, Distribution::Normal].map(|d| (d, d.table()));
     let progress = ProgressBar::new((variants.len() * count) as u64);
     let mut rows = table(&["kernel", "variant", "cases", "not run", "wrong", "worst error / bound"]);

@@ -1,7 +1,7 @@
 //! Turns a prepared problem into samples that can be trusted.
 //!
-//! One concept a file: when to stop ([`settings`]), warming up until nothing changes any more ([`warmup`]), sampling one problem
-//! or two in A B B A order ([`sampling`]), and what is plausible at all ([`plausible`]). [`measure`] runs them in that order.
+//! One concept a file: when to stop (`settings`), warming up until nothing changes any more (`warmup`), sampling one problem or
+//! two in A B B A order (`sampling`), and what is plausible at all (`plausible`). [`measure`] runs the first three in that order.
 
 #[cfg(feature = "criterion")]
 mod device_time;
