@@ -213,6 +213,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         }
         Ok(Kernel {
             name: f.name.clone(),
+            watch: watches(&self.ins, &self.opcodes),
             ins: self.ins,
             opcodes: self.opcodes,
             n_w: self.n[0],

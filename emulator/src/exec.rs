@@ -160,7 +160,26 @@ pub(crate) struct Warp {
     at: u32,
     /// The reduction that a barrier in progress will give.
     red: Option<(BarRed, Reg, u32)>,
+    /// What wgmma does to the registers, by register; empty for a kernel without.
+    asynchronous: Vec<Pending>,
+    /// The number of the wgmma group that is being filled, of the latest that was waited for, and of fences so far.
+    wgmma_group: u32,
+    wgmma_done: u32,
+    wgmma_fences: u32,
 }
+
+/// The latest access to a register that a wgmma uses.
+#[derive(Clone, Copy, Default)]
+struct Pending {
+    /// The group of the wgmma that uses it, zero for none.
+    group: u32,
+    /// Fences before the latest access, plus one.
+    fences: u32,
+    /// The shape of the wgmma if it was as its accumulator, and [`AS_A`] if it was as its A.
+    role: u32,
+    pc: u32,
+}
+const AS_A: u32 = u32::MAX;
 
 /// What an instruction may touch besides its warp.
 struct Env<'e, 'a> {
@@ -392,6 +411,10 @@ impl Cta {
                 hint: 0,
                 at: 0,
                 red: None,
+                asynchronous: vec![Pending::default(); if k.watch.is_empty() { 0 } else { k.n_w as usize }],
+                wgmma_group: 1,
+                wgmma_done: 0,
+                wgmma_fences: 0,
             })
             .collect();
         let sh = Shared::new(k.static_shared + l.dyn_shared, n, l.opt.check_init, l.opt.check_race);
@@ -574,6 +597,8 @@ impl Warp {
         self.group = [0; 32];
         self.state = State::Ready;
         self.at = 0;
+        self.asynchronous.fill(Pending::default());
+        (self.wgmma_group, self.wgmma_done, self.wgmma_fences) = (1, 0, 0);
     }
 
     fn end_lanes(&mut self, mask: u32) {
@@ -636,6 +661,9 @@ impl Warp {
             let flow = if m == 0 && !matches!(i.op, Op::Bra { .. } | Op::Brx { .. }) {
                 Flow::Next
             } else {
+                if !self.asynchronous.is_empty() {
+                    self.watch(env, &l.k.watch[pc as usize]);
+                }
                 self.step(env, &i.op, mask, m)?
             };
             match flow {
@@ -1218,15 +1246,22 @@ impl Warp {
             Op::FenceAsync => env.sh.race.fence_async(self.id),
             Op::BulkLoad { dst, src, coords, bytes, mbar } => self.bulk_load(env, dst, src, coords, *bytes, mbar, m)?,
             Op::BulkStore { dst, src, coords, bytes } => self.bulk_store(env, dst, src, coords, *bytes, m)?,
-            Op::BulkCommit | Op::SetMaxNReg | Op::WgmmaFence => {}
+            Op::BulkCommit | Op::SetMaxNReg => {}
+            Op::WgmmaFence => self.wgmma_fences += 1,
             // Copies out of shared memory are done when they are issued; the wait is for the order.
             Op::BulkWait { n } => {
                 if *n == 0 {
                     env.sh.race.bulk_waited(self.id);
                 }
             }
-            Op::WgmmaCommit => env.sh.race.wgmma_commit(self.id),
-            Op::WgmmaWait { n } => env.sh.race.wgmma_waited(self.id, *n),
+            Op::WgmmaCommit => {
+                env.sh.race.wgmma_commit(self.id);
+                self.wgmma_group += 1;
+            }
+            Op::WgmmaWait { n } => {
+                env.sh.race.wgmma_waited(self.id, *n);
+                self.wgmma_done = self.wgmma_done.max((self.wgmma_group - 1).saturating_sub(*n));
+            }
             Op::Wgmma(g) => {
                 if !self.together(env, m, u32::MAX, "wgmma")? {
                     return Ok(Flow::Block);

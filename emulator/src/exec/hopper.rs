@@ -508,6 +508,65 @@ impl Warp {
         Ok(std::array::from_fn(|i| (v[i / 2] >> (16 * (i & 1))) as u16))
     }
 
+    /// Follows what an instruction other than wgmma does to the registers of wgmma.
+    pub(super) fn watch(&mut self, env: &Env<'_, '_>, w: &Watch) {
+        match w {
+            Watch::Nothing => {}
+            Watch::Move { d, s } => self.asynchronous[*d as usize] = self.asynchronous[*s as usize],
+            Watch::Touch(regs) => {
+                for r in regs.iter() {
+                    let p = self.asynchronous[*r as usize];
+                    if p.group > self.wgmma_done {
+                        self.in_flight(env, &p);
+                    }
+                    self.asynchronous[*r as usize] =
+                        Pending { group: 0, fences: self.wgmma_fences + 1, role: 0, pc: self.at };
+                }
+            }
+        }
+    }
+    fn in_flight(&self, env: &Env<'_, '_>, p: &Pending) {
+        if env.l.opt.check_race {
+            let (what, other) = (if p.role == AS_A { "A" } else { "accumulator" }, env.l.source(p.pc));
+            env.find(
+                Kind::Race,
+                self,
+                None,
+                None,
+                format!("access to a register of the {what} of the wgmma at {other}, with no wgmma.wait_group for it"),
+            );
+        }
+    }
+    /// What the ISA asks of a wgmma's registers: that a fence stands before the first, and between any other access and this one.
+    fn wgmma_registers(&mut self, env: &Env<'_, '_>, g: &Wgmma) {
+        let first = self.wgmma_fences == 0;
+        let shape = g.shape_key();
+        let mut unfenced = None;
+        let a = g.a.err();
+        let regs = g.d.iter().map(|r| (*r, shape)).chain(a.iter().flatten().map(|r| (*r, AS_A)));
+        for (r, role) in regs {
+            let p = self.asynchronous[r as usize];
+            if role == AS_A && p.group > self.wgmma_done && p.role != AS_A {
+                self.in_flight(env, &p);
+            }
+            if p.fences == self.wgmma_fences + 1 && p.role != role {
+                unfenced.get_or_insert(p.pc);
+            }
+            let (group, fences) = (self.wgmma_group, self.wgmma_fences + 1);
+            self.asynchronous[r as usize] = Pending { group, fences, role, pc: self.at };
+        }
+        if !env.l.opt.check_race {
+            return;
+        }
+        if first {
+            env.find(Kind::Race, self, None, None, "the first wgmma of a warp, and no wgmma.fence before it".into());
+        } else if let Some(pc) = unfenced {
+            let other = env.l.source(pc);
+            let text = format!("a wgmma uses registers that were accessed at {other}, with no wgmma.fence in between");
+            env.find(Kind::Race, self, None, None, text);
+        }
+    }
+
     pub(super) fn wgmma(&mut self, env: &mut Env<'_, '_>, g: &Wgmma) -> Run<()> {
         self.full_warp(env, "wgmma")?;
         if (env.cta_threads / 32) <= self.id / 4 * 4 + 3 {
@@ -523,6 +582,7 @@ impl Warp {
                 "a matrix descriptor that is not the same in every lane".into(),
             );
         }
+        self.wgmma_registers(env, g);
         let sign = |neg: bool, x: u16| if neg { -half_to_f32(x) } else { half_to_f32(x) };
         let mut a = [[0f32; 16]; 16];
         match g.a {
