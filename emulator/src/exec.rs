@@ -45,6 +45,11 @@ pub struct Options {
     pub copies_land_early: bool,
     /// Outputs every byte of which has to be written once.
     pub written_once: Vec<crate::Region>,
+    /// How the matrix instructions on floats round.
+    pub numerics: mma::Numerics,
+    /// The compute capability of the device that is emulated, ten times the major number plus the minor. Of consequence with
+    /// [`crate::Numerics::Truncating`] only.
+    pub sm: u32,
 }
 
 impl Default for Options {
@@ -62,6 +67,8 @@ impl Default for Options {
             shuffle: 0,
             copies_land_early: false,
             written_once: Vec::new(),
+            numerics: mma::Numerics::default(),
+            sm: 90,
         }
     }
 }
@@ -250,6 +257,9 @@ impl Env<'_, '_> {
 }
 
 impl Launch<'_> {
+    fn rules(&self, wgmma: bool) -> mma::Rules {
+        mma::Rules { numerics: self.opt.numerics, sm: self.opt.sm, wgmma }
+    }
     pub fn source(&self, pc: u32) -> String {
         self.k.ins.get(pc as usize).map_or_else(String::new, |i| loc_text(self.files, i.loc))
     }
@@ -1077,30 +1087,30 @@ impl Warp {
                 let t: V = std::array::from_fn(|l| at(2 * (l & 3), l >> 2) | at(2 * (l & 3) + 1, l >> 2) << 16);
                 put(&mut self.w[*d as usize], &t, m);
             }
-            Op::Mma { k16, bf, acc_f16, out_f16, d, a, b, c } => {
+            Op::Mma { f, d, a, b, c } => {
                 if !self.together(env, m, u32::MAX, "mma")? {
                     return Ok(Flow::Block);
                 }
                 self.full_warp(env, "mma")?;
+                let [na, nb, nc, nd] = f.regs();
                 let mut fa = [[0u32; 32]; 4];
                 let mut fb = [[0u32; 32]; 2];
-                let (na, nb) = if *k16 { (4, 2) } else { (2, 1) };
-                for i in 0..na {
-                    fa[i] = self.w[a[i] as usize];
-                }
-                for i in 0..nb {
-                    fb[i] = self.w[b[i] as usize];
-                }
                 let mut acc = [[0u32; 32]; 4];
-                for i in 0..if *acc_f16 { 2 } else { 4 } {
-                    acc[i] = self.w[c[i] as usize];
+                for (to, from) in fa.iter_mut().zip(&a[..na]) {
+                    *to = self.w[*from as usize];
                 }
-                mma::mma(*k16, *bf, *acc_f16, *out_f16, &fa, &fb, &mut acc);
-                for i in 0..if *out_f16 { 2 } else { 4 } {
-                    self.w[d[i] as usize] = acc[i];
+                for (to, from) in fb.iter_mut().zip(&b[..nb]) {
+                    *to = self.w[*from as usize];
+                }
+                for (to, from) in acc.iter_mut().zip(&c[..nc]) {
+                    *to = self.w[*from as usize];
+                }
+                mma::mma(f, env.l.rules(false), &fa, &fb, &mut acc);
+                for (from, to) in acc.iter().zip(&d[..nd]) {
+                    self.w[*to as usize] = *from;
                 }
                 env.st.c.mma_instructions += 1;
-                env.st.c.issued_macs += if *k16 { 2048 } else { 1024 };
+                env.st.c.issued_macs += 128 * f.k() as u64;
             }
             Op::WmmaLoad { part, row, space, d, a, ld } => {
                 if !self.together(env, m, u32::MAX, "wmma.load")? {
@@ -1119,6 +1129,15 @@ impl Warp {
                     return Ok(Flow::Block);
                 }
                 self.full_warp(env, "wmma.mma")?;
+                let acc_type = |half: bool| if half { mma::Acc::F16 } else { mma::Acc::F32 };
+                let form = mma::Form {
+                    a: mma::El::F16,
+                    b: mma::El::F16,
+                    deep: true,
+                    c: acc_type(*c16),
+                    d: acc_type(*d16),
+                    saturate: false,
+                };
                 let fa: [V; 4] = std::array::from_fn(|i| self.w[a[i] as usize]);
                 for half in 0..2 {
                     let fb: [V; 2] = std::array::from_fn(|i| self.w[b[2 * half + i] as usize]);
@@ -1127,7 +1146,7 @@ impl Warp {
                     for i in 0..nc {
                         acc[i] = self.w[c[nc * half + i] as usize];
                     }
-                    mma::mma(true, false, *c16, *d16, &fa, &fb, &mut acc);
+                    mma::mma(&form, env.l.rules(false), &fa, &fb, &mut acc);
                     let nd = if *d16 { 2 } else { 4 };
                     for i in 0..nd {
                         self.w[d[nd * half + i] as usize] = acc[i];

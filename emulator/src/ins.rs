@@ -1,6 +1,7 @@
 //! The decoded form of a kernel: a flat list of instructions over numbered registers.
 
 use crate::alu::*;
+use crate::mma::Form;
 use crate::ptx::Loc;
 
 /// No register: no guard, or a result that nobody wants.
@@ -426,12 +427,8 @@ pub(crate) enum Op {
         d: u32,
         a: u32,
     },
-    /// mma.sync m16n8k8/k16 with f16 (or bf16) inputs.
     Mma {
-        k16: bool,
-        bf: bool,
-        acc_f16: bool,
-        out_f16: bool,
+        f: Form,
         d: [u32; 4],
         a: [u32; 4],
         b: [u32; 2],
@@ -633,12 +630,12 @@ impl Op {
                 all(&[addr(a)]);
                 all(&r[..usize::from(*n)]);
             }
-            Self::Mma { k16, acc_f16, out_f16, d, a, b, c, .. } => {
-                let (na, nb) = if *k16 { (4, 2) } else { (2, 1) };
-                all(&d[..if *out_f16 { 2 } else { 4 }]);
+            Self::Mma { f, d, a, b, c } => {
+                let [na, nb, nc, nd] = f.regs();
+                all(&d[..nd]);
                 all(&a[..na]);
                 all(&b[..nb]);
-                all(&c[..if *acc_f16 { 2 } else { 4 }]);
+                all(&c[..nc]);
             }
             Self::WmmaLoad { part, d: r, a, ld, .. } | Self::WmmaStore { part, s: r, a, ld, .. } => {
                 all(&r[..if *part == WmmaPart::CF16 { 4 } else { 8 }]);
@@ -745,7 +742,7 @@ pub(crate) enum MbarOp {
     CompleteTx,
 }
 
-/// A product of a warpgroup: 64 rows, `n` columns, depth 16.
+/// A product of a warpgroup: 64 rows, `n` columns, a depth of 32 bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Wgmma {
     pub n: u32,
@@ -759,13 +756,13 @@ pub(crate) struct Wgmma {
     pub neg_b: bool,
     pub trans_a: bool,
     pub trans_b: bool,
-    pub f16: bool,
+    pub f: Form,
 }
 
 impl Wgmma {
     /// Accumulators of wgmmas with the same number here are in the same layout.
     pub fn shape_key(&self) -> u32 {
-        1 + self.n * 2 + u32::from(self.f16)
+        1 + self.n * 4 + self.f.d as u32
     }
 }
 

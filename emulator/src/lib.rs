@@ -56,6 +56,7 @@ use std::sync::{Arc, Mutex};
 pub use error::{LaunchError, LoadError};
 pub use exec::Options;
 pub use mem::{Alloc, MemError, Memory};
+pub use mma::Numerics;
 pub use race::Region;
 pub use report::{Counters, Finding, GlobalAccess, Kind, Report, SharedAccess};
 pub use tensormap::TensorMap;

@@ -288,7 +288,8 @@ fn registers(body: &str) -> Report {
     dev.launch(m.entry("k").unwrap(), Dim3::x(1), Dim3::x(128), 0, &o.to_le_bytes()).unwrap()
 }
 const FENCE: &str = "wgmma.fence.sync.aligned;";
-const FIRST: &str = "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%r10,%r11,%r12,%r13}, %rd5, %rd6, %p2, 1, 1, 0, 0;";
+const FIRST: &str =
+    "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%r10,%r11,%r12,%r13}, %rd5, %rd6, %p2, 1, 1, 0, 0;";
 const SECOND: &str = "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%r20,%r21,%r22,%r23}, {%r30,%r31,%r32,%r33}, %rd6, %p2, 1, 1, 0;";
 const COMMIT: &str = "wgmma.commit_group.sync.aligned;";
 const WAIT: &str = "wgmma.wait_group.sync.aligned 0;";
@@ -320,7 +321,10 @@ fn registers_of_a_wgmma_in_flight() {
         assert_eq!(said(s), "", "{s:?}");
     }
     let bad: [(&[&str], &str); 6] = [
-        (&[FENCE, ".loc 1 49 3\n", FIRST, COMMIT, STORE, WAIT], "bad.cu:50: race: access to a register of the accumulator"),
+        (
+            &[FENCE, ".loc 1 49 3\n", FIRST, COMMIT, STORE, WAIT],
+            "bad.cu:50: race: access to a register of the accumulator",
+        ),
         (&[FENCE, FIRST, STORE, COMMIT, WAIT], "no wgmma.wait_group for it"),
         // The wait leaves the latest group alone.
         (&[FENCE, SECOND, COMMIT, FIRST, COMMIT, WAIT_1, STORE, WAIT], "a register of the accumulator"),

@@ -483,9 +483,9 @@ impl Warp {
         Ok(())
     }
 
-    /// Eight halves of an operand in shared memory, by its descriptor: along the depth from `k`, or, transposed, along the rows
-    /// (or columns) from `mn`.
-    fn piece(&mut self, env: &mut Env<'_, '_>, desc: u64, trans: bool, mn: u32, k: u32) -> Run<[u16; 8]> {
+    /// Sixteen bytes of an operand in shared memory, by its descriptor: along the depth, its first or (`k` is 8) second half, or,
+    /// transposed, along the rows (or columns) from `mn` at depth `k`.
+    fn piece(&mut self, env: &mut Env<'_, '_>, desc: u64, trans: bool, mn: u32, k: u32) -> Run<[u32; 4]> {
         let field = |bit: u32| ((desc >> bit) & 0x3fff) as u32 * 16;
         let (start, lbo, sbo) = (field(0), field(16), field(32));
         let span = match desc >> 62 {
@@ -504,8 +504,7 @@ impl Warp {
             (true, s) => start + mn / (s / 2) * lbo + k / 8 * sbo + k % 8 * s + mn % (s / 2) * 2,
         };
         let o = self.shared_at(env, 0, u64::from(swizzle(addr, span)), 16)?;
-        let v = self.async_read(env, 0, o, true);
-        Ok(std::array::from_fn(|i| (v[i / 2] >> (16 * (i & 1))) as u16))
+        Ok(self.async_read(env, 0, o, true))
     }
 
     /// Follows what an instruction other than wgmma does to the registers of wgmma.
@@ -583,74 +582,62 @@ impl Warp {
             );
         }
         self.wgmma_registers(env, g);
-        let sign = |neg: bool, x: u16| if neg { -half_to_f32(x) } else { half_to_f32(x) };
-        let mut a = [[0f32; 16]; 16];
+        let (f, n) = (&g.f, g.n as usize);
+        let k = f.k();
+        let per = f.a.per();
+        let mut a: mma::Rows = [[0.0; 32]; 16];
         match g.a {
-            Err(regs) => {
-                for (i, r) in regs.iter().enumerate() {
-                    for l in 0..32 {
-                        let v = self.w[*r as usize][l];
-                        let (row, col) = (l / 4 + 8 * (i & 1), 2 * (l % 4) + 8 * (i >> 1));
-                        a[row][col] = sign(g.neg_a, v as u16);
-                        a[row][col + 1] = sign(g.neg_a, (v >> 16) as u16);
-                    }
-                }
-            }
+            Err(regs) => mma::rows(f.a, &regs.map(|r| self.w[r as usize]), &mut a),
             Ok(desc) => {
                 let desc = self.d[desc as usize][0];
                 let first = 16 * (self.id & 3);
-                for x in 0..if g.trans_a { 2 } else { 16u32 } {
-                    for y in 0..if g.trans_a { 16u32 } else { 2 } {
-                        let (mn, k) = if g.trans_a { (8 * x, y) } else { (x, 8 * y) };
-                        let p = self.piece(env, desc, g.trans_a, first + mn, k)?;
-                        for (i, v) in p.into_iter().enumerate() {
-                            let (r, c) =
-                                if g.trans_a { (mn as usize + i, k as usize) } else { (mn as usize, k as usize + i) };
-                            a[r][c] = sign(g.neg_a, v);
+                for x in 0..if g.trans_a { 2 } else { 16usize } {
+                    for y in 0..if g.trans_a { k } else { 2 } {
+                        let (mn, at) = if g.trans_a { (8 * x, y) } else { (x, 8 * y) };
+                        let p = self.piece(env, desc, g.trans_a, first + mn as u32, at as u32)?;
+                        for i in 0..4 * per {
+                            let v = f.a.value(p[i / per], i % per);
+                            if g.trans_a { a[mn + i][y] = v } else { a[x][4 * per * y + i] = v }
                         }
                     }
                 }
             }
         }
-        let n = g.n as usize;
-        let mut b = vec![[0f32; 16]; n];
+        if g.neg_a {
+            a.iter_mut().flatten().for_each(|x| *x = -*x);
+        }
+        let mut b = vec![0f32; k * n];
         let desc = self.d[g.b as usize][0];
-        for x in 0..if g.trans_b { g.n / 8 } else { g.n } {
-            for y in 0..if g.trans_b { 16u32 } else { 2 } {
-                let (mn, k) = if g.trans_b { (8 * x, y) } else { (x, 8 * y) };
-                let p = self.piece(env, desc, g.trans_b, mn, k)?;
-                for (i, v) in p.into_iter().enumerate() {
-                    let (c, r) = if g.trans_b { (mn as usize + i, k as usize) } else { (mn as usize, k as usize + i) };
-                    b[c][r] = sign(g.neg_b, v);
+        for x in 0..if g.trans_b { n / 8 } else { n } {
+            for y in 0..if g.trans_b { k } else { 2 } {
+                let (mn, at) = if g.trans_b { (8 * x, y) } else { (x, 8 * y) };
+                let p = self.piece(env, desc, g.trans_b, mn as u32, at as u32)?;
+                for i in 0..4 * per {
+                    let v = f.b.value(p[i / per], i % per);
+                    if g.trans_b { b[y * n + mn + i] = v } else { b[(4 * per * y + i) * n + x] = v }
                 }
             }
+        }
+        if g.neg_b {
+            b.iter_mut().for_each(|x| *x = -*x);
         }
         let keep = self.p[g.scale_d.0 as usize] ^ if g.scale_d.1 { u32::MAX } else { 0 };
+        let half = f.d == mma::Acc::F16;
+        let at = |i: usize, l: usize| (l / 4 + 8 * (i >> 1 & 1)) * n + 8 * (i >> 2) + 2 * (l % 4) + (i & 1);
+        let mut c = vec![0u32; 16 * n];
         for i in 0..n / 2 {
-            for l in 0..32 {
-                let (row, col) = (l / 4 + 8 * (i >> 1 & 1), 8 * (i >> 2) + 2 * (l % 4) + (i & 1));
-                let mut s = 0.0;
-                if keep >> l & 1 != 0 {
-                    s = if g.f16 {
-                        half_to_f32((self.w[g.d[i / 2] as usize][l] >> (16 * (i & 1))) as u16)
-                    } else {
-                        f32::from_bits(self.w[g.d[i] as usize][l])
-                    };
-                }
-                for (x, y) in a[row].iter().zip(&b[col]) {
-                    s += x * y;
-                }
-                if g.f16 {
-                    let r = &mut self.w[g.d[i / 2] as usize][l];
-                    let sh = 16 * (i & 1);
-                    *r = (*r & !(0xffff << sh)) | u32::from(f32_to_half(s)) << sh;
-                } else {
-                    self.w[g.d[i] as usize][l] = s.to_bits();
-                }
+            let r = &self.w[g.d[if half { i / 2 } else { i }] as usize];
+            for l in lanes(keep) {
+                c[at(i, l)] = if half { r[l] >> (16 * (i & 1)) & 0xffff } else { r[l] };
             }
         }
+        mma::multiply::<4096>(f, env.l.rules(true), k, n, &a, &b, &mut c);
+        for (i, d) in g.d.iter().enumerate() {
+            self.w[*d as usize] =
+                std::array::from_fn(|l| if half { c[at(2 * i, l)] | c[at(2 * i + 1, l)] << 16 } else { c[at(i, l)] });
+        }
         env.st.c.mma_instructions += 1;
-        env.st.c.issued_macs += 256 * u64::from(g.n);
+        env.st.c.issued_macs += 16 * k as u64 * u64::from(g.n);
         Ok(())
     }
 }
