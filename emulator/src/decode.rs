@@ -228,6 +228,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
             param_bytes,
             params,
             max_threads: f.max_threads,
+            cluster: f.cluster,
+            explicit_cluster: f.explicit_cluster,
+            max_cluster: f.max_cluster,
         })
     }
 
@@ -877,9 +880,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
     }
 
     fn space(m: &mut Mods<'a>) -> Space {
-        match m.any(&["global", "shared::cta", "shared", "local", "param::entry", "param::func", "param", "const"]) {
+        match m.any(&["global", "shared::cta", "shared::cluster", "shared", "local", "param::entry", "param::func", "param", "const"]) {
             Some("global") => Space::Global,
             Some("shared" | "shared::cta") => Space::Shared,
+            Some("shared::cluster") => Space::Cluster,
             Some("local") => Space::Local,
             Some("param" | "param::entry" | "param::func") => Space::Param,
             Some("const") => Space::Const,
@@ -917,6 +921,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         match base {
             "wgmma" | "setmaxnreg" => self.requires(90, true),
             "elect" | "stmatrix" => self.requires(90, false),
+            _ if has("shared::cluster") => self.requires(90, false),
             "cp" if has("bulk") => self.requires(90, false),
             "fence" if has("proxy") || has("mbarrier_init") => self.requires(90, false),
             "mbarrier" if has("try_wait") || has("expect_tx") || has("complete_tx") => self.requires(90, false),
@@ -1160,7 +1165,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if !m.take("release") | !m.take("cluster") {
                     return self.unknown("modifiers");
                 }
-                self.push(Op::Fence)
+                self.push(Op::Fence { wide: true })
             }
             "membar" | "fence" => {
                 let scope = m.any(&["cta", "cluster", "gl", "gpu", "sys"]);
@@ -1168,7 +1173,29 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if scope.is_none() {
                     return self.unknown("scope");
                 }
-                self.push(Op::Fence)
+                self.push(Op::Fence { wide: scope != Some("cta") })
+            }
+            "mapa" | "getctarank" => {
+                self.requires(90, false)?;
+                let window = m.take("shared::cluster");
+                let Some(ty) = m.ty().filter(|t| matches!(t, Ty::U32 | Ty::U64)) else {
+                    return self.unknown("type");
+                };
+                let wide = ty.is64();
+                if !window && !wide {
+                    return self.unknown("a generic address of 32 bits");
+                }
+                if base == "getctarank" {
+                    // The type is that of the address; the rank has 32 bits.
+                    let o = self.need(ops, 2)?;
+                    let d = self.dw(&o[0])?;
+                    let a = self.src(&o[1], ty)?;
+                    return self.push(Op::Ctarank { d, a });
+                }
+                let o = self.need(ops, 3)?;
+                let (d, a) = (self.dst(&o[0], ty)?, self.src(&o[1], ty)?);
+                let rank = self.w(&o[2], Ty::U32)?;
+                self.push(Op::Mapa { d, a, rank })
             }
             "griddepcontrol" => {
                 m.any(&["launch_dependents", "wait"]);
@@ -1719,7 +1746,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let (d, a) = (self.dd(&o[0])?, self.d(&o[1], Ty::U64)?);
         let window = match space {
             Space::Global | Space::Const => 0,
-            Space::Shared => SHARED_WINDOW,
+            Space::Shared | Space::Cluster => SHARED_WINDOW,
             Space::Local => LOCAL_WINDOW,
             // Addresses of kernel parameters are generic from the start.
             Space::Param => 0,
@@ -1853,7 +1880,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let Some(ty) = m.ty() else {
             return self.unknown("no type");
         };
-        if ty == Ty::Pred || ty.bytes() == 1 || !matches!(space, Space::Global | Space::Shared | Space::Generic) {
+        if ty == Ty::Pred || ty.bytes() == 1 || !matches!(space, Space::Global | Space::Shared | Space::Cluster | Space::Generic) {
             return self.unknown("type or space");
         }
         let float_ok = op == AtomOp::Add || !(ty.float() || matches!(ty, Ty::F16x2 | Ty::BF16x2));
@@ -1939,7 +1966,8 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let parity = m.take("parity");
         m.any(&["release", "acquire", "relaxed"]);
         m.any(&["cta", "cluster"]);
-        let _ = m.take("shared::cta") || m.take("shared::cluster") || m.take("shared");
+        // Without a space the address is generic, and may as well point into another block.
+        let remote = m.take("shared::cluster") || !(m.take("shared::cta") || m.take("shared"));
         if !m.take("b64") {
             return self.unknown("modifiers");
         }
@@ -1986,7 +2014,8 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if needs && arg == NONE {
                     return self.unknown("number of operands");
                 }
-                self.push(Op::Mbar { kind, a, count, tx, d })
+                let remote = remote && !matches!(kind, MbarOp::Init | MbarOp::Inval);
+                self.push(Op::Mbar { kind, a, remote, count, tx, d })
             }
             None => self.unknown("operation"),
         }
@@ -2017,12 +2046,17 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let hint = m.take("L2::cache_hint");
         let mbar = m.take("mbarrier::complete_tx::bytes");
         let group = m.take("bulk_group");
-        let shared = m.take("shared::cluster") || m.take("shared::cta");
-        if !shared || !m.take("global") || mbar == group {
+        let cluster = m.take("shared::cluster");
+        if !(cluster || m.take("shared::cta")) || !m.take("global") || mbar == group {
             return self.unknown("spaces or completion");
         }
-        let n = usize::from(hint) + if dims > 0 { 2 } else { 3 } + usize::from(mbar);
-        let o = self.need(ops, n)?;
+        let multicast = m.take("multicast::cluster");
+        if multicast && (!mbar || !cluster) {
+            return self.unknown("multicast");
+        }
+        let first = if dims > 0 { 2 } else { 3 } + usize::from(mbar);
+        let o = self.need(ops, first + usize::from(multicast) + usize::from(hint))?;
+        let mask = if multicast { self.w(&o[first], Ty::U16)? } else { NONE };
         let tensor = |s: &mut Self, o: &Opd<'a>| -> R<(Addr, Box<[u32]>)> {
             let Opd::Tensor(map, coords) = o else {
                 return s.unknown("a tensor map and coordinates expected");
@@ -2040,7 +2074,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             let (src, coords) =
                 if dims > 0 { tensor(self, &o[1])? } else { (self.addr(&o[1], Space::Global)?.0, Vec::new().into()) };
             let (mb, _) = self.addr(&o[if dims > 0 { 2 } else { 3 }], Space::Shared)?;
-            self.push(Op::BulkLoad { dst, src, coords, bytes, mbar: mb })
+            self.push(Op::BulkLoad { dst, src, coords, bytes, mbar: mb, mask })
         } else {
             let (dst, coords) =
                 if dims > 0 { tensor(self, &o[0])? } else { (self.addr(&o[0], Space::Global)?.0, Vec::new().into()) };
@@ -2281,7 +2315,23 @@ impl<'o, 'a> Decoder<'o, 'a> {
             return self.push(Op::WarpSync { mask });
         }
         if m.take("cluster") {
-            return self.unknown("clusters are not supported");
+            self.requires(90, false)?;
+            let what = m.any(&["arrive", "wait"]);
+            m.take("aligned");
+            self.need(ops, 0)?;
+            return match what {
+                _ if base != "barrier" => self.unknown("mode"),
+                Some("arrive") => {
+                    let relaxed = m.take("relaxed");
+                    m.take("release");
+                    self.push(Op::ClusterArrive { relaxed })
+                }
+                Some(_) => {
+                    m.take("acquire");
+                    self.push(Op::ClusterWait)
+                }
+                None => self.unknown("mode"),
+            };
         }
         m.take("cta");
         let what = m.any(&["sync", "arrive", "red"]);

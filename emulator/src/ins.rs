@@ -22,7 +22,10 @@ pub(crate) const SHARED_BASE: u32 = 1024;
 pub(crate) enum Space {
     Generic,
     Global,
+    /// Of the own block.
     Shared,
+    /// Of any block of the cluster.
+    Cluster,
     Local,
     Param,
     Const,
@@ -495,6 +498,8 @@ pub(crate) enum Op {
     Mbar {
         kind: MbarOp,
         a: Addr,
+        /// Whether it may lie in another block of the cluster.
+        remote: bool,
         /// Threads to expect or arrivals to count, or [`NONE`] for one.
         count: u32,
         /// Bytes to expect, or [`NONE`].
@@ -516,6 +521,8 @@ pub(crate) enum Op {
         coords: Box<[u32]>,
         bytes: u32,
         mbar: Addr,
+        /// A bit for each rank whose block gets it, or [`NONE`].
+        mask: u32,
     },
     BulkStore {
         dst: Addr,
@@ -551,7 +558,24 @@ pub(crate) enum Op {
         not: bool,
         d: Reg,
     },
-    Fence,
+    /// A fence; `wide` where its scope is more than the block.
+    Fence {
+        wide: bool,
+    },
+    ClusterArrive {
+        relaxed: bool,
+    },
+    ClusterWait,
+    /// The address in another block of the cluster that is at the place of `a` in this one.
+    Mapa {
+        d: Reg,
+        a: Reg,
+        rank: u32,
+    },
+    Ctarank {
+        d: u32,
+        a: Reg,
+    },
     Assert,
 }
 
@@ -593,7 +617,9 @@ impl Op {
             | Self::WgmmaCommit
             | Self::WgmmaWait { .. }
             | Self::SetMaxNReg
-            | Self::Fence
+            | Self::Fence { .. }
+            | Self::ClusterArrive { .. }
+            | Self::ClusterWait
             | Self::Assert => {}
             Self::Brx { index, .. } => all(&[*index]),
             Self::W1 { d, a, .. } | Self::Movmatrix { d, a } => all(&[*d, *a]),
@@ -654,8 +680,10 @@ impl Op {
             Self::Activemask { d } => all(&[*d]),
             Self::Mbar { a, count, tx, .. } => all(&[addr(a), *count, *tx]),
             Self::MbarWait { a, v, .. } => all(&[addr(a), word(v)]),
-            Self::BulkLoad { dst, src, coords, bytes, mbar } => {
-                all(&[addr(dst), addr(src), *bytes, addr(mbar)]);
+            Self::Mapa { d, a, rank } => all(&[word(d), word(a), *rank]),
+            Self::Ctarank { d, a } => all(&[*d, word(a)]),
+            Self::BulkLoad { dst, src, coords, bytes, mbar, mask } => {
+                all(&[addr(dst), addr(src), *bytes, addr(mbar), *mask]);
                 all(coords);
             }
             Self::BulkStore { dst, src, coords, bytes } => {
@@ -839,4 +867,8 @@ pub(crate) struct Kernel {
     /// Offset and size of every parameter.
     pub params: Vec<(u32, u32)>,
     pub max_threads: Option<u32>,
+    /// Blocks of a cluster, where the kernel says so, and whether it has to be launched in clusters.
+    pub cluster: Option<[u32; 3]>,
+    pub explicit_cluster: bool,
+    pub max_cluster: Option<u32>,
 }

@@ -7,6 +7,11 @@ use super::*;
 use crate::shared::{Flight, Mbar};
 use crate::tensormap::{TensorMap, swizzle};
 
+/// Where blocks that meet at an mbarrier learn of each other.
+fn remote_key(env: &Env<'_, '_>, off: u32) -> u64 {
+    1 << 62 | env.sh.cluster.index << 28 | u64::from(off)
+}
+
 const MAX_TX: i64 = (1 << 20) - 1;
 
 impl Warp {
@@ -16,8 +21,8 @@ impl Warp {
                 Kind::Trap,
                 self,
                 Some(lane as u32),
-                Some(u64::from(off + SHARED_BASE)),
-                format!("no mbarrier has been initialised at offset {off} of shared memory"),
+                Some(env.sh.local(off as usize) as u64 + u64::from(SHARED_BASE)),
+                format!("no mbarrier has been initialised at offset {} of shared memory", env.sh.local(off as usize)),
             );
         }
         env.sh.mbars.get_mut(&off).ok_or(Stop)
@@ -29,6 +34,7 @@ impl Warp {
         env: &mut Env<'_, '_>,
         kind: MbarOp,
         a: &Addr,
+        remote: bool,
         count: u32,
         tx: u32,
         d: Option<Reg>,
@@ -37,15 +43,24 @@ impl Warp {
         let addrs = self.addresses(a);
         let mut given = u32::MAX;
         for i in lanes(m) {
-            let o = self.shared_at(env, i, addrs[i], 8)?;
+            let o = if remote {
+                self.cluster_at(env, i, addrs[i], 8, None)?
+            } else {
+                self.shared_at(env, i, addrs[i], 8)?
+            };
             let off = o as u32;
+            let away = o - env.sh.local(o) != env.sh.start(env.rank);
+            if away && d.is_some() {
+                let text = "an arrival at an mbarrier of another block has no result";
+                return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), text.into());
+            }
             let n = if count == NONE { 1 } else { self.w[count as usize][i] };
             let bytes = if tx == NONE { 0 } else { i64::from(self.w[tx as usize][i]) };
             // Who uses an mbarrier has to come after the one who initialised it.
             let c = if matches!(kind, MbarOp::Init | MbarOp::Inval) {
-                env.sh.race.write(o, 8, self.id, self.at, false)
+                env.sh.race.write(o, 8, self.gid, self.at, false)
             } else {
-                env.sh.race.read(o, 8, self.id, self.at, false)
+                env.sh.race.read(o, 8, self.gid, self.at, false)
             };
             if let Some(c) = c {
                 self.race(env, i, o, &c);
@@ -84,7 +99,11 @@ impl Warp {
             }
             if kind == MbarOp::Arrive {
                 if given != off {
-                    env.sh.race.give(self.id, &mut mb.order);
+                    env.sh.race.give(self.gid, &mut mb.order);
+                    if away && env.l.opt.check_race {
+                        mb.remote = true;
+                        env.l.order.sync(env.cta_id, remote_key(env, off));
+                    }
                     given = off;
                 }
                 match mb.pending.checked_sub(n) {
@@ -123,10 +142,10 @@ impl Warp {
         for i in lanes(m) {
             let o = self.shared_at(env, i, addrs[i], 8)?;
             let want = self.get(v, i);
-            if let Some(c) = env.sh.race.read(o, 8, self.id, self.at, false) {
+            if let Some(c) = env.sh.race.read(o, 8, self.gid, self.at, false) {
                 self.race(env, i, o, &c);
             }
-            let (id, off) = (self.id, o as u32);
+            let (id, off) = (self.gid, o as u32);
             let mb = self.mbar_at(env, i, off)?;
             let phase = mb.phase;
             let yes = if parity { phase & 1 != want & 1 } else { phase > want };
@@ -134,8 +153,11 @@ impl Warp {
             if yes {
                 done |= 1 << i;
                 if taken != off {
-                    let order = mb.done.clone();
+                    let (order, remote) = (mb.done.clone(), mb.remote);
                     env.sh.race.take(id, &order);
+                    if remote {
+                        env.l.order.sync(env.cta_id, remote_key(env, off));
+                    }
                     taken = off;
                 }
             }
@@ -213,12 +235,36 @@ impl Warp {
         coords: &[u32],
         bytes: u32,
         mbar: &Addr,
+        mask: u32,
         m: u32,
     ) -> Run<()> {
         let (to, from, bars) = (self.addresses(dst), self.addresses(src), self.addresses(mbar));
         for i in lanes(m) {
-            let bar = self.shared_at(env, i, bars[i], 8)? as u32;
-            self.mbar_at(env, i, bar)?;
+            let clock = env.sh.race.bulk_issue(self.gid);
+            // The same places in every block that gets the data, or the one that the address names.
+            let in_block = |a: u64, rank: u32| (a & 0xff_ffff) | u64::from(rank + 1) << 24;
+            let named = |a: u64| if a >> 24 & 0xff == 0 { env.rank } else { (a >> 24 & 0xff) as u32 - 1 };
+            let ranks: Vec<u32> = if mask == NONE {
+                if named(to[i]) != named(bars[i]) {
+                    let text = "a bulk copy into one block with an mbarrier of another";
+                    return env.stop(Kind::Trap, self, Some(i as u32), Some(to[i]), text.into());
+                }
+                vec![named(to[i])]
+            } else {
+                let bits = self.w[mask as usize][i] & 0xffff;
+                if bits == 0 || bits >> env.sh.blocks() != 0 {
+                    let text = format!("a multicast to ranks {bits:#x} in a cluster of {} blocks", env.sh.blocks());
+                    return env.stop(Kind::Trap, self, Some(i as u32), Some(to[i]), text);
+                }
+                (0..16).filter(|r| bits >> r & 1 != 0).collect()
+            };
+            for rank in &ranks {
+                let bar = self.cluster_at(env, i, in_block(bars[i], *rank), 8, Some(clock))?;
+                self.mbar_at(env, i, bar as u32)?;
+                if let Some(c) = env.sh.race.read(bar, 8, self.gid, self.at, false) {
+                    self.race(env, i, bar, &c);
+                }
+            }
             let tensor = !coords.is_empty();
             let (rows, t) = if tensor {
                 let t = self.tensor_map(env, i, from[i])?;
@@ -260,12 +306,13 @@ impl Warp {
                     format!("a bulk copy of {total} bytes: a multiple of 16 is needed"),
                 );
             }
-            let start = self.shared_at(env, i, to[i], 16)? as u64;
-            if start + u64::from(total) > env.sh.size() as u64 {
-                return self.out_of_bounds(env, i, to[i], total, "shared");
+            for rank in &ranks {
+                let start = self.cluster_at(env, i, in_block(to[i], *rank), 16, Some(clock))?;
+                if env.sh.local(start) as u64 + u64::from(total) > env.sh.size() as u64 {
+                    return self.out_of_bounds(env, i, to[i], total, "shared");
+                }
             }
-            let clock = env.sh.race.bulk_issue(self.id);
-            let mut parts = Vec::new();
+            let mut pieces = Vec::new();
             let row_bytes = t.boxes[0] * t.elem;
             for (at, addr, have) in rows {
                 if addr % 16 != 0 {
@@ -313,22 +360,28 @@ impl Warp {
                     al.read_bytes(off, &mut buf[have.start as usize..have.end as usize]);
                 }
                 for (k, piece) in buf.chunks(16).enumerate() {
-                    let a = swizzle(to[i] as u32 + at + 16 * k as u32, t.swizzle);
-                    let o = self.shared_at(env, i, u64::from(a), 16)? as u32;
                     let mut b = [0u8; 16];
                     b[..piece.len()].copy_from_slice(piece);
-                    if let Some(c) = env.sh.race.bulk_write(o as usize, 16, self.id, clock, self.at) {
-                        self.race(env, i, o as usize, &c);
-                    }
-                    env.sh.in_flight(o as usize, 16);
-                    parts.push((o, 16, words(&b)));
+                    pieces.push((swizzle(to[i] as u32 + at + 16 * k as u32, t.swizzle), words(&b)));
                 }
             }
             env.st.c.bulk_loads += 1;
             env.st.c.bulk_load_bytes += u64::from(total);
-            env.sh.flying.push_back(Flight { parts, mbar: bar, bytes: total, warp: self.id, clock });
-            if env.l.opt.copies_land_early {
-                env.sh.land();
+            for rank in ranks {
+                let mut parts = Vec::with_capacity(pieces.len());
+                for (a, data) in &pieces {
+                    let o = self.cluster_at(env, i, in_block(u64::from(*a), rank), 16, Some(clock))?;
+                    if let Some(c) = env.sh.race.bulk_write(o, 16, self.gid, clock, self.at) {
+                        self.race(env, i, o, &c);
+                    }
+                    env.sh.in_flight(o, 16);
+                    parts.push((o as u32, 16, *data));
+                }
+                let mbar = self.cluster_at(env, i, in_block(bars[i], rank), 8, Some(clock))? as u32;
+                env.sh.flying.push_back(Flight { parts, mbar, bytes: total, warp: self.gid, clock });
+                if env.l.opt.copies_land_early {
+                    env.sh.land();
+                }
             }
         }
         Ok(())
@@ -343,11 +396,11 @@ impl Warp {
                 Kind::Uninitialised,
                 self,
                 Some(lane as u32),
-                Some(o as u64 + u64::from(SHARED_BASE)),
-                format!("read of shared memory at offset {o} {why}"),
+                Some(env.sh.local(o) as u64 + u64::from(SHARED_BASE)),
+                format!("read of shared memory at offset {} {why}", env.sh.local(o)),
             );
         }
-        if let Some(c) = env.sh.race.async_read(o, 16, self.id, self.at, wgmma) {
+        if let Some(c) = env.sh.race.async_read(o, 16, self.gid, self.at, wgmma) {
             self.race(env, lane, o, &c);
         }
         env.sh.read(o, 16)
@@ -414,8 +467,8 @@ impl Warp {
                     format!("a bulk copy of {total} bytes: a multiple of 16 is needed"),
                 );
             }
-            let start = self.shared_at(env, i, from[i], 16)? as u64;
-            if start + u64::from(total) > env.sh.size() as u64 {
+            let start = self.shared_at(env, i, from[i], 16)?;
+            if env.sh.local(start) as u64 + u64::from(total) > env.sh.size() as u64 {
                 return self.out_of_bounds(env, i, from[i], total, "shared");
             }
             let row_bytes = t.boxes[0] * t.elem;
