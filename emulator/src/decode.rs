@@ -880,7 +880,17 @@ impl<'o, 'a> Decoder<'o, 'a> {
     }
 
     fn space(m: &mut Mods<'a>) -> Space {
-        match m.any(&["global", "shared::cta", "shared::cluster", "shared", "local", "param::entry", "param::func", "param", "const"]) {
+        match m.any(&[
+            "global",
+            "shared::cta",
+            "shared::cluster",
+            "shared",
+            "local",
+            "param::entry",
+            "param::func",
+            "param",
+            "const",
+        ]) {
             Some("global") => Space::Global,
             Some("shared" | "shared::cta") => Space::Shared,
             Some("shared::cluster") => Space::Cluster,
@@ -1880,7 +1890,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let Some(ty) = m.ty() else {
             return self.unknown("no type");
         };
-        if ty == Ty::Pred || ty.bytes() == 1 || !matches!(space, Space::Global | Space::Shared | Space::Cluster | Space::Generic) {
+        if ty == Ty::Pred
+            || ty.bytes() == 1
+            || !matches!(space, Space::Global | Space::Shared | Space::Cluster | Space::Generic)
+        {
             return self.unknown("type or space");
         }
         let float_ok = op == AtomOp::Add || !(ty.float() || matches!(ty, Ty::F16x2 | Ty::BF16x2));

@@ -1378,7 +1378,7 @@ impl Warp {
             Op::FenceAsync => env.sh.race.fence_async(self.gid),
             Op::BulkLoad { dst, src, coords, bytes, mbar, mask } => {
                 self.bulk_load(env, dst, src, coords, *bytes, mbar, *mask, m)?
-            },
+            }
             Op::BulkStore { dst, src, coords, bytes } => self.bulk_store(env, dst, src, coords, *bytes, m)?,
             Op::BulkCommit | Op::SetMaxNReg => {}
             Op::WgmmaFence => self.wgmma_fences += 1,

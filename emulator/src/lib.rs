@@ -190,10 +190,17 @@ impl Entry {
         if let (Some(a), Some(o)) = (asked, own)
             && a != o
         {
-            return Err(format!("clusters of {}x{}x{}, the kernel is built for {}x{}x{}", a.x, a.y, a.z, o.x, o.y, o.z));
+            return Err(format!(
+                "clusters of {}x{}x{}, the kernel is built for {}x{}x{}",
+                a.x, a.y, a.z, o.x, o.y, o.z
+            ));
         }
         let Some(c) = asked.or(own) else {
-            return if k.explicit_cluster { Err("a kernel that needs clusters, launched without".into()) } else { Ok(Dim3::x(1)) };
+            return if k.explicit_cluster {
+                Err("a kernel that needs clusters, launched without".into())
+            } else {
+                Ok(Dim3::x(1))
+            };
         };
         let n = c.arr().iter().fold(1u32, |n, x| n.saturating_mul(*x));
         let most = k.max_cluster.unwrap_or(16).min(16);

@@ -175,7 +175,8 @@ impl Race {
     /// The uses of a block's shared memory by others that the block, which ends, does not know to be over.
     pub fn unfinished(&self, rank: u32) -> Vec<Conflict> {
         let first = (rank * self.per) as usize;
-        let knows = |actor: u32| (first..first + self.per as usize).map(|w| self.vc[w][actor as usize]).max().unwrap_or(0);
+        let knows =
+            |actor: u32| (first..first + self.per as usize).map(|w| self.vc[w][actor as usize]).max().unwrap_or(0);
         let mut all: Vec<Conflict> = self
             .remote
             .iter()

@@ -42,12 +42,14 @@ impl Warp {
     ) -> Run<()> {
         let addrs = self.addresses(a);
         let mut given = u32::MAX;
+        // Places first: an arrival by the first lanes does not speak for what later ones still have to do.
+        let mut offs = [0usize; 32];
         for i in lanes(m) {
-            let o = if remote {
-                self.cluster_at(env, i, addrs[i], 8, None)?
-            } else {
-                self.shared_at(env, i, addrs[i], 8)?
-            };
+            offs[i] =
+                if remote { self.cluster_at(env, i, addrs[i], 8, None)? } else { self.shared_at(env, i, addrs[i], 8)? };
+        }
+        for i in lanes(m) {
+            let o = offs[i];
             let off = o as u32;
             let away = o - env.sh.local(o) != env.sh.start(env.rank);
             if away && d.is_some() {

@@ -190,7 +190,9 @@ impl Warp {
                 self,
                 Some(lane as u32),
                 Some(addr),
-                format!("an address in the shared memory of the block of rank {rank}, where one of the own block is needed"),
+                format!(
+                    "an address in the shared memory of the block of rank {rank}, where one of the own block is needed"
+                ),
             );
         }
         Ok(o)
@@ -231,7 +233,7 @@ impl Warp {
         };
         let o = (a & 0xff_ffff).wrapping_sub(u64::from(SHARED_BASE));
         if o >= env.sh.size() as u64 || o + u64::from(size) > env.sh.size() as u64 || rank >= env.sh.blocks() {
-            return self.out_of_bounds(env, lane, a, size, "shared");
+            return self.out_of_bounds(env, lane, a & 0xff_ffff, size, "shared");
         }
         Ok((rank, env.sh.start(rank) + o as usize))
     }
