@@ -82,7 +82,7 @@ pub(crate) struct Race {
     /// The latest access of an actor to another block's shared memory: by rank of that block and actor, when and where.
     remote: HashMap<(u32, u32), (u32, u32)>,
     cells: Vec<Cell>,
-    /// Readers, none of which knows of another: actor, clock and place.
+    /// Readers: actor, clock and place.
     many: Vec<Vec<(u32, u32, u32)>>,
     free: Vec<u32>,
     sync: HashMap<usize, Vec<u32>>,
@@ -294,8 +294,10 @@ impl Race {
                 cell.r = epoch;
             } else if r.actor & MANY != 0 {
                 let readers = &mut self.many[r.clock as usize];
-                readers.retain(|x| x.0 as usize != me && vc[x.0 as usize] < x.1);
-                readers.push((me as u32, now, pc));
+                match readers.iter_mut().find(|x| x.0 as usize == me) {
+                    Some(x) => (x.1, x.2) = (now, pc),
+                    None => readers.push((me as u32, now, pc)),
+                }
             } else if ra == me || vc[ra] >= r.clock {
                 cell.r = epoch;
             } else {
@@ -305,7 +307,8 @@ impl Race {
                 });
                 let readers = &mut self.many[i as usize];
                 readers.clear();
-                readers.extend([(ra as u32, r.clock, r.pc), (me as u32, now, pc)]);
+                readers.push((ra as u32, r.clock, r.pc));
+                readers.push((me as u32, now, pc));
                 cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
             }
         }
