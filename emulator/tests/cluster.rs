@@ -63,7 +63,7 @@ const READ: &str = ".loc 1 30 3\nld.shared::cluster.u32 %r10, [%r5]; st.global.u
 
 /// What every thread reads of the other block's words.
 fn swapped(out: &[u32]) -> bool {
-    (0..256u32).all(|i| out[i as usize] == (i / 64 ^ 1) * 1000 + i % 64)
+    (0..256u32).all(|i| out[i as usize] == ((i / 64) ^ 1) * 1000 + i % 64)
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn words_of_the_other_block() {
         atom.shared::cluster.add.u32 %r12, [%r5], 1; barrier.cluster.arrive; barrier.cluster.wait; ld.shared.u32 %r10, [%r4]; st.global.u32 [%rd4], %r10;";
     let (r, out) = pairs(&[WRITE, ARRIVE, WAIT, store].join("\n"));
     assert!(r.clean(), "{}", text(&r));
-    assert!((0..256u32).all(|i| out[i as usize] == (i / 64 ^ 1) * 1000 + i % 64 + 8));
+    assert!((0..256u32).all(|i| out[i as usize] == ((i / 64) ^ 1) * 1000 + i % 64 + 8));
     // An own address is the own block's in the cluster's space.
     let (r, out) = pairs(&format!("{WRITE} ld.shared::cluster.u32 %r10, [%r4]; st.global.u32 [%rd4], %r10;"));
     assert!(r.clean() && (0..256u32).all(|i| out[i as usize] == i / 64 * 1000 + i % 64), "{}", text(&r));
@@ -160,7 +160,7 @@ const AWAIT: &str = "AGAIN: mbarrier.try_wait.parity.acquire.cluster.shared::cta
 fn arrivals_from_the_other_block() {
     let (r, out) = pairs(&[INIT, RELAXED, WAIT, SEND, AWAIT].join("\n"));
     assert!(r.clean(), "{}", text(&r));
-    assert!((0..256u32).all(|i| out[i as usize] == (i / 64 ^ 1) * 64 + i % 64));
+    assert!((0..256u32).all(|i| out[i as usize] == ((i / 64) ^ 1) * 64 + i % 64));
     // Without the wait the other block's store comes at any time.
     let no_wait = AWAIT.replace("@!%p4 bra AGAIN;", "").replace("try_wait", "test_wait");
     says(&[WRITE, INIT, ARRIVE, WAIT, SEND, &no_wait, ARRIVE, WAIT].join("\n"), Kind::Race, "bad.cu:40");

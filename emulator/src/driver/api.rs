@@ -168,6 +168,7 @@ fn parameters(f: usize, args: *mut *mut c_void, extra: *mut *mut c_void) -> Res<
     Ok(buf)
 }
 
+#[allow(clippy::too_many_arguments)]
 fn launch(
     f: Handle,
     grid: [c_uint; 3],
