@@ -44,14 +44,14 @@ impl Conflict {
 }
 
 /// The latest write and reads of two bytes.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 struct Cell {
     w: Epoch,
     r: Epoch,
 }
 
 /// Who did it, when by its own clock (zero: nobody), and where.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 struct Epoch {
     clock: u32,
     /// The actor in the low bits, and [`STRONG`]; for reads, [`MANY`] says that `clock` is an index of many readers.
@@ -61,6 +61,20 @@ struct Epoch {
 const STRONG: u16 = 1 << 14;
 const MANY: u16 = 1 << 15;
 const ACTOR: u16 = STRONG - 1;
+
+/// Several readers of some bytes: actor, clock and place; and how many cells share the list.
+#[derive(Default)]
+struct Readers {
+    list: Vec<(u32, u32, u32)>,
+    cells: u32,
+}
+
+/// How many cells from `at` to `end` are as the first; what holds for one of them holds for all.
+#[inline]
+fn run(cells: &[Cell], at: usize, end: usize) -> usize {
+    let first = cells[at];
+    at + 1 + cells[at + 1..end].iter().take_while(|c| **c == first).count()
+}
 
 pub(crate) struct Race {
     on: bool,
@@ -82,10 +96,23 @@ pub(crate) struct Race {
     /// The latest access of an actor to another block's shared memory: by rank of that block and actor, when and where.
     remote: HashMap<(u32, u32), (u32, u32)>,
     cells: Vec<Cell>,
-    /// Readers: actor, clock and place.
-    many: Vec<Vec<(u32, u32, u32)>>,
+    many: Vec<Readers>,
     free: Vec<u32>,
     sync: HashMap<usize, Vec<u32>>,
+}
+
+/// An empty list of readers.
+fn fresh(many: &mut Vec<Readers>, free: &mut Vec<u32>) -> u32 {
+    match free.pop() {
+        Some(i) => {
+            many[i as usize].list.clear();
+            i
+        }
+        None => {
+            many.push(Readers::default());
+            many.len() as u32 - 1
+        }
+    }
 }
 
 fn join(a: &mut [u32], b: &[u32]) {
@@ -267,7 +294,11 @@ impl Race {
         let (vc, avc) = (&self.vc[wu], &self.avc[wu]);
         let mut bad = None;
         let (warps, per) = (self.n as u32, self.per);
-        for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
+        let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
+        while at < end {
+            let next = run(&self.cells, at, end);
+            let mut cell = self.cells[at];
+            let count = (next - at) as u32;
             let e = cell.w;
             if e.clock != 0 && bad.is_none() {
                 let actor = usize::from(e.actor & ACTOR);
@@ -293,24 +324,39 @@ impl Race {
             if r.clock == 0 && r.actor & MANY == 0 {
                 cell.r = epoch;
             } else if r.actor & MANY != 0 {
-                let readers = &mut self.many[r.clock as usize];
-                match readers.iter_mut().find(|x| x.0 as usize == me) {
-                    Some(x) => (x.1, x.2) = (now, pc),
-                    None => readers.push((me as u32, now, pc)),
+                let known = &mut self.many[r.clock as usize];
+                if known.list.iter().any(|x| *x == (me as u32, now, pc)) {
+                    at = next;
+                    continue;
                 }
+                let i = if known.cells == count {
+                    r.clock
+                } else {
+                    // The other cells of the list are not read now: these get one of their own.
+                    known.cells -= count;
+                    let list = known.list.clone();
+                    let i = fresh(&mut self.many, &mut self.free);
+                    self.many[i as usize] = Readers { list, cells: count };
+                    i
+                };
+                let list = &mut self.many[i as usize].list;
+                match list.iter_mut().find(|x| x.0 as usize == me) {
+                    Some(x) => (x.1, x.2) = (now, pc),
+                    None => list.push((me as u32, now, pc)),
+                }
+                cell.r.clock = i;
             } else if ra == me || vc[ra] >= r.clock {
                 cell.r = epoch;
             } else {
-                let i = self.free.pop().unwrap_or_else(|| {
-                    self.many.push(Vec::new());
-                    self.many.len() as u32 - 1
-                });
+                let i = fresh(&mut self.many, &mut self.free);
                 let readers = &mut self.many[i as usize];
-                readers.clear();
-                readers.push((ra as u32, r.clock, r.pc));
-                readers.push((me as u32, now, pc));
+                readers.list.push((ra as u32, r.clock, r.pc));
+                readers.list.push((me as u32, now, pc));
+                readers.cells = count;
                 cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
             }
+            self.cells[at..next].fill(cell);
+            at = next;
         }
         bad
     }
@@ -423,7 +469,10 @@ impl Race {
                 bad = Some(Conflict { pc, actor, warps, per, now_write: true, was_write, proxy: false });
             }
         };
-        for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
+        let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
+        while at < end {
+            let next = run(&self.cells, at, end);
+            let cell = self.cells[at];
             let e = cell.w;
             if e.clock != 0 {
                 let a = u32::from(e.actor & ACTOR);
@@ -434,22 +483,28 @@ impl Race {
             }
             let r = cell.r;
             if r.actor & MANY != 0 {
-                for (a, c, p) in &self.many[r.clock as usize] {
+                let readers = &mut self.many[r.clock as usize];
+                for (a, c, p) in &readers.list {
                     if *a != w && vc[*a as usize] < *c {
                         note(*p, *a, false);
                     }
                 }
-                self.free.push(r.clock);
+                readers.cells -= (next - at) as u32;
+                if readers.cells == 0 {
+                    self.free.push(r.clock);
+                }
             } else if r.clock != 0 {
                 let a = usize::from(r.actor & ACTOR);
                 if a != wu && vc[a] < r.clock && !strong {
                     note(r.pc, a as u32, false);
                 }
             }
-            *cell = Cell {
+            let new = Cell {
                 w: Epoch { clock, actor: actor as u16 | if strong { STRONG } else { 0 }, pc },
                 r: Epoch::default(),
             };
+            self.cells[at..next].fill(new);
+            at = next;
         }
         bad
     }
