@@ -325,7 +325,7 @@ impl Race {
                 cell.r = epoch;
             } else if r.actor & MANY != 0 {
                 let known = &mut self.many[r.clock as usize];
-                if known.list.iter().any(|x| *x == (me as u32, now, pc)) {
+                if known.list.contains(&(me as u32, now, pc)) {
                     at = next;
                     continue;
                 }
