@@ -58,6 +58,9 @@ fn mma(
 /// Row and column of element `i` of A in a lane, and row of element `i` of B, whose column is `lane / 4`.
 type Table = (fn(usize, usize) -> (usize, usize), fn(usize, usize) -> usize);
 
+/// Shape, types of A and B, depth, bits of an element, where elements are, and registers of A, B, C and D.
+type Case = (&'static str, &'static str, &'static str, usize, u32, Table, [usize; 4]);
+
 const K16_BYTES: Table = (|l, i| (l / 4 + if i < 4 { 0 } else { 8 }, l % 4 * 4 + i % 4), |l, i| l % 4 * 4 + i % 4);
 const K32_BYTES: Table = (
     |l, i| {
@@ -119,7 +122,7 @@ fn value(ty: &str, v: i32) -> i32 {
 
 #[test]
 fn fragments_of_every_type() {
-    let cases: [(&str, &str, &str, usize, u32, Table, [usize; 4]); 13] = [
+    let cases: [Case; 13] = [
         ("m16n8k8", "bf16", "bf16", 8, 16, K8_HALVES, [2, 1, 4, 4]),
         ("m16n8k16", "bf16", "bf16", 16, 16, K16_HALVES, [4, 2, 4, 4]),
         ("m16n8k16", "f16", "f16", 16, 16, K16_HALVES, [4, 2, 4, 4]),
