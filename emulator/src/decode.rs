@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use crate::alu::*;
 use crate::error::LoadError;
 use crate::ins::*;
+use crate::mma::{Acc, El, Form};
 use crate::ptx::*;
 
 /// Where a module-level variable lives.
@@ -213,6 +214,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         }
         Ok(Kernel {
             name: f.name.clone(),
+            watch: watches(&self.ins, &self.opcodes),
             ins: self.ins,
             opcodes: self.opcodes,
             n_w: self.n[0],
@@ -226,6 +228,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
             param_bytes,
             params,
             max_threads: f.max_threads,
+            cluster: f.cluster,
+            explicit_cluster: f.explicit_cluster,
+            max_cluster: f.max_cluster,
         })
     }
 
@@ -875,9 +880,20 @@ impl<'o, 'a> Decoder<'o, 'a> {
     }
 
     fn space(m: &mut Mods<'a>) -> Space {
-        match m.any(&["global", "shared::cta", "shared", "local", "param::entry", "param::func", "param", "const"]) {
+        match m.any(&[
+            "global",
+            "shared::cta",
+            "shared::cluster",
+            "shared",
+            "local",
+            "param::entry",
+            "param::func",
+            "param",
+            "const",
+        ]) {
             Some("global") => Space::Global,
             Some("shared" | "shared::cta") => Space::Shared,
+            Some("shared::cluster") => Space::Cluster,
             Some("local") => Space::Local,
             Some("param" | "param::entry" | "param::func") => Space::Param,
             Some("const") => Space::Const,
@@ -915,6 +931,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         match base {
             "wgmma" | "setmaxnreg" => self.requires(90, true),
             "elect" | "stmatrix" => self.requires(90, false),
+            _ if has("shared::cluster") => self.requires(90, false),
             "cp" if has("bulk") => self.requires(90, false),
             "fence" if has("proxy") || has("mbarrier_init") => self.requires(90, false),
             "mbarrier" if has("try_wait") || has("expect_tx") || has("complete_tx") => self.requires(90, false),
@@ -1158,7 +1175,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if !m.take("release") | !m.take("cluster") {
                     return self.unknown("modifiers");
                 }
-                self.push(Op::Fence)
+                self.push(Op::Fence { wide: true })
             }
             "membar" | "fence" => {
                 let scope = m.any(&["cta", "cluster", "gl", "gpu", "sys"]);
@@ -1166,7 +1183,29 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if scope.is_none() {
                     return self.unknown("scope");
                 }
-                self.push(Op::Fence)
+                self.push(Op::Fence { wide: scope != Some("cta") })
+            }
+            "mapa" | "getctarank" => {
+                self.requires(90, false)?;
+                let window = m.take("shared::cluster");
+                let Some(ty) = m.ty().filter(|t| matches!(t, Ty::U32 | Ty::U64)) else {
+                    return self.unknown("type");
+                };
+                let wide = ty.is64();
+                if !window && !wide {
+                    return self.unknown("a generic address of 32 bits");
+                }
+                if base == "getctarank" {
+                    // The type is that of the address; the rank has 32 bits.
+                    let o = self.need(ops, 2)?;
+                    let d = self.dw(&o[0])?;
+                    let a = self.src(&o[1], ty)?;
+                    return self.push(Op::Ctarank { d, a });
+                }
+                let o = self.need(ops, 3)?;
+                let (d, a) = (self.dst(&o[0], ty)?, self.src(&o[1], ty)?);
+                let rank = self.w(&o[2], Ty::U32)?;
+                self.push(Op::Mapa { d, a, rank })
             }
             "griddepcontrol" => {
                 m.any(&["launch_dependents", "wait"]);
@@ -1717,7 +1756,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let (d, a) = (self.dd(&o[0])?, self.d(&o[1], Ty::U64)?);
         let window = match space {
             Space::Global | Space::Const => 0,
-            Space::Shared => SHARED_WINDOW,
+            Space::Shared | Space::Cluster => SHARED_WINDOW,
             Space::Local => LOCAL_WINDOW,
             // Addresses of kernel parameters are generic from the start.
             Space::Param => 0,
@@ -1851,7 +1890,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let Some(ty) = m.ty() else {
             return self.unknown("no type");
         };
-        if ty == Ty::Pred || ty.bytes() == 1 || !matches!(space, Space::Global | Space::Shared | Space::Generic) {
+        if ty == Ty::Pred
+            || ty.bytes() == 1
+            || !matches!(space, Space::Global | Space::Shared | Space::Cluster | Space::Generic)
+        {
             return self.unknown("type or space");
         }
         let float_ok = op == AtomOp::Add || !(ty.float() || matches!(ty, Ty::F16x2 | Ty::BF16x2));
@@ -1937,7 +1979,8 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let parity = m.take("parity");
         m.any(&["release", "acquire", "relaxed"]);
         m.any(&["cta", "cluster"]);
-        let _ = m.take("shared::cta") || m.take("shared::cluster") || m.take("shared");
+        // Without a space the address is generic, and may as well point into another block.
+        let remote = m.take("shared::cluster") || !(m.take("shared::cta") || m.take("shared"));
         if !m.take("b64") {
             return self.unknown("modifiers");
         }
@@ -1984,7 +2027,8 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if needs && arg == NONE {
                     return self.unknown("number of operands");
                 }
-                self.push(Op::Mbar { kind, a, count, tx, d })
+                let remote = remote && !matches!(kind, MbarOp::Init | MbarOp::Inval);
+                self.push(Op::Mbar { kind, a, remote, count, tx, d })
             }
             None => self.unknown("operation"),
         }
@@ -2015,12 +2059,17 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let hint = m.take("L2::cache_hint");
         let mbar = m.take("mbarrier::complete_tx::bytes");
         let group = m.take("bulk_group");
-        let shared = m.take("shared::cluster") || m.take("shared::cta");
-        if !shared || !m.take("global") || mbar == group {
+        let cluster = m.take("shared::cluster");
+        if !(cluster || m.take("shared::cta")) || !m.take("global") || mbar == group {
             return self.unknown("spaces or completion");
         }
-        let n = usize::from(hint) + if dims > 0 { 2 } else { 3 } + usize::from(mbar);
-        let o = self.need(ops, n)?;
+        let multicast = m.take("multicast::cluster");
+        if multicast && (!mbar || !cluster) {
+            return self.unknown("multicast");
+        }
+        let first = if dims > 0 { 2 } else { 3 } + usize::from(mbar);
+        let o = self.need(ops, first + usize::from(multicast) + usize::from(hint))?;
+        let mask = if multicast { self.w(&o[first], Ty::U16)? } else { NONE };
         let tensor = |s: &mut Self, o: &Opd<'a>| -> R<(Addr, Box<[u32]>)> {
             let Opd::Tensor(map, coords) = o else {
                 return s.unknown("a tensor map and coordinates expected");
@@ -2038,7 +2087,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             let (src, coords) =
                 if dims > 0 { tensor(self, &o[1])? } else { (self.addr(&o[1], Space::Global)?.0, Vec::new().into()) };
             let (mb, _) = self.addr(&o[if dims > 0 { 2 } else { 3 }], Space::Shared)?;
-            self.push(Op::BulkLoad { dst, src, coords, bytes, mbar: mb })
+            self.push(Op::BulkLoad { dst, src, coords, bytes, mbar: mb, mask })
         } else {
             let (dst, coords) =
                 if dims > 0 { tensor(self, &o[0])? } else { (self.addr(&o[0], Space::Global)?.0, Vec::new().into()) };
@@ -2065,39 +2114,56 @@ impl<'o, 'a> Decoder<'o, 'a> {
             Some(_) => {}
             None => return self.unknown("operation"),
         }
-        let shape = m.rest.iter().position(|x| x.starts_with("m64n") && x.ends_with("k16"));
-        let n: u32 = match shape.map(|i| m.rest.remove(i)) {
-            Some(s) => s[4..s.len() - 3].parse().unwrap_or(0),
-            None => 0,
+        let saturate = m.take("satfinite");
+        let (n, k) = match m.rest.iter().position(|x| x.starts_with("m64n")).map(|i| m.rest.remove(i)) {
+            Some(s) => match s[4..].split_once('k') {
+                Some((n, k)) => (n.parse().unwrap_or(0u32), k.parse().unwrap_or(0usize)),
+                None => (0, 0),
+            },
+            None => (0, 0),
         };
-        if n == 0 || n > 256 || !n.is_multiple_of(8) {
+        let f = match *std::mem::take(&mut m.rest) {
+            [d, a, b] => Self::form(d, a, b, d),
+            _ => None,
+        };
+        let Some(f) = f.filter(|f| f.c == Acc::S32 || !saturate) else {
+            return self.unknown("types");
+        };
+        if f.a.eight_bit_float() && f.c == Acc::F16 {
+            return self.unknown("accumulator types");
+        }
+        let f = Form { saturate, ..f };
+        let step = if f.a.int() && n > 32 { 16 } else { 8 };
+        if n == 0 || n > 256 || !n.is_multiple_of(step) || k != f.k() {
             return self.unknown("shape");
         }
-        let (td, ta, tb) = (m.ty(), m.ty(), m.ty());
-        let f16 = match (td, ta, tb) {
-            (Some(Ty::F32), Some(Ty::F16), Some(Ty::F16)) => false,
-            (Some(Ty::F16), Some(Ty::F16), Some(Ty::F16)) => true,
-            _ => return self.unknown("types"),
-        };
         let regs = matches!(ops.get(1), Some(Opd::List(_)));
-        let o = self.need(ops, if regs { 7 } else { 8 })?;
-        let count = (if f16 { n / 4 } else { n / 2 }) as usize;
+        // Integers have no signs to change, and only 16-bit elements in shared memory can be transposed.
+        let (signs, turns) = match f.a {
+            El::S8 | El::U8 => (0, 0),
+            El::F16 | El::Bf16 => (2, if regs { 1 } else { 2 }),
+            _ => (2, 0),
+        };
+        let o = self.need(ops, 4 + signs + turns)?;
+        let count = (if f.d == Acc::F16 { n / 4 } else { n / 2 }) as usize;
         let d = self.list::<128>(&o[0], count, Ty::B32, true)?[..count].to_vec();
         let a = if regs { Err(self.list::<4>(&o[1], 4, Ty::B32, false)?) } else { Ok(self.d(&o[1], Ty::B64)?) };
         let b = self.d(&o[2], Ty::B64)?;
         let scale_d = self.p(&o[3])?;
-        let imm = |s: &Self, o: &Opd<'a>, of: [u64; 2]| match o {
-            Opd::Int(v) if of.contains(v) => Ok(*v == of[1]),
+        let imm = |s: &Self, o: Option<&Opd<'a>>, of: [u64; 2]| match o {
+            Some(Opd::Int(v)) if of.contains(v) => Ok(*v == of[1]),
+            None => Ok(false),
             _ => s.unknown("an immediate"),
         };
         let sign = [1, u64::MAX];
-        let (neg_a, neg_b) = (imm(self, &o[4], sign)?, imm(self, &o[5], sign)?);
+        let (neg_a, neg_b) =
+            if signs == 0 { (false, false) } else { (imm(self, o.get(4), sign)?, imm(self, o.get(5), sign)?) };
         let (trans_a, trans_b) = if regs {
-            (false, imm(self, &o[6], [0, 1])?)
+            (false, imm(self, o.get(6), [0, 1])?)
         } else {
-            (imm(self, &o[6], [0, 1])?, imm(self, &o[7], [0, 1])?)
+            (imm(self, o.get(6), [0, 1])?, imm(self, o.get(7), [0, 1])?)
         };
-        self.push(Op::Wgmma(Box::new(Wgmma { n, d, a, b, scale_d, neg_a, neg_b, trans_a, trans_b, f16 })))
+        self.push(Op::Wgmma(Box::new(Wgmma { n, d, a, b, scale_d, neg_a, neg_b, trans_a, trans_b, f })))
     }
 
     fn ldmatrix(&mut self, base: &str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -2131,34 +2197,59 @@ impl<'o, 'a> Decoder<'o, 'a> {
         if !m.take("sync") | !m.take("aligned") {
             return self.unknown("modifiers");
         }
-        let k16 = match m.any(&["m16n8k16", "m16n8k8"]) {
-            Some("m16n8k16") => true,
-            Some(_) => false,
+        let k = match m.any(&["m16n8k4", "m16n8k8", "m16n8k16", "m16n8k32"]) {
+            Some(s) => s[6..].parse().unwrap_or(0usize),
             None => return self.unknown("shape"),
         };
         if !m.take("row") | !m.take("col") {
             return self.unknown("layout");
         }
-        let (Some(td), Some(ta), Some(tb), Some(tc)) = (m.ty(), m.ty(), m.ty(), m.ty()) else {
+        let saturate = m.take("satfinite");
+        let f = match *std::mem::take(&mut m.rest) {
+            [d, a, b, c] => Self::form(d, a, b, c),
+            _ => None,
+        };
+        let Some(f) = f.filter(|f| f.c == f.d && (f.c == Acc::S32 || !saturate)) else {
             return self.unknown("types");
         };
-        let bf = match (ta, tb) {
-            (Ty::F16, Ty::F16) => false,
-            (Ty::BF16, Ty::BF16) => true,
-            _ => return self.unknown("types"),
+        if f.a.eight_bit_float() {
+            self.requires(89, false)?;
+        }
+        // Sixteen bytes along the depth take one register of B; that form of the eight-bit floats came later.
+        let deep = match k * 4 / f.a.per() {
+            16 if !f.a.eight_bit_float() => false,
+            32 => true,
+            _ => return self.unknown("shape"),
         };
-        let (out_f16, acc_f16) = match (td, tc) {
-            (Ty::F32, Ty::F32) => (false, false),
-            (Ty::F16, Ty::F16) if !bf => (true, true),
-            _ => return self.unknown("accumulator types"),
-        };
+        if f.a.eight_bit_float() && f.c == Acc::F16 {
+            return self.unknown("accumulator types");
+        }
+        let f = Form { deep, saturate, ..f };
+        let [na, nb, nc, nd] = f.regs();
         let o = self.need(ops, 4)?;
-        let (na, nb) = if k16 { (4, 2) } else { (2, 1) };
-        let d = self.list::<4>(&o[0], if out_f16 { 2 } else { 4 }, Ty::B32, true)?;
+        let d = self.list::<4>(&o[0], nd, Ty::B32, true)?;
         let a = self.list::<4>(&o[1], na, Ty::B32, false)?;
         let b = self.list::<2>(&o[2], nb, Ty::B32, false)?;
-        let c = self.list::<4>(&o[3], if acc_f16 { 2 } else { 4 }, Ty::F32, false)?;
-        self.push(Op::Mma { k16, bf, acc_f16, out_f16, d, a, b, c })
+        let c = self.list::<4>(&o[3], nc, if f.c == Acc::F32 { Ty::F32 } else { Ty::B32 }, false)?;
+        self.push(Op::Mma { f, d, a, b, c })
+    }
+
+    /// The types of a matrix instruction, where they go together.
+    fn form(d: &str, a: &str, b: &str, c: &str) -> Option<Form> {
+        let acc = |s: &str| match s {
+            "f32" => Some(Acc::F32),
+            "f16" => Some(Acc::F16),
+            "s32" => Some(Acc::S32),
+            _ => None,
+        };
+        let (a, b, c, d) = (El::parse(a)?, El::parse(b)?, acc(c)?, acc(d)?);
+        let alike = a == b || (a.int() && b.int()) || (a.eight_bit_float() && b.eight_bit_float());
+        let fits = |t: Acc| match t {
+            Acc::F32 => !a.int(),
+            Acc::F16 => a == El::F16 || a.eight_bit_float(),
+            Acc::S32 => a.int(),
+        };
+        (alike && fits(c) && fits(d)).then_some(Form { a, b, deep: true, c, d, saturate: false })
     }
 
     fn wmma(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -2237,7 +2328,23 @@ impl<'o, 'a> Decoder<'o, 'a> {
             return self.push(Op::WarpSync { mask });
         }
         if m.take("cluster") {
-            return self.unknown("clusters are not supported");
+            self.requires(90, false)?;
+            let what = m.any(&["arrive", "wait"]);
+            m.take("aligned");
+            self.need(ops, 0)?;
+            return match what {
+                _ if base != "barrier" => self.unknown("mode"),
+                Some("arrive") => {
+                    let relaxed = m.take("relaxed");
+                    m.take("release");
+                    self.push(Op::ClusterArrive { relaxed })
+                }
+                Some(_) => {
+                    m.take("acquire");
+                    self.push(Op::ClusterWait)
+                }
+                None => self.unknown("mode"),
+            };
         }
         m.take("cta");
         let what = m.any(&["sync", "arrive", "red"]);

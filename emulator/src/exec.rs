@@ -45,6 +45,11 @@ pub struct Options {
     pub copies_land_early: bool,
     /// Outputs every byte of which has to be written once.
     pub written_once: Vec<crate::Region>,
+    /// How the matrix instructions on floats round.
+    pub numerics: mma::Numerics,
+    /// The compute capability of the device that is emulated, ten times the major number plus the minor. Of consequence with
+    /// [`crate::Numerics::Truncating`] only.
+    pub sm: u32,
 }
 
 impl Default for Options {
@@ -62,6 +67,8 @@ impl Default for Options {
             shuffle: 0,
             copies_land_early: false,
             written_once: Vec::new(),
+            numerics: mma::Numerics::default(),
+            sm: 90,
         }
     }
 }
@@ -79,6 +86,8 @@ pub(crate) struct Launch<'a> {
     pub params: &'a [u8],
     pub grid: [u32; 3],
     pub block: [u32; 3],
+    /// Blocks of a cluster in each dimension.
+    pub cluster: [u32; 3],
     pub dyn_shared: u32,
     pub opt: &'a Options,
     pub findings: Mutex<Found>,
@@ -128,6 +137,8 @@ enum State {
     Barrier(u32),
     /// Waits for the end of a phase of the mbarrier at an offset.
     Mbar(u32, u64),
+    /// Waits for the cluster's barrier of that number.
+    Cluster(u64),
     Done,
 }
 
@@ -146,6 +157,10 @@ struct Bar {
 
 pub(crate) struct Warp {
     id: u32,
+    /// The number in the cluster, of which every block has a multiple of four.
+    gid: u32,
+    /// The cluster barrier at which the warp has arrived without having waited yet.
+    arrived: Option<u64>,
     w: Vec<V>,
     d: Vec<D>,
     p: Vec<u32>,
@@ -160,7 +175,26 @@ pub(crate) struct Warp {
     at: u32,
     /// The reduction that a barrier in progress will give.
     red: Option<(BarRed, Reg, u32)>,
+    /// What wgmma does to the registers, by register; empty for a kernel without.
+    asynchronous: Vec<Pending>,
+    /// The number of the wgmma group that is being filled, of the latest that was waited for, and of fences so far.
+    wgmma_group: u32,
+    wgmma_done: u32,
+    wgmma_fences: u32,
 }
+
+/// The latest access to a register that a wgmma uses.
+#[derive(Clone, Copy, Default)]
+struct Pending {
+    /// The group of the wgmma that uses it, zero for none.
+    group: u32,
+    /// Fences before the latest access, plus one.
+    fences: u32,
+    /// The shape of the wgmma if it was as its accumulator, and [`AS_A`] if it was as its A.
+    role: u32,
+    pc: u32,
+}
+const AS_A: u32 = u32::MAX;
 
 /// What an instruction may touch besides its warp.
 struct Env<'e, 'a> {
@@ -170,6 +204,8 @@ struct Env<'e, 'a> {
     bars: &'e mut [Bar; 16],
     cta: [u32; 3],
     cta_id: u32,
+    /// The rank of the block in its cluster.
+    rank: u32,
     cta_threads: u32,
     budget: u64,
 }
@@ -231,6 +267,9 @@ impl Env<'_, '_> {
 }
 
 impl Launch<'_> {
+    fn rules(&self, wgmma: bool) -> mma::Rules {
+        mma::Rules { numerics: self.opt.numerics, sm: self.opt.sm, wgmma }
+    }
     pub fn source(&self, pc: u32) -> String {
         self.k.ins.get(pc as usize).map_or_else(String::new, |i| loc_text(self.files, i.loc))
     }
@@ -288,7 +327,7 @@ impl Launch<'_> {
 
     /// Runs every block.
     pub fn run(&self) -> Report {
-        let total = u64::from(self.grid[0]) * u64::from(self.grid[1]) * u64::from(self.grid[2]);
+        let total = (0..3).map(|d| u64::from(self.grid[d] / self.cluster[d])).product::<u64>();
         let threads = match self.opt.threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
@@ -298,8 +337,8 @@ impl Launch<'_> {
         let resident = self.opt.resident.max(1);
         let work = || {
             let mut st = Stats { pc: vec![(0, 0); self.k.ins.len()], ..Stats::default() };
-            let mut free: Vec<Cta> = Vec::new();
-            let mut running: std::collections::VecDeque<Cta> = std::collections::VecDeque::new();
+            let mut free: Vec<Group> = Vec::new();
+            let mut running: std::collections::VecDeque<Group> = std::collections::VecDeque::new();
             loop {
                 if self.halt.load(Relaxed) {
                     break;
@@ -310,9 +349,9 @@ impl Launch<'_> {
                     if i >= total {
                         continue;
                     }
-                    let mut c = free.pop().unwrap_or_else(|| Cta::new(self));
+                    let mut c = free.pop().unwrap_or_else(|| Group::new(self));
                     c.begin(self, i);
-                    st.c.blocks += 1;
+                    st.c.blocks += c.ctas.len() as u64;
                     c
                 } else if let Some(c) = running.pop_front() {
                     c
@@ -360,25 +399,33 @@ impl Launch<'_> {
     }
 }
 
-/// A block that runs or has run; its memory is used again for the next.
+/// A block of a cluster.
 struct Cta {
     warps: Vec<Warp>,
-    sh: Shared,
     bars: [Bar; 16],
     at: [u32; 3],
     index: u64,
+    rank: u32,
+}
+
+/// The blocks of a cluster, or a block alone, that run or have run; their memory is used again for the next.
+struct Group {
+    ctas: Vec<Cta>,
+    sh: Shared,
     budget: u64,
     random: u64,
 }
 
 impl Cta {
-    fn new(l: &Launch<'_>) -> Self {
+    fn new(l: &Launch<'_>, rank: u32, per: u32) -> Self {
         let threads = l.block[0] * l.block[1] * l.block[2];
         let n = threads.div_ceil(32);
         let k = l.k;
         let warps = (0..n)
             .map(|id| Warp {
                 id,
+                gid: rank * per + id,
+                arrived: None,
                 w: vec![[0; 32]; k.n_w as usize],
                 d: vec![[0; 32]; k.n_d as usize],
                 p: vec![0; k.n_p as usize],
@@ -392,32 +439,90 @@ impl Cta {
                 hint: 0,
                 at: 0,
                 red: None,
+                asynchronous: vec![Pending::default(); if k.watch.is_empty() { 0 } else { k.n_w as usize }],
+                wgmma_group: 1,
+                wgmma_done: 0,
+                wgmma_fences: 0,
             })
             .collect();
-        let sh = Shared::new(k.static_shared + l.dyn_shared, n, l.opt.check_init, l.opt.check_race);
-        Self { warps, sh, bars: Default::default(), at: [0; 3], index: 0, budget: 0, random: 0 }
+        Self { warps, bars: Default::default(), at: [0; 3], index: 0, rank }
     }
 
-    fn begin(&mut self, l: &Launch<'_>, index: u64) {
-        let g = [u64::from(l.grid[0]), u64::from(l.grid[1])];
-        self.index = index;
-        self.random = l.opt.shuffle.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index + 1);
-        self.at = [(index % g[0]) as u32, (index / g[0] % g[1]) as u32, (index / g[0] / g[1]) as u32];
-        self.bars = Default::default();
-        self.sh.reset();
-        let threads = l.block[0] * l.block[1] * l.block[2];
-        for w in &mut self.warps {
-            w.reset(l, self.at, index, threads);
+    fn ended(&self) -> bool {
+        self.warps.iter().all(|w| w.state == State::Done)
+    }
+
+    /// Lets go the warps whose barrier is complete.
+    fn release(&mut self, sh: &mut Shared) {
+        let Self { warps, bars, rank, .. } = self;
+        for (b, bar) in bars.iter_mut().enumerate() {
+            if bar.waiting == 0 && bar.threads == 0 {
+                continue;
+            }
+            let complete = if bar.expect == 0 {
+                warps.iter().all(|w| w.state == State::Done || bar.arrived_warps >> w.id & 1 != 0)
+            } else {
+                bar.threads >= bar.expect
+            };
+            if !complete {
+                continue;
+            }
+            let place = 16 * *rank as usize + b;
+            sh.race.barrier_done(place);
+            for w in warps.iter_mut() {
+                if w.state == State::Barrier(b as u32) {
+                    w.state = State::Ready;
+                    sh.race.barrier_pass(place, w.gid);
+                    w.finish_barrier(bar);
+                }
+            }
+            *bar = Bar::default();
+        }
+    }
+}
+
+impl Group {
+    fn new(l: &Launch<'_>) -> Self {
+        let blocks = l.cluster.iter().product::<u32>();
+        let n = (l.block[0] * l.block[1] * l.block[2]).div_ceil(32);
+        let per = slots(blocks as usize, n as usize) as u32;
+        Self {
+            ctas: (0..blocks).map(|rank| Cta::new(l, rank, per)).collect(),
+            sh: Shared::new(l.k.static_shared + l.dyn_shared, per, blocks, l.opt.check_init, l.opt.check_race),
+            budget: 0,
+            random: 0,
         }
     }
 
-    /// Runs until the block has ended, or a warp has used its turn without coming to a barrier. Says whether it has ended.
+    fn begin(&mut self, l: &Launch<'_>, index: u64) {
+        let (g, c) = (l.grid, l.cluster);
+        let n = [0, 1, 2].map(|d| u64::from(g[d] / c[d]));
+        let place = [index % n[0], index / n[0] % n[1], index / n[0] / n[1]].map(|x| x as u32);
+        self.random = l.opt.shuffle.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index + 1);
+        self.sh.reset();
+        self.sh.cluster.index = index;
+        let threads = l.block[0] * l.block[1] * l.block[2];
+        for cta in &mut self.ctas {
+            let inside = [cta.rank % c[0], cta.rank / c[0] % c[1], cta.rank / c[0] / c[1]];
+            cta.at = std::array::from_fn(|d| place[d] * c[d] + inside[d]);
+            let at = cta.at.map(u64::from);
+            cta.index = at[0] + u64::from(g[0]) * (at[1] + u64::from(g[1]) * at[2]);
+            cta.bars = Default::default();
+            self.sh.cluster.blocks[cta.rank as usize] = cta.index as u32;
+            for w in &mut cta.warps {
+                w.reset(l, cta.at, cta.index, cta.rank, threads);
+            }
+        }
+    }
+
+    /// Runs until the blocks have ended, or a warp has used its turn without coming to a barrier. Says whether they have ended.
     fn run(&mut self, l: &Launch<'_>, st: &mut Stats) -> bool {
         let threads = l.block[0] * l.block[1] * l.block[2];
-        let Self { warps, sh, bars, at, index, budget, random } = self;
+        let Self { ctas, sh, budget, random } = self;
         loop {
             let (mut progress, mut tired) = (false, false);
-            let n = warps.len();
+            let per = ctas[0].warps.len();
+            let n = per * ctas.len();
             let (start, back) = if l.opt.shuffle == 0 {
                 (0, false)
             } else {
@@ -426,25 +531,52 @@ impl Cta {
             };
             for k in 0..n {
                 let i = (start + if back { n - k } else { k }) % n;
-                if let State::Mbar(o, phase) = warps[i].state
-                    && sh.mbars.get(&o).is_none_or(|m| m.phase != phase)
-                {
-                    warps[i].state = State::Ready;
+                let Cta { warps, bars, at, index, rank } = &mut ctas[i / per];
+                let warp = &mut warps[i % per];
+                match warp.state {
+                    State::Mbar(o, phase) if sh.mbars.get(&o).is_none_or(|m| m.phase != phase) => {
+                        warp.state = State::Ready;
+                    }
+                    State::Cluster(g) if sh.cluster.generation > g => warp.state = State::Ready,
+                    _ => {}
                 }
-                if warps[i].state != State::Ready {
+                if warp.state != State::Ready {
                     continue;
                 }
                 progress = true;
-                let mut env =
-                    Env { l, sh, st, bars, cta: *at, cta_id: *index as u32, cta_threads: threads, budget: *budget };
+                let mut env = Env {
+                    l,
+                    sh,
+                    st,
+                    bars,
+                    cta: *at,
+                    cta_id: *index as u32,
+                    rank: *rank,
+                    cta_threads: threads,
+                    budget: *budget,
+                };
                 let turn = if l.opt.shuffle == 0 { 200_000 } else { 1 + draw(random) as u32 % 64 };
-                let r = warps[i].run(&mut env, turn);
+                let r = warp.run(&mut env, turn);
                 *budget = env.budget;
                 if r.is_err() || l.halt.load(Relaxed) {
                     return true;
                 }
-                tired |= warps[i].state == State::Ready;
-                Self::release(warps, sh, bars);
+                tired |= warp.state == State::Ready;
+                let done = warp.state == State::Done;
+                ctas[i / per].release(sh);
+                if done && ctas[i / per].ended() {
+                    Self::end(l, sh, &ctas[i / per]);
+                }
+                let opened = sh.open(|gid| {
+                    let n = slots(ctas.len(), per);
+                    ctas[gid / n].warps.get(gid % n).is_none_or(|w| w.state == State::Done)
+                });
+                if opened && l.opt.check_race && ctas.len() > 1 {
+                    // What the cluster's blocks did to global memory is in order as well.
+                    for _ in 0..2 {
+                        ctas.iter().for_each(|c| l.order.sync(c.index as u32, 1 << 63 | sh.cluster.index));
+                    }
+                }
             }
             if tired {
                 // Spinning warps wait for what a copy brings.
@@ -458,75 +590,78 @@ impl Cta {
                 break;
             }
         }
-        if warps.iter().any(|w| w.state != State::Done) {
-            let mut text = String::from("no warp can go on:");
-            let mut first = None;
-            for w in warps.iter() {
-                match w.state {
-                    State::Barrier(b) => {
-                        first = first.or(Some((w.id, w.at)));
-                        let bar = &bars[b as usize];
-                        let need =
-                            if bar.expect == 0 { "all threads".to_owned() } else { format!("{} threads", bar.expect) };
-                        text += &format!(
-                            " warp {} waits at barrier {b} ({} arrived, {need} needed) at {};",
-                            w.id,
-                            bar.threads,
-                            l.source(w.at)
-                        );
-                    }
-                    State::Done => text += &format!(" warp {} has ended;", w.id),
-                    State::Mbar(o, phase) => {
-                        first = first.or(Some((w.id, w.at)));
-                        let m = sh.mbars.get(&o).cloned().unwrap_or_default();
-                        text += &format!(
-                            " warp {} waits for phase {phase} of the mbarrier at offset {o} ({} arrivals and {} bytes missing) at {};",
-                            w.id,
-                            m.pending,
-                            m.tx,
-                            l.source(w.at)
-                        );
-                    }
-                    State::Ready => {}
-                }
-            }
-            let (id, pc) = first.unwrap_or((0, 0));
-            l.found(Kind::Deadlock, pc, *at, id, None, None, text);
-            l.halt.store(true, Relaxed);
+        if !ctas.iter().all(Cta::ended) {
+            Self::deadlock(l, ctas, sh);
         }
         true
     }
 
-    /// Lets go the warps whose barrier is complete.
-    fn release(warps: &mut [Warp], sh: &mut Shared, bars: &mut [Bar; 16]) {
-        for (b, bar) in bars.iter_mut().enumerate() {
-            if bar.waiting == 0 && bar.threads == 0 {
-                continue;
+    /// A block ends: what others do with its shared memory has to be over, and known to be.
+    fn end(l: &Launch<'_>, sh: &mut Shared, cta: &Cta) {
+        sh.cluster.ended[cta.rank as usize] = true;
+        for c in sh.race.unfinished(cta.rank) {
+            let text = format!(
+                "the block of rank {} ends without an order after the use of its shared memory by {} at {}",
+                cta.rank,
+                c.who(),
+                l.source(c.pc)
+            );
+            let pc = cta.warps.first().map_or(0, |w| w.at);
+            l.found(Kind::Race, pc, cta.at, 0, None, None, text);
+        }
+    }
+
+    fn deadlock(l: &Launch<'_>, ctas: &[Cta], sh: &Shared) {
+        let mut text = String::from("no warp can go on:");
+        let mut first = None;
+        for cta in ctas {
+            if ctas.len() > 1 {
+                text += &format!(" block of rank {}:", cta.rank);
             }
-            let complete = if bar.expect == 0 {
-                warps.iter().all(|w| w.state == State::Done || bar.arrived_warps >> w.id & 1 != 0)
-            } else {
-                bar.threads >= bar.expect
-            };
-            if !complete {
-                continue;
-            }
-            sh.race.barrier_done(b);
-            for w in warps.iter_mut() {
-                if w.state == State::Barrier(b as u32) {
-                    w.state = State::Ready;
-                    sh.race.barrier_pass(b, w.id);
-                    w.finish_barrier(bar);
+            for w in &cta.warps {
+                let waits = !matches!(w.state, State::Done | State::Ready);
+                first = first.or(waits.then_some((cta.at, w.id, w.at)));
+                let at = l.source(w.at);
+                match w.state {
+                    State::Barrier(b) => {
+                        let bar = &cta.bars[b as usize];
+                        let need =
+                            if bar.expect == 0 { "all threads".to_owned() } else { format!("{} threads", bar.expect) };
+                        text += &format!(
+                            " warp {} waits at barrier {b} ({} arrived, {need} needed) at {at};",
+                            w.id, bar.threads
+                        );
+                    }
+                    State::Done => text += &format!(" warp {} has ended;", w.id),
+                    State::Mbar(o, phase) => {
+                        let m = sh.mbars.get(&o).cloned().unwrap_or_default();
+                        text += &format!(
+                            " warp {} waits for phase {phase} of the mbarrier at offset {} ({} arrivals and {} bytes missing) at {at};",
+                            w.id,
+                            sh.local(o as usize),
+                            m.pending,
+                            m.tx
+                        );
+                    }
+                    State::Cluster(_) => text += &format!(" warp {} waits at the cluster's barrier at {at};", w.id),
+                    State::Ready => {}
                 }
             }
-            *bar = Bar::default();
         }
+        let (cta, id, pc) = first.unwrap_or_default();
+        l.found(Kind::Deadlock, pc, cta, id, None, None, text);
+        l.halt.store(true, Relaxed);
     }
 }
 
+/// Numbers in the cluster that a block's warps take: warpgroups are four warps of one block.
+fn slots(blocks: usize, warps: usize) -> usize {
+    if blocks > 1 { warps.next_multiple_of(4) } else { warps }
+}
+
 impl Warp {
-    fn reset(&mut self, l: &Launch<'_>, cta: [u32; 3], index: u64, threads: u32) {
-        let k = l.k;
+    fn reset(&mut self, l: &Launch<'_>, cta: [u32; 3], index: u64, rank: u32, threads: u32) {
+        let (k, c) = (l.k, l.cluster);
         self.w.iter_mut().for_each(|r| *r = [0; 32]);
         self.d.iter_mut().for_each(|r| *r = [0; 32]);
         self.p.iter_mut().for_each(|r| *r = 0);
@@ -547,15 +682,20 @@ impl Warp {
                 *x = match s {
                     Sreg::Tid(d) => tid[*d as usize],
                     Sreg::Ntid(d) => l.block[*d as usize],
-                    Sreg::Ctaid(d) | Sreg::ClusterId(d) => cta[*d as usize],
-                    Sreg::Nctaid(d) | Sreg::NClusterId(d) => l.grid[*d as usize],
+                    Sreg::Ctaid(d) => cta[*d as usize],
+                    Sreg::ClusterId(d) => cta[*d as usize] / c[*d as usize],
+                    Sreg::Nctaid(d) => l.grid[*d as usize],
+                    Sreg::NClusterId(d) => l.grid[*d as usize] / c[*d as usize],
                     Sreg::LaneId => i as u32,
                     Sreg::WarpId => self.id,
                     Sreg::NWarpId => threads.div_ceil(32),
                     Sreg::SmId => (index % u64::from(l.opt.sms.max(1))) as u32,
                     Sreg::NSmId => l.opt.sms,
-                    Sreg::GridId | Sreg::ClusterRank | Sreg::ClusterCtaid(_) => 0,
-                    Sreg::ClusterSize | Sreg::ClusterNctaid(_) => 1,
+                    Sreg::GridId => 0,
+                    Sreg::ClusterRank => rank,
+                    Sreg::ClusterCtaid(d) => cta[*d as usize] % c[*d as usize],
+                    Sreg::ClusterSize => c.iter().product(),
+                    Sreg::ClusterNctaid(d) => c[*d as usize],
                     Sreg::LaneMask(0) => 1 << i,
                     Sreg::LaneMask(1) => u32::MAX >> (31 - i),
                     Sreg::LaneMask(2) => (1u32 << i) - 1,
@@ -573,7 +713,10 @@ impl Warp {
         self.copies.clear();
         self.group = [0; 32];
         self.state = State::Ready;
+        self.arrived = None;
         self.at = 0;
+        self.asynchronous.fill(Pending::default());
+        (self.wgmma_group, self.wgmma_done, self.wgmma_fences) = (1, 0, 0);
     }
 
     fn end_lanes(&mut self, mask: u32) {
@@ -636,6 +779,9 @@ impl Warp {
             let flow = if m == 0 && !matches!(i.op, Op::Bra { .. } | Op::Brx { .. }) {
                 Flow::Next
             } else {
+                if !self.asynchronous.is_empty() {
+                    self.watch(env, &l.k.watch[pc as usize]);
+                }
                 self.step(env, &i.op, mask, m)?
             };
             match flow {
@@ -653,7 +799,7 @@ impl Warp {
                     s.1 += u64::from(mask.count_ones());
                 }
                 Flow::Block => {
-                    if matches!(self.state, State::Mbar(..)) {
+                    if matches!(self.state, State::Mbar(..) | State::Cluster(_)) {
                         return Ok(());
                     }
                     if matches!(self.state, State::Barrier(_)) {
@@ -812,7 +958,12 @@ impl Warp {
         }
         match op {
             // Fences order nothing here that atomics and flags do not order already.
-            Op::Nop | Op::Prefetch | Op::Fence => {}
+            Op::Nop | Op::Prefetch | Op::Fence { wide: false } => {}
+            Op::Fence { wide: true } => {
+                if env.sh.blocks() > 1 {
+                    env.sh.race.fence(self.gid);
+                }
+            }
             Op::Bra { to, rpc } => return Ok(self.branch(*to, *rpc, mask, m)),
             Op::Brx { index, table, rpc } => {
                 return self.branch_table(env, *index, table, *rpc, mask, m);
@@ -1024,7 +1175,7 @@ impl Warp {
                 for i in lanes(m) {
                     self.group[i] += 1;
                 }
-                env.sh.race.commit(self.id);
+                env.sh.race.commit(self.gid);
             }
             Op::CpWait { n } => self.cp_wait(env, Some(*n), m),
             Op::CpWaitAll => self.cp_wait(env, None, m),
@@ -1049,30 +1200,30 @@ impl Warp {
                 let t: V = std::array::from_fn(|l| at(2 * (l & 3), l >> 2) | at(2 * (l & 3) + 1, l >> 2) << 16);
                 put(&mut self.w[*d as usize], &t, m);
             }
-            Op::Mma { k16, bf, acc_f16, out_f16, d, a, b, c } => {
+            Op::Mma { f, d, a, b, c } => {
                 if !self.together(env, m, u32::MAX, "mma")? {
                     return Ok(Flow::Block);
                 }
                 self.full_warp(env, "mma")?;
+                let [na, nb, nc, nd] = f.regs();
                 let mut fa = [[0u32; 32]; 4];
                 let mut fb = [[0u32; 32]; 2];
-                let (na, nb) = if *k16 { (4, 2) } else { (2, 1) };
-                for i in 0..na {
-                    fa[i] = self.w[a[i] as usize];
-                }
-                for i in 0..nb {
-                    fb[i] = self.w[b[i] as usize];
-                }
                 let mut acc = [[0u32; 32]; 4];
-                for i in 0..if *acc_f16 { 2 } else { 4 } {
-                    acc[i] = self.w[c[i] as usize];
+                for (to, from) in fa.iter_mut().zip(&a[..na]) {
+                    *to = self.w[*from as usize];
                 }
-                mma::mma(*k16, *bf, *acc_f16, *out_f16, &fa, &fb, &mut acc);
-                for i in 0..if *out_f16 { 2 } else { 4 } {
-                    self.w[d[i] as usize] = acc[i];
+                for (to, from) in fb.iter_mut().zip(&b[..nb]) {
+                    *to = self.w[*from as usize];
+                }
+                for (to, from) in acc.iter_mut().zip(&c[..nc]) {
+                    *to = self.w[*from as usize];
+                }
+                mma::mma(f, env.l.rules(false), &fa, &fb, &mut acc);
+                for (from, to) in acc.iter().zip(&d[..nd]) {
+                    self.w[*to as usize] = *from;
                 }
                 env.st.c.mma_instructions += 1;
-                env.st.c.issued_macs += if *k16 { 2048 } else { 1024 };
+                env.st.c.issued_macs += 128 * f.k() as u64;
             }
             Op::WmmaLoad { part, row, space, d, a, ld } => {
                 if !self.together(env, m, u32::MAX, "wmma.load")? {
@@ -1091,6 +1242,15 @@ impl Warp {
                     return Ok(Flow::Block);
                 }
                 self.full_warp(env, "wmma.mma")?;
+                let acc_type = |half: bool| if half { mma::Acc::F16 } else { mma::Acc::F32 };
+                let form = mma::Form {
+                    a: mma::El::F16,
+                    b: mma::El::F16,
+                    deep: true,
+                    c: acc_type(*c16),
+                    d: acc_type(*d16),
+                    saturate: false,
+                };
                 let fa: [V; 4] = std::array::from_fn(|i| self.w[a[i] as usize]);
                 for half in 0..2 {
                     let fb: [V; 2] = std::array::from_fn(|i| self.w[b[2 * half + i] as usize]);
@@ -1099,7 +1259,7 @@ impl Warp {
                     for i in 0..nc {
                         acc[i] = self.w[c[nc * half + i] as usize];
                     }
-                    mma::mma(true, false, *c16, *d16, &fa, &fb, &mut acc);
+                    mma::mma(&form, env.l.rules(false), &fa, &fb, &mut acc);
                     let nd = if *d16 { 2 } else { 4 };
                     for i in 0..nd {
                         self.w[d[nd * half + i] as usize] = acc[i];
@@ -1213,20 +1373,29 @@ impl Warp {
                 });
                 put(&mut self.w[*d as usize], &[r.unwrap_or(0); 32], m);
             }
-            Op::Mbar { kind, a, count, tx, d } => self.mbar(env, *kind, a, *count, *tx, *d, m)?,
+            Op::Mbar { kind, a, remote, count, tx, d } => self.mbar(env, *kind, a, *remote, *count, *tx, *d, m)?,
             Op::MbarWait { a, parity, blocking, p, v } => return self.mbar_wait(env, a, *parity, *blocking, *p, *v, m),
-            Op::FenceAsync => env.sh.race.fence_async(self.id),
-            Op::BulkLoad { dst, src, coords, bytes, mbar } => self.bulk_load(env, dst, src, coords, *bytes, mbar, m)?,
+            Op::FenceAsync => env.sh.race.fence_async(self.gid),
+            Op::BulkLoad { dst, src, coords, bytes, mbar, mask } => {
+                self.bulk_load(env, dst, src, coords, *bytes, mbar, *mask, m)?
+            }
             Op::BulkStore { dst, src, coords, bytes } => self.bulk_store(env, dst, src, coords, *bytes, m)?,
-            Op::BulkCommit | Op::SetMaxNReg | Op::WgmmaFence => {}
+            Op::BulkCommit | Op::SetMaxNReg => {}
+            Op::WgmmaFence => self.wgmma_fences += 1,
             // Copies out of shared memory are done when they are issued; the wait is for the order.
             Op::BulkWait { n } => {
                 if *n == 0 {
-                    env.sh.race.bulk_waited(self.id);
+                    env.sh.race.bulk_waited(self.gid);
                 }
             }
-            Op::WgmmaCommit => env.sh.race.wgmma_commit(self.id),
-            Op::WgmmaWait { n } => env.sh.race.wgmma_waited(self.id, *n),
+            Op::WgmmaCommit => {
+                env.sh.race.wgmma_commit(self.gid);
+                self.wgmma_group += 1;
+            }
+            Op::WgmmaWait { n } => {
+                env.sh.race.wgmma_waited(self.gid, *n);
+                self.wgmma_done = self.wgmma_done.max((self.wgmma_group - 1).saturating_sub(*n));
+            }
             Op::Wgmma(g) => {
                 if !self.together(env, m, u32::MAX, "wgmma")? {
                     return Ok(Flow::Block);
@@ -1234,6 +1403,58 @@ impl Warp {
                 self.wgmma(env, g)?;
             }
             Op::Activemask { d } => put(&mut self.w[*d as usize], &[m; 32], m),
+            Op::ClusterArrive { relaxed } => {
+                if !self.together(env, m, u32::MAX, "barrier.cluster.arrive")? {
+                    return Ok(Flow::Block);
+                }
+                if self.arrived.is_some() {
+                    let text = "a second arrival at the cluster's barrier, with no wait after the first";
+                    return env.stop(Kind::Trap, self, None, None, text.into());
+                }
+                let place = 16 * env.sh.blocks() as usize;
+                if *relaxed {
+                    env.sh.race.barrier_arrive_relaxed(place, self.gid);
+                } else {
+                    env.sh.race.barrier_arrive(place, self.gid);
+                }
+                self.arrived = Some(env.sh.cluster.generation);
+                env.sh.cluster.arrived[self.gid as usize] = true;
+                env.st.c.barriers += 1;
+            }
+            Op::ClusterWait => {
+                if !self.together(env, m, u32::MAX, "barrier.cluster.wait")? {
+                    return Ok(Flow::Block);
+                }
+                let Some(g) = self.arrived else {
+                    let text = "a wait at the cluster's barrier with no arrival before";
+                    return env.stop(Kind::Trap, self, None, None, text.into());
+                };
+                if env.sh.cluster.generation <= g {
+                    self.state = State::Cluster(g);
+                    return Ok(Flow::Block);
+                }
+                self.arrived = None;
+                let place = 16 * env.sh.blocks() as usize;
+                env.sh.race.barrier_pass(place, self.gid);
+            }
+            Op::Mapa { d, a, rank } => {
+                for i in lanes(m) {
+                    let r = self.w[*rank as usize][i];
+                    if r >= env.sh.blocks() {
+                        let text = format!("mapa to rank {r} in a cluster of {} blocks", env.sh.blocks());
+                        return env.stop(Kind::OutOfBounds, self, Some(i as u32), None, text);
+                    }
+                    // A generic address keeps its window; the rank, plus one, stands above 24 bits of offset.
+                    let v = self.get(*a, i) & !0xff00_0000;
+                    self.set(*d, i, v | u64::from(r + 1) << 24);
+                }
+            }
+            Op::Ctarank { d, a } => {
+                for i in lanes(m) {
+                    let r = self.get(*a, i) as u32 >> 24;
+                    self.w[*d as usize][i] = if r == 0 { env.rank } else { r - 1 };
+                }
+            }
             Op::Elect { d, p, mask: mm } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
                 if !self.together(env, m, need, "elect")? {
@@ -1409,7 +1630,7 @@ impl Warp {
             bar.and &= v & live == live;
             bar.or |= v & live != 0;
         }
-        env.sh.race.barrier_arrive(b as usize, self.id);
+        env.sh.race.barrier_arrive((16 * env.rank + b) as usize, self.gid);
         if arrive {
             return Ok(Flow::Next);
         }

@@ -1,6 +1,7 @@
 //! The decoded form of a kernel: a flat list of instructions over numbered registers.
 
 use crate::alu::*;
+use crate::mma::Form;
 use crate::ptx::Loc;
 
 /// No register: no guard, or a result that nobody wants.
@@ -21,7 +22,10 @@ pub(crate) const SHARED_BASE: u32 = 1024;
 pub(crate) enum Space {
     Generic,
     Global,
+    /// Of the own block.
     Shared,
+    /// Of any block of the cluster.
+    Cluster,
     Local,
     Param,
     Const,
@@ -426,12 +430,8 @@ pub(crate) enum Op {
         d: u32,
         a: u32,
     },
-    /// mma.sync m16n8k8/k16 with f16 (or bf16) inputs.
     Mma {
-        k16: bool,
-        bf: bool,
-        acc_f16: bool,
-        out_f16: bool,
+        f: Form,
         d: [u32; 4],
         a: [u32; 4],
         b: [u32; 2],
@@ -498,6 +498,8 @@ pub(crate) enum Op {
     Mbar {
         kind: MbarOp,
         a: Addr,
+        /// Whether it may lie in another block of the cluster.
+        remote: bool,
         /// Threads to expect or arrivals to count, or [`NONE`] for one.
         count: u32,
         /// Bytes to expect, or [`NONE`].
@@ -519,6 +521,8 @@ pub(crate) enum Op {
         coords: Box<[u32]>,
         bytes: u32,
         mbar: Addr,
+        /// A bit for each rank whose block gets it, or [`NONE`].
+        mask: u32,
     },
     BulkStore {
         dst: Addr,
@@ -554,8 +558,206 @@ pub(crate) enum Op {
         not: bool,
         d: Reg,
     },
-    Fence,
+    /// A fence; `wide` where its scope is more than the block.
+    Fence {
+        wide: bool,
+    },
+    ClusterArrive {
+        relaxed: bool,
+    },
+    ClusterWait,
+    /// The address in another block of the cluster that is at the place of `a` in this one.
+    Mapa {
+        d: Reg,
+        a: Reg,
+        rank: u32,
+    },
+    Ctarank {
+        d: u32,
+        a: Reg,
+    },
     Assert,
+}
+
+impl Op {
+    /// Names every 32-bit register that the instruction reads or writes.
+    pub fn words(&self, f: &mut dyn FnMut(u32)) {
+        let mut all = |regs: &[u32]| regs.iter().filter(|r| **r != NONE).for_each(|r| f(*r));
+        let addr = |a: &Addr| match a.base {
+            Base::W(r) => r,
+            _ => NONE,
+        };
+        let word = |r: &Reg| match r {
+            Reg::W(r) => *r,
+            _ => NONE,
+        };
+        match self {
+            Self::Nop
+            | Self::Bra { .. }
+            | Self::Exit
+            | Self::Trap(_)
+            | Self::D1 { .. }
+            | Self::D2 { .. }
+            | Self::D3 { .. }
+            | Self::SetpD { .. }
+            | Self::SelD { .. }
+            | Self::P2 { .. }
+            | Self::PNot { .. }
+            | Self::PMov { .. }
+            | Self::PConst { .. }
+            | Self::Cvta { .. }
+            | Self::Prefetch
+            | Self::CpCommit
+            | Self::CpWait { .. }
+            | Self::CpWaitAll
+            | Self::FenceAsync
+            | Self::BulkCommit
+            | Self::BulkWait { .. }
+            | Self::WgmmaFence
+            | Self::WgmmaCommit
+            | Self::WgmmaWait { .. }
+            | Self::SetMaxNReg
+            | Self::Fence { .. }
+            | Self::ClusterArrive { .. }
+            | Self::ClusterWait
+            | Self::Assert => {}
+            Self::Brx { index, .. } => all(&[*index]),
+            Self::W1 { d, a, .. } | Self::Movmatrix { d, a } => all(&[*d, *a]),
+            Self::W2 { d, a, b, .. } | Self::SetW { d, a, b, .. } | Self::SelW { d, a, b, .. } => all(&[*d, *a, *b]),
+            Self::W3 { d, a, b, c, .. } | Self::FloatX { d, a, b, c, .. } | Self::Lop3 { d, a, b, c, .. } => {
+                all(&[*d, *a, *b, *c]);
+            }
+            Self::Dw { b, .. } => all(&[*b]),
+            Self::Dww { b, c, .. } => all(&[*b, *c]),
+            Self::Wd1 { d, .. } => all(&[*d]),
+            Self::Dw1 { a, .. } => all(&[*a]),
+            Self::Wide2 { a, b, .. } | Self::Wide3 { a, b, .. } | Self::SetpW { a, b, .. } => all(&[*a, *b]),
+            Self::Bfi32 { d, a, b, c, e } => all(&[*d, *a, *b, *c, *e]),
+            Self::Bfi64 { c, e, .. } => all(&[*c, *e]),
+            Self::SetpF { a, b, .. } => all(&[word(a), word(b)]),
+            Self::Pack2x16 { d, s } => all(&[*d, s[0], s[1]]),
+            Self::Unpack2x16 { d, s } => all(&[d[0], d[1], *s]),
+            Self::Pack2x32 { s, .. } => all(s),
+            Self::Unpack2x32 { d, .. } => all(d),
+            Self::Pack4x16 { s, .. } => all(s),
+            Self::Unpack4x16 { d, .. } => all(d),
+            Self::Cvt { d, a, .. } => all(&[word(d), word(a)]),
+            Self::CvtPack { d, hi, lo, .. } => all(&[*d, *hi, *lo]),
+            Self::Clock { d } => all(&[word(d)]),
+            Self::Ld { n, d: r, a, .. } | Self::St { n, s: r, a, .. } => {
+                all(&[addr(a)]);
+                r.iter().take(usize::from(*n)).for_each(|r| all(&[word(r)]));
+            }
+            Self::Atom { d, a, b, c, .. } => {
+                all(&[d.as_ref().map_or(NONE, word), addr(a), word(b), c.as_ref().map_or(NONE, word)]);
+            }
+            Self::CpAsync { dst, src, src_size, .. } => all(&[addr(dst), addr(src), *src_size]),
+            Self::Ldmatrix { n, d: r, a, .. } | Self::Stmatrix { n, s: r, a, .. } => {
+                all(&[addr(a)]);
+                all(&r[..usize::from(*n)]);
+            }
+            Self::Mma { f, d, a, b, c } => {
+                let [na, nb, nc, nd] = f.regs();
+                all(&d[..nd]);
+                all(&a[..na]);
+                all(&b[..nb]);
+                all(&c[..nc]);
+            }
+            Self::WmmaLoad { part, d: r, a, ld, .. } | Self::WmmaStore { part, s: r, a, ld, .. } => {
+                all(&r[..if *part == WmmaPart::CF16 { 4 } else { 8 }]);
+                all(&[addr(a), *ld]);
+            }
+            Self::WmmaMma { c16, d16, d, a, b, c } => {
+                all(&d[..if *d16 { 4 } else { 8 }]);
+                all(a);
+                all(b);
+                all(&c[..if *c16 { 4 } else { 8 }]);
+            }
+            Self::Vote { d, mask, .. } => all(&[word(d), *mask]),
+            Self::Shfl { d, a, b, c, mask, .. } => all(&[*d, *a, *b, *c, *mask]),
+            Self::Match { wide, d, a, mask, .. } => all(&[*d, if *wide { NONE } else { *a }, *mask]),
+            Self::Redux { d, a, mask, .. } => all(&[*d, *a, *mask]),
+            Self::Activemask { d } => all(&[*d]),
+            Self::Mbar { a, count, tx, .. } => all(&[addr(a), *count, *tx]),
+            Self::MbarWait { a, v, .. } => all(&[addr(a), word(v)]),
+            Self::Mapa { d, a, rank } => all(&[word(d), word(a), *rank]),
+            Self::Ctarank { d, a } => all(&[*d, word(a)]),
+            Self::BulkLoad { dst, src, coords, bytes, mbar, mask } => {
+                all(&[addr(dst), addr(src), *bytes, addr(mbar), *mask]);
+                all(coords);
+            }
+            Self::BulkStore { dst, src, coords, bytes } => {
+                all(&[addr(dst), addr(src), *bytes]);
+                all(coords);
+            }
+            Self::Wgmma(g) => {
+                all(&g.d);
+                if let Err(a) = g.a {
+                    all(&a);
+                }
+            }
+            Self::Elect { d, mask, .. } => all(&[*d, *mask]),
+            Self::WarpSync { mask } => all(&[*mask]),
+            Self::Bar { id, count, d, .. } => all(&[*id, *count, word(d)]),
+        }
+    }
+}
+
+/// What an instruction does to registers that a wgmma uses somewhere in its kernel.
+#[derive(Clone, Debug)]
+pub(crate) enum Watch {
+    Nothing,
+    /// Reads or writes them.
+    Touch(Box<[u32]>),
+    /// Copies one to another, as compilers do where values go round a loop.
+    Move {
+        d: u32,
+        s: u32,
+    },
+}
+
+/// What every instruction does to the registers of wgmma; nothing at all for a kernel without.
+pub(crate) fn watches(ins: &[Ins], opcodes: &[String]) -> Vec<Watch> {
+    let mut watched = std::collections::HashSet::new();
+    for i in ins {
+        if matches!(i.op, Op::Wgmma(_)) {
+            i.op.words(&mut |r| _ = watched.insert(r));
+        }
+    }
+    if watched.is_empty() {
+        return Vec::new();
+    }
+    let moves = |i: &Ins| match i.op {
+        Op::W1 { d, a, .. } if opcodes[i.name as usize].starts_with("mov.") => Some((d, a)),
+        _ => None,
+    };
+    // Copies of such a register are as good as the register.
+    loop {
+        let n = watched.len();
+        for (d, s) in ins.iter().filter_map(moves) {
+            if watched.contains(&s) {
+                watched.insert(d);
+            }
+        }
+        if watched.len() == n {
+            break;
+        }
+    }
+    ins.iter()
+        .map(|i| match moves(i) {
+            _ if matches!(i.op, Op::Wgmma(_)) => Watch::Nothing,
+            Some((d, s)) if watched.contains(&s) => Watch::Move { d, s },
+            _ => {
+                let mut list = Vec::new();
+                i.op.words(&mut |r| {
+                    if watched.contains(&r) {
+                        list.push(r);
+                    }
+                });
+                if list.is_empty() { Watch::Nothing } else { Watch::Touch(list.into()) }
+            }
+        })
+        .collect()
 }
 
 /// What an mbarrier instruction does.
@@ -568,7 +770,7 @@ pub(crate) enum MbarOp {
     CompleteTx,
 }
 
-/// A product of a warpgroup: 64 rows, `n` columns, depth 16.
+/// A product of a warpgroup: 64 rows, `n` columns, a depth of 32 bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Wgmma {
     pub n: u32,
@@ -582,7 +784,14 @@ pub(crate) struct Wgmma {
     pub neg_b: bool,
     pub trans_a: bool,
     pub trans_b: bool,
-    pub f16: bool,
+    pub f: Form,
+}
+
+impl Wgmma {
+    /// Accumulators of wgmmas with the same number here are in the same layout.
+    pub fn shape_key(&self) -> u32 {
+        1 + self.n * 4 + self.f.d as u32
+    }
 }
 
 /// A float operation of one to three operands.
@@ -643,6 +852,8 @@ pub(crate) enum Const {
 pub(crate) struct Kernel {
     pub name: String,
     pub ins: Vec<Ins>,
+    /// For every instruction, or empty where no wgmma is.
+    pub watch: Vec<Watch>,
     pub opcodes: Vec<String>,
     pub n_w: u32,
     pub n_d: u32,
@@ -656,4 +867,8 @@ pub(crate) struct Kernel {
     /// Offset and size of every parameter.
     pub params: Vec<(u32, u32)>,
     pub max_threads: Option<u32>,
+    /// Blocks of a cluster, where the kernel says so, and whether it has to be launched in clusters.
+    pub cluster: Option<[u32; 3]>,
+    pub explicit_cluster: bool,
+    pub max_cluster: Option<u32>,
 }

@@ -56,6 +56,7 @@ use std::sync::{Arc, Mutex};
 pub use error::{LaunchError, LoadError};
 pub use exec::Options;
 pub use mem::{Alloc, MemError, Memory};
+pub use mma::Numerics;
 pub use race::Region;
 pub use report::{Counters, Finding, GlobalAccess, Kind, Report, SharedAccess};
 pub use tensormap::TensorMap;
@@ -182,6 +183,32 @@ impl Entry {
     pub fn max_threads(&self) -> Option<u32> {
         self.kernel.max_threads
     }
+    /// The blocks of a cluster of a launch that asks for some or for none; says what is wrong where the kernel cannot have it.
+    pub fn cluster_for(&self, asked: Option<Dim3>) -> Result<Dim3, String> {
+        let k = &self.kernel;
+        let own = k.cluster.map(|c| Dim3::new(c[0], c[1], c[2]));
+        if let (Some(a), Some(o)) = (asked, own)
+            && a != o
+        {
+            return Err(format!(
+                "clusters of {}x{}x{}, the kernel is built for {}x{}x{}",
+                a.x, a.y, a.z, o.x, o.y, o.z
+            ));
+        }
+        let Some(c) = asked.or(own) else {
+            return if k.explicit_cluster {
+                Err("a kernel that needs clusters, launched without".into())
+            } else {
+                Ok(Dim3::x(1))
+            };
+        };
+        let n = c.arr().iter().fold(1u32, |n, x| n.saturating_mul(*x));
+        let most = k.max_cluster.unwrap_or(16).min(16);
+        if n == 0 || n > most {
+            return Err(format!("a cluster of {n} blocks, at least one and at most {most} are possible"));
+        }
+        Ok(c)
+    }
     /// The distinct opcodes that the kernel uses, with their modifiers.
     pub fn opcodes(&self) -> &[String] {
         &self.kernel.opcodes
@@ -254,7 +281,7 @@ impl Device {
         self.memory.remove_range(module.inner.base, module.inner.base + MODULE_STRIDE);
     }
 
-    /// Runs a kernel to its end.
+    /// Runs a kernel to its end, in clusters if the kernel says so.
     pub fn launch(
         &mut self,
         entry: &Entry,
@@ -263,7 +290,28 @@ impl Device {
         dynamic_shared: u32,
         params: &[u8],
     ) -> Result<Report, LaunchError> {
+        self.launch_clusters(entry, grid, block, None, dynamic_shared, params)
+    }
+
+    /// Runs a kernel to its end, in clusters of as many blocks as are given. An extent of the grid has to be a multiple of the
+    /// cluster's, which has at most 16 blocks and not more than, or other than, the kernel declares.
+    pub fn launch_clusters(
+        &mut self,
+        entry: &Entry,
+        grid: Dim3,
+        block: Dim3,
+        cluster: Option<Dim3>,
+        dynamic_shared: u32,
+        params: &[u8],
+    ) -> Result<Report, LaunchError> {
         let (g, b) = (grid.arr(), block.arr());
+        let c = entry.cluster_for(cluster).map_err(LaunchError::Dimensions)?.arr();
+        if (0..3).any(|d| !g[d].is_multiple_of(c[d])) {
+            return Err(LaunchError::Dimensions(format!(
+                "a grid of {}x{}x{} blocks in clusters of {}x{}x{}",
+                g[0], g[1], g[2], c[0], c[1], c[2]
+            )));
+        }
         if g.contains(&0) || b.contains(&0) {
             return Err(LaunchError::Dimensions("a dimension is zero".into()));
         }
@@ -297,6 +345,7 @@ impl Device {
             params,
             grid: g,
             block: b,
+            cluster: c,
             dyn_shared: dynamic_shared,
             opt: &self.options,
             findings: Mutex::default(),

@@ -13,6 +13,18 @@ pub(crate) fn half_to_f32(h: u16) -> f32 {
     f32::from_bits(bits | sign)
 }
 
+/// Widens an eight-bit float of four exponent and three fraction bits; it has no infinity.
+#[inline(always)]
+pub(crate) fn e4m3_to_f32(x: u8) -> f32 {
+    let (e, m) = (i32::from(x >> 3 & 15), f32::from(x & 7));
+    let v = match (e, x & 7) {
+        (15, 7) => f32::NAN,
+        (0, _) => m / 512.0,
+        _ => (1.0 + m / 8.0) * f32::from_bits(((e + 120) as u32) << 23),
+    };
+    if x & 0x80 != 0 { -v } else { v }
+}
+
 /// Narrows to half, to nearest with ties to even.
 #[inline(always)]
 pub(crate) fn f32_to_half(x: f32) -> u16 {

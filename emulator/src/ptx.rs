@@ -214,6 +214,9 @@ pub(crate) struct Func {
     pub body: std::ops::Range<usize>,
     pub has_body: bool,
     pub max_threads: Option<u32>,
+    pub cluster: Option<[u32; 3]>,
+    pub explicit_cluster: bool,
+    pub max_cluster: Option<u32>,
     pub line: u32,
 }
 
@@ -537,6 +540,9 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                     body: 0..0,
                     has_body: false,
                     max_threads: None,
+                    cluster: None,
+                    explicit_cluster: false,
+                    max_cluster: None,
                     line,
                 };
                 loop {
@@ -563,16 +569,22 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                                     }
                                     f.max_threads = u32::try_from(n).ok();
                                 }
-                                ".minnctapersm" | ".maxnreg" | ".maxnctapersm" | ".maxclusterrank" => {
+                                ".minnctapersm" | ".maxnreg" | ".maxnctapersm" => {
                                     c.int()?;
                                 }
+                                ".maxclusterrank" => f.max_cluster = u32::try_from(c.int()?).ok(),
                                 ".reqnctapercluster" => {
-                                    c.int()?;
-                                    while c.eat(b',') {
-                                        c.int()?;
+                                    let mut n = [1u32; 3];
+                                    for (i, x) in n.iter_mut().enumerate() {
+                                        if i > 0 && !c.eat(b',') {
+                                            break;
+                                        }
+                                        *x = u32::try_from(c.int()?).unwrap_or(0);
                                     }
+                                    f.cluster = Some(n);
                                 }
-                                ".explicitcluster" | ".noreturn" | ".blocksareclusters" => {}
+                                ".explicitcluster" => f.explicit_cluster = true,
+                                ".noreturn" => {}
                                 ".pragma" => {
                                     c.next();
                                     c.expect(b';')?;

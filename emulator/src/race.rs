@@ -18,6 +18,8 @@ pub(crate) struct Conflict {
     pub pc: u32,
     pub actor: u32,
     pub warps: u32,
+    /// Warps of a block of a cluster, or of the only block.
+    pub per: u32,
     pub now_write: bool,
     pub was_write: bool,
     /// The order is there, but no fence that makes a thread's own writes visible to the asynchronous proxy.
@@ -27,6 +29,11 @@ pub(crate) struct Conflict {
 impl Conflict {
     pub fn who(&self) -> String {
         let w = self.actor % self.warps;
+        let w = if self.per == self.warps {
+            w.to_string()
+        } else {
+            format!("{} of the block of rank {}", w % self.per, w / self.per)
+        };
         match self.actor / self.warps {
             0 => format!("warp {w}"),
             1 => format!("an asynchronous copy of warp {w}"),
@@ -37,26 +44,42 @@ impl Conflict {
 }
 
 /// The latest write and reads of two bytes.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 struct Cell {
     w: Epoch,
     r: Epoch,
 }
 
 /// Who did it, when by its own clock (zero: nobody), and where.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 struct Epoch {
     clock: u32,
-    /// The actor in the low byte, the strong flag in bit 8; for reads, bit 9 says that `clock` is an index of many readers.
+    /// The actor in the low bits, and [`STRONG`]; for reads, [`MANY`] says that `clock` is an index of many readers.
     actor: u16,
     pc: u32,
 }
-const STRONG: u16 = 1 << 8;
-const MANY: u16 = 1 << 9;
+const STRONG: u16 = 1 << 14;
+const MANY: u16 = 1 << 15;
+const ACTOR: u16 = STRONG - 1;
+
+/// Several readers of some bytes: actor, clock and place; and how many cells share the list.
+#[derive(Default)]
+struct Readers {
+    list: Vec<(u32, u32, u32)>,
+    cells: u32,
+}
+
+/// How many cells from `at` to `end` are as the first; what holds for one of them holds for all.
+#[inline]
+fn run(cells: &[Cell], at: usize, end: usize) -> usize {
+    let first = cells[at];
+    at + 1 + cells[at + 1..end].iter().take_while(|c| **c == first).count()
+}
 
 pub(crate) struct Race {
     on: bool,
     n: usize,
+    per: u32,
     /// `vc[w]`: for each actor the clock up to which warp `w` knows what it did.
     vc: Vec<Vec<u32>>,
     /// As `vc`, for what the asynchronous proxy may rely on when warp `w` sets it to work.
@@ -68,10 +91,28 @@ pub(crate) struct Race {
     bars: Vec<Vec<u32>>,
     done: Vec<Vec<u32>>,
     group: Vec<u32>,
+    /// What a warp knew at its latest fence of the cluster's scope, generic and proxy.
+    fenced: Vec<(Vec<u32>, Vec<u32>)>,
+    /// The latest access of an actor to another block's shared memory: by rank of that block and actor, when and where.
+    remote: HashMap<(u32, u32), (u32, u32)>,
     cells: Vec<Cell>,
-    many: Vec<Vec<(u32, u32)>>,
+    many: Vec<Readers>,
     free: Vec<u32>,
     sync: HashMap<usize, Vec<u32>>,
+}
+
+/// An empty list of readers.
+fn fresh(many: &mut Vec<Readers>, free: &mut Vec<u32>) -> u32 {
+    match free.pop() {
+        Some(i) => {
+            many[i as usize].list.clear();
+            i
+        }
+        None => {
+            many.push(Readers::default());
+            many.len() as u32 - 1
+        }
+    }
 }
 
 fn join(a: &mut [u32], b: &[u32]) {
@@ -81,22 +122,27 @@ fn join(a: &mut [u32], b: &[u32]) {
 }
 
 impl Race {
-    pub fn new(size: u32, warps: u32, on: bool) -> Self {
-        let n = warps as usize;
+    /// For the shared memory of a cluster of `blocks`, each with `warps`.
+    pub fn new(size: u32, warps: u32, blocks: u32, on: bool) -> Self {
+        let n = (warps * blocks) as usize;
+        let bars = 16 * blocks as usize + 1;
         let on = on && n > 0;
         let cells = if on { vec![Cell::default(); (size as usize).div_ceil(2)] } else { Vec::new() };
         let mut r = Self {
             on,
             n,
+            per: warps,
             vc: vec![vec![0; 4 * n]; n],
             avc: vec![vec![0; 4 * n]; n],
-            bars_a: vec![vec![0; 4 * n]; 16],
-            done_a: vec![vec![0; 4 * n]; 16],
+            bars_a: vec![vec![0; 4 * n]; bars],
+            done_a: vec![vec![0; 4 * n]; bars],
             bulk: vec![1; n],
             wgmma: vec![1; n],
-            bars: vec![vec![0; 4 * n]; 16],
-            done: vec![vec![0; 4 * n]; 16],
+            bars: vec![vec![0; 4 * n]; bars],
+            done: vec![vec![0; 4 * n]; bars],
             group: vec![1; n],
+            fenced: vec![Default::default(); n],
+            remote: HashMap::new(),
             cells,
             many: Vec::new(),
             free: Vec::new(),
@@ -120,12 +166,60 @@ impl Race {
         self.many.clear();
         self.free.clear();
         self.sync.clear();
+        self.fenced.fill(Default::default());
+        self.remote.clear();
     }
     pub fn barrier_arrive(&mut self, b: usize, w: u32) {
         let w = w as usize;
         join(&mut self.bars[b], &self.vc[w]);
         join(&mut self.bars_a[b], &self.avc[w]);
         self.vc[w][w] += 1;
+    }
+    /// As [`Self::barrier_arrive`], but of what the warp did only what stands before its latest fence counts.
+    pub fn barrier_arrive_relaxed(&mut self, b: usize, w: u32) {
+        let (vc, avc) = &self.fenced[w as usize];
+        join(&mut self.bars[b], vc);
+        join(&mut self.bars_a[b], avc);
+    }
+    /// A fence of the cluster's scope or a wider one.
+    pub fn fence(&mut self, w: u32) {
+        let w = w as usize;
+        if self.on {
+            self.fenced[w] = (self.vc[w].clone(), self.avc[w].clone());
+            self.vc[w][w] += 1;
+        }
+    }
+    /// A warp, or with `bulk` its copy at that clock, uses the shared memory of the block of another rank.
+    pub fn use_remote(&mut self, rank: u32, w: u32, bulk: Option<u32>, pc: u32) {
+        if self.on {
+            let (actor, clock) = match bulk {
+                Some(c) => (2 * self.n as u32 + w, c),
+                None => (w, self.vc[w as usize][w as usize]),
+            };
+            self.remote.insert((rank, actor), (clock, pc));
+        }
+    }
+    /// The uses of a block's shared memory by others that the block, which ends, does not know to be over.
+    pub fn unfinished(&self, rank: u32) -> Vec<Conflict> {
+        let first = (rank * self.per) as usize;
+        let knows =
+            |actor: u32| (first..first + self.per as usize).map(|w| self.vc[w][actor as usize]).max().unwrap_or(0);
+        let mut all: Vec<Conflict> = self
+            .remote
+            .iter()
+            .filter(|((r, actor), (clock, _))| *r == rank && knows(*actor) < *clock)
+            .map(|((_, actor), (_, pc))| Conflict {
+                pc: *pc,
+                actor: *actor,
+                warps: self.n as u32,
+                per: self.per,
+                now_write: true,
+                was_write: true,
+                proxy: false,
+            })
+            .collect();
+        all.sort_by_key(|c| c.actor);
+        all
     }
     pub fn barrier_done(&mut self, b: usize) {
         self.done[b] = self.bars[b].clone();
@@ -199,11 +293,15 @@ impl Race {
         let (wu, me) = (w as usize, me as usize);
         let (vc, avc) = (&self.vc[wu], &self.avc[wu]);
         let mut bad = None;
-        let warps = self.n as u32;
-        for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
+        let (warps, per) = (self.n as u32, self.per);
+        let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
+        while at < end {
+            let next = run(&self.cells, at, end);
+            let mut cell = self.cells[at];
+            let count = (next - at) as u32;
             let e = cell.w;
             if e.clock != 0 && bad.is_none() {
-                let actor = usize::from(e.actor & 0xff);
+                let actor = usize::from(e.actor & ACTOR);
                 let both_strong = strong && e.actor & STRONG != 0;
                 let unordered = actor != wu && vc[actor] < e.clock && !both_strong;
                 // What threads wrote reaches the asynchronous proxy through a fence only, also what the warp itself wrote.
@@ -213,6 +311,7 @@ impl Race {
                         pc: e.pc,
                         actor: actor as u32,
                         warps,
+                        per,
                         now_write: false,
                         was_write: true,
                         proxy: !unordered,
@@ -220,30 +319,44 @@ impl Race {
                 }
             }
             let r = cell.r;
-            let ra = usize::from(r.actor & 0xff);
+            let ra = usize::from(r.actor & ACTOR);
             let epoch = Epoch { clock: now, actor: me as u16, pc };
             if r.clock == 0 && r.actor & MANY == 0 {
                 cell.r = epoch;
             } else if r.actor & MANY != 0 {
-                self.many[r.clock as usize][me] = (now, pc);
+                let known = &mut self.many[r.clock as usize];
+                if known.list.contains(&(me as u32, now, pc)) {
+                    at = next;
+                    continue;
+                }
+                let i = if known.cells == count {
+                    r.clock
+                } else {
+                    // The other cells of the list are not read now: these get one of their own.
+                    known.cells -= count;
+                    let list = known.list.clone();
+                    let i = fresh(&mut self.many, &mut self.free);
+                    self.many[i as usize] = Readers { list, cells: count };
+                    i
+                };
+                let list = &mut self.many[i as usize].list;
+                match list.iter_mut().find(|x| x.0 as usize == me) {
+                    Some(x) => (x.1, x.2) = (now, pc),
+                    None => list.push((me as u32, now, pc)),
+                }
+                cell.r.clock = i;
             } else if ra == me || vc[ra] >= r.clock {
                 cell.r = epoch;
             } else {
-                let i = match self.free.pop() {
-                    Some(i) => {
-                        self.many[i as usize].fill((0, 0));
-                        i
-                    }
-                    None => {
-                        self.many.push(vec![(0, 0); 4 * self.n]);
-                        self.many.len() as u32 - 1
-                    }
-                };
-                let m = &mut self.many[i as usize];
-                m[ra] = (r.clock, r.pc);
-                m[me] = (now, pc);
+                let i = fresh(&mut self.many, &mut self.free);
+                let readers = &mut self.many[i as usize];
+                readers.list.push((ra as u32, r.clock, r.pc));
+                readers.list.push((me as u32, now, pc));
+                readers.cells = count;
                 cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
             }
+            self.cells[at..next].fill(cell);
+            at = next;
         }
         bad
     }
@@ -350,16 +463,19 @@ impl Race {
         let wu = w as usize;
         let vc = &self.vc[wu];
         let mut bad = None;
-        let warps = self.n as u32;
+        let (warps, per) = (self.n as u32, self.per);
         let mut note = |pc: u32, actor: u32, was_write: bool| {
             if bad.is_none() {
-                bad = Some(Conflict { pc, actor, warps, now_write: true, was_write, proxy: false });
+                bad = Some(Conflict { pc, actor, warps, per, now_write: true, was_write, proxy: false });
             }
         };
-        for cell in &mut self.cells[o / 2..(o + size as usize).div_ceil(2)] {
+        let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
+        while at < end {
+            let next = run(&self.cells, at, end);
+            let cell = self.cells[at];
             let e = cell.w;
             if e.clock != 0 {
-                let a = u32::from(e.actor & 0xff);
+                let a = u32::from(e.actor & ACTOR);
                 // Two copies of one group by one warp have no order either, but overlapping ones write what a warp asked for.
                 if a != actor && a != w && vc[a as usize] < e.clock && !(strong && e.actor & STRONG != 0) {
                     note(e.pc, a, true);
@@ -367,22 +483,28 @@ impl Race {
             }
             let r = cell.r;
             if r.actor & MANY != 0 {
-                for (a, (c, p)) in self.many[r.clock as usize].iter().enumerate() {
-                    if *c != 0 && a != wu && vc[a] < *c {
-                        note(*p, a as u32, false);
+                let readers = &mut self.many[r.clock as usize];
+                for (a, c, p) in &readers.list {
+                    if *a != w && vc[*a as usize] < *c {
+                        note(*p, *a, false);
                     }
                 }
-                self.free.push(r.clock);
+                readers.cells -= (next - at) as u32;
+                if readers.cells == 0 {
+                    self.free.push(r.clock);
+                }
             } else if r.clock != 0 {
-                let a = usize::from(r.actor & 0xff);
+                let a = usize::from(r.actor & ACTOR);
                 if a != wu && vc[a] < r.clock && !strong {
                     note(r.pc, a as u32, false);
                 }
             }
-            *cell = Cell {
+            let new = Cell {
                 w: Epoch { clock, actor: actor as u16 | if strong { STRONG } else { 0 }, pc },
                 r: Epoch::default(),
             };
+            self.cells[at..next].fill(new);
+            at = next;
         }
         bad
     }

@@ -16,6 +16,8 @@ pub(crate) struct Mbar {
     pub pending: u32,
     pub tx: i64,
     pub phase: u64,
+    /// Whether another block has arrived here.
+    pub remote: bool,
     pub order: Order,
     pub done: Order,
 }
@@ -41,7 +43,26 @@ pub(crate) struct Flight {
     pub clock: u32,
 }
 
+/// What the blocks of a cluster share besides their memory.
+#[derive(Default)]
+pub(crate) struct Cluster {
+    pub index: u64,
+    /// Barriers of the cluster that have completed.
+    pub generation: u64,
+    /// Warps that have arrived at the next, by their number in the cluster.
+    pub arrived: Vec<bool>,
+    /// Blocks that have ended, by rank.
+    pub ended: Vec<bool>,
+    /// Numbers of the blocks in the grid, by rank.
+    pub blocks: Vec<u32>,
+}
+
+/// The shared memory of a block, or of the blocks of a cluster one after another.
 pub(crate) struct Shared {
+    /// Bytes of a block, and from one block's to the next's.
+    size: usize,
+    stride: usize,
+    pub cluster: Cluster,
     data: Vec<u8>,
     state: Vec<u8>,
     track: bool,
@@ -52,15 +73,50 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub fn new(size: u32, warps: u32, track: bool, race: bool) -> Self {
+    pub fn new(size: u32, warps: u32, blocks: u32, track: bool, race: bool) -> Self {
+        // Banks repeat every 128 bytes; nothing else depends on where a block's memory begins.
+        let stride = if blocks > 1 { size.next_multiple_of(1024) } else { size };
+        let all = stride * blocks;
         Self {
-            data: vec![0xff; size as usize],
-            state: vec![NEVER; size as usize],
+            size: size as usize,
+            stride: stride as usize,
+            cluster: Cluster {
+                arrived: vec![false; (warps * blocks) as usize],
+                ended: vec![false; blocks as usize],
+                blocks: vec![0; blocks as usize],
+                ..Cluster::default()
+            },
+            data: vec![0xff; all as usize],
+            state: vec![NEVER; all as usize],
             track,
-            race: Race::new(size, warps, race),
+            race: Race::new(all, warps, blocks, race),
             mbars: BTreeMap::new(),
             flying: VecDeque::new(),
         }
+    }
+    /// Blocks of the cluster.
+    pub fn blocks(&self) -> u32 {
+        self.cluster.ended.len() as u32
+    }
+    /// Where the memory of the block of a rank begins.
+    pub fn start(&self, rank: u32) -> usize {
+        rank as usize * self.stride
+    }
+    /// The offset in its block of a place in the cluster's memory.
+    pub fn local(&self, o: usize) -> usize {
+        if self.stride == 0 { o } else { o % self.stride }
+    }
+    /// Lets the cluster's barrier open where every warp has come.
+    pub fn open(&mut self, done: impl Fn(usize) -> bool) -> bool {
+        let c = &mut self.cluster;
+        if !c.arrived.contains(&true) || !c.arrived.iter().enumerate().all(|(w, a)| *a || done(w)) {
+            return false;
+        }
+        c.arrived.fill(false);
+        c.generation += 1;
+        let b = 16 * c.ended.len();
+        self.race.barrier_done(b);
+        true
     }
     pub fn reset(&mut self) {
         self.data.fill(0xff);
@@ -68,6 +124,9 @@ impl Shared {
         self.race.reset();
         self.mbars.clear();
         self.flying.clear();
+        self.cluster.arrived.fill(false);
+        self.cluster.ended.fill(false);
+        self.cluster.generation = 0;
     }
     /// Lets the oldest bulk copy land.
     pub fn land(&mut self) -> bool {
@@ -84,8 +143,9 @@ impl Shared {
         }
         true
     }
+    /// Bytes of one block.
     pub fn size(&self) -> usize {
-        self.data.len()
+        self.size
     }
     /// Up to 16 bytes at an offset that has been checked.
     #[inline]

@@ -459,6 +459,71 @@ fn jitter() {
     assert!(want.contains(&times.len()), "{times:?}");
 }
 
+const CLUSTERS: &str = "
+.version 8.0
+.target sm_90
+.address_size 64
+.visible .entry rank(.param .u64 p)
+{
+    .reg .b32 %r<9>; .reg .f32 %f<9>; .reg .b64 %rd<9>; .reg .pred %p<2>;
+    ld.param.u64 %rd1, [p];
+    mov.u32 %r1, %cluster_ctarank; mov.u32 %r2, %ctaid.x; mov.u32 %r3, %tid.x; setp.ne.u32 %p1, %r3, 0;
+    mul.wide.u32 %rd2, %r2, 4; add.s64 %rd3, %rd1, %rd2;
+    @!%p1 st.global.u32 [%rd3], %r1;
+    // Ones in A and B in the first two columns, onto 2^24: how the sum rounds shows the mode.
+    and.b32 %r4, %r3, 3; setp.eq.u32 %p1, %r4, 0; selp.b32 %r5, 0x3c003c00, 0, %p1; mov.f32 %f1, 0f4B800000; mov.u32 %r6, 0;
+    mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%f2, %f3, %f4, %f5}, {%r5, %r6, %r6, %r6}, {%r5, %r6}, {%f1, %f1, %f1, %f1};
+    setp.ne.u32 %p1, %r3, 0; @%p1 bra DONE;
+    st.global.f32 [%rd3+64], %f2;
+DONE:
+    ret;
+}";
+
+#[test]
+#[ignore = "runs in a child"]
+fn clusters_and_numerics() {
+    let s = setup().unwrap();
+    // The safe interface launches no clusters.
+    let image = std::ffi::CString::new(CLUSTERS).unwrap();
+    let (mut m, mut f) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: both results have a place, and the text ends with a zero.
+    unsafe {
+        assert_eq!(sys::cuModuleLoadData(&mut m, image.as_ptr().cast()), CUresult::CUDA_SUCCESS);
+        assert_eq!(sys::cuModuleGetFunction(&mut f, m, c"rank".as_ptr()), CUresult::CUDA_SUCCESS);
+    }
+    let out = s.stream.alloc_zeros::<u32>(32).unwrap();
+    let (mut p, _keep) = cudarc::driver::DevicePtr::device_ptr(&out, &s.stream);
+    let launch = |grid: u32, cluster: u32, p: &mut u64| {
+        let mut args = [(p as *mut u64).cast::<std::ffi::c_void>()];
+        // SAFETY: all zeros is a value of every field; the arrays outlive the call.
+        unsafe {
+            let mut a: sys::CUlaunchAttribute = std::mem::zeroed();
+            a.id = sys::CUlaunchAttributeID_enum::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+            a.value.clusterDim = sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: cluster, y: 1, z: 1 };
+            let config = sys::CUlaunchConfig {
+                gridDimX: grid,
+                gridDimY: 1,
+                gridDimZ: 1,
+                blockDimX: 32,
+                blockDimY: 1,
+                blockDimZ: 1,
+                sharedMemBytes: 0,
+                hStream: s.stream.cu_stream(),
+                attrs: &mut a,
+                numAttrs: 1,
+            };
+            sys::cuLaunchKernelEx(&config, f, args.as_mut_ptr(), std::ptr::null_mut())
+        }
+    };
+    assert_eq!(launch(16, 16, &mut p), CUresult::CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    assert_eq!(launch(7, 2, &mut p), CUresult::CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    assert_eq!(launch(8, 4, &mut p), CUresult::CUDA_SUCCESS);
+    let v = s.stream.clone_dtoh(&out).unwrap();
+    assert_eq!(v[..8], [0, 1, 2, 3, 0, 1, 2, 3]);
+    let exact = std::env::var("GPU_EMULATOR_NUMERICS").is_ok_and(|m| m != "sequential");
+    assert_eq!(f32::from_bits(v[16]), if exact { 16777218.0 } else { 16777216.0 });
+}
+
 #[test]
 fn cudarc_end_to_end() {
     passes("end_to_end", &[]);
@@ -468,6 +533,10 @@ fn cudarc_end_to_end() {
     passes("clocks_go_on", &[]);
     passes("mapped_host_memory", &[]);
     passes("tensor_maps", &[]);
+    for mode in ["", "sequential", "exact", "truncating"] {
+        let env = [("GPU_EMULATOR_NUMERICS", mode)];
+        passes("clusters_and_numerics", if mode.is_empty() { &[] } else { &env });
+    }
     passes("binaries_are_refused", &[]);
     passes("counters_are_exported", &[]);
 }

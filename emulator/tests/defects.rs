@@ -334,6 +334,22 @@ fn constants_are_read_only() {
     assert!(r.findings[0].source.ends_with("bad.cu:60"));
 }
 #[test]
+fn readers_of_a_part_of_what_others_read() {
+    // Warps 0 and 1 read sixteen bytes, warp 2 two of them; warp 3 comes after the first two only.
+    let body = |at: u32| {
+        format!(
+            "setp.ne.u32 %p1, %r4, 3; @%p1 bra W; st.shared.v4.u32 [%r1], {{%r0, %r0, %r0, %r0}}; W: bar.sync 0;
+            setp.ge.u32 %p2, %r4, 2; @%p2 bra N; ld.shared.v4.u32 {{%r5, %r6, %r7, %r8}}, [%r1]; N:
+            setp.ne.u32 %p3, %r4, 2; @%p3 bra O; .loc 1 60 3\nld.shared.u16 %r5, [%r1+4]; bra OUT; O: bar.sync 1, 96;
+            @%p1 bra OUT; .loc 1 61 3\nst.shared.u16 [%r1+{at}], %r0; OUT:"
+        )
+    };
+    for at in [0, 2, 6, 8, 14] {
+        clean(&run(&body(at), 128));
+    }
+    the_one(&run(&body(4), 128), Kind::Race, 61, "the read by warp 2 at kernels/bad.cu:60");
+}
+#[test]
 fn launches_that_cannot_be_made() {
     let m = Module::load(&format!("{HEAD}.visible .entry k(.param .u32 a) .maxntid 64, 1, 1 {{ ret; }}")).unwrap();
     let mut d = Device::new();
@@ -357,7 +373,14 @@ fn unknown_forms_are_errors_with_their_line() {
         ("bra NOWHERE;", "no label 'NOWHERE'"),
         ("ld.global.u32 %r1, [%r1];", "an address of 32 bits"),
         ("ld.global.v8.u32 {%r1, %r2}, [%rd1];", "unsupported form (vector length)"),
-        ("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (shape)"),
+        ("mma.sync.aligned.m16n8k64.row.col.s32.s4.s4.s32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (shape)"),
+        ("mma.sync.aligned.m16n8k32.row.col.f32.s8.s8.f32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (types)"),
+        ("mma.sync.aligned.m16n8k8.row.col.f32.tf32.bf16.f32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (types)"),
+        (
+            "mma.sync.aligned.m16n8k16.row.col.satfinite.f32.f16.f16.f32 {%r1}, {%r1}, {%r1}, {%r1};",
+            "unsupported form (types)",
+        ),
+        ("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 {%r1}, {%r1}, {%r1}, {%r1};", "needs sm_89"),
         ("wgmma.fence.sync.aligned;", "needs sm_90a, the target is sm_80"),
         ("cp.async.cg.shared.global [%r1], [%rd1], 8;", "unsupported form (copy size)"),
         ("div.full.u32 %r1, %r1, %r1;", "unsupported form"),

@@ -260,3 +260,110 @@ fn operands_in_every_layout() {
         }
     }
 }
+
+/// One warpgroup over zeroed shared memory: `%rd5`, `%rd6` are descriptors, `%r10` to `%r13` and `%r20` to `%r23` accumulators of
+/// eight columns, `%r30` to `%r33` A's fragments.
+fn registers(body: &str) -> Report {
+    let ptx = format!(
+        ".version 8.0\n.target sm_90a\n.address_size 64\n.file 1 \"kernels/bad.cu\"\n
+.visible .entry k(.param .u64 out)
+{{
+    .reg .b32 %r<60>; .reg .b64 %rd<20>; .reg .pred %p<4>; .shared .align 1024 .b8 sm[4096];
+    ld.param.u64 %rd2, [out];
+    mov.u32 %r1, %tid.x; mov.u32 %r2, sm; shl.b32 %r3, %r1, 5; add.u32 %r4, %r2, %r3; mov.u32 %r5, 0;
+    st.shared.v4.u32 [%r4], {{%r5, %r5, %r5, %r5}}; st.shared.v4.u32 [%r4+16], {{%r5, %r5, %r5, %r5}};
+    fence.proxy.async; bar.sync 0;
+    shr.u32 %r4, %r2, 4; cvt.u64.u32 %rd5, %r4; add.u64 %rd5, %rd5, 0x1000080000; mov.u64 %rd6, %rd5;
+    setp.eq.u32 %p2, 0, 0; mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd2, %rd3;
+    mov.b32 %r30, 0; mov.b32 %r31, 0; mov.b32 %r32, 0; mov.b32 %r33, 0;
+    mov.b32 %r10, 0; mov.b32 %r11, 0; mov.b32 %r12, 0; mov.b32 %r13, 0;
+    mov.b32 %r20, 0; mov.b32 %r21, 0; mov.b32 %r22, 0; mov.b32 %r23, 0;
+    {body}
+    ret;
+}}"
+    );
+    let m = Module::load(&ptx).unwrap_or_else(|e| panic!("{e}"));
+    let mut dev = Device::new();
+    let o = dev.memory.alloc(512, "out").unwrap();
+    dev.launch(m.entry("k").unwrap(), Dim3::x(1), Dim3::x(128), 0, &o.to_le_bytes()).unwrap()
+}
+const FENCE: &str = "wgmma.fence.sync.aligned;";
+const FIRST: &str =
+    "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%r10,%r11,%r12,%r13}, %rd5, %rd6, %p2, 1, 1, 0, 0;";
+const SECOND: &str = "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%r20,%r21,%r22,%r23}, {%r30,%r31,%r32,%r33}, %rd6, %p2, 1, 1, 0;";
+const COMMIT: &str = "wgmma.commit_group.sync.aligned;";
+const WAIT: &str = "wgmma.wait_group.sync.aligned 0;";
+const WAIT_1: &str = "wgmma.wait_group.sync.aligned 1;";
+const STORE: &str = ".loc 1 50 3\nst.global.u32 [%rd4], %r11;";
+
+/// The findings of a sequence of instructions.
+fn said(sequence: &[&str]) -> String {
+    let r = registers(&sequence.join("\n"));
+    assert!(r.findings.iter().all(|f| f.kind == Kind::Race), "{}", text(&r));
+    text(&r)
+}
+
+#[test]
+fn registers_of_a_wgmma_in_flight() {
+    let clean: [&[&str]; 6] = [
+        &[FENCE, FIRST, COMMIT, WAIT, STORE],
+        // Two groups, of which the first is waited for and read.
+        &[FENCE, FIRST, COMMIT, SECOND, COMMIT, WAIT_1, STORE, WAIT],
+        // Accumulators of one shape may be used again and again.
+        &[FENCE, FIRST, FIRST, COMMIT, FIRST, COMMIT, WAIT, STORE],
+        // Registers of no wgmma are free.
+        &[FENCE, FIRST, COMMIT, "add.u32 %r40, %r1, 1;", WAIT, STORE],
+        // Copies are what the compiler makes of values that go round a loop.
+        &[FENCE, FIRST, COMMIT, "mov.b32 %r41, %r11; mov.b32 %r11, %r41;", WAIT, STORE],
+        &[FENCE, FIRST, COMMIT, WAIT, STORE, FENCE, FIRST, COMMIT, WAIT],
+    ];
+    for s in clean {
+        assert_eq!(said(s), "", "{s:?}");
+    }
+    let bad: [(&[&str], &str); 6] = [
+        (
+            &[FENCE, ".loc 1 49 3\n", FIRST, COMMIT, STORE, WAIT],
+            "bad.cu:50: race: access to a register of the accumulator",
+        ),
+        (&[FENCE, FIRST, STORE, COMMIT, WAIT], "no wgmma.wait_group for it"),
+        // The wait leaves the latest group alone.
+        (&[FENCE, SECOND, COMMIT, FIRST, COMMIT, WAIT_1, STORE, WAIT], "a register of the accumulator"),
+        (&[FENCE, SECOND, COMMIT, "mov.b32 %r32, 1;", WAIT], "a register of the A of the wgmma"),
+        (&[FENCE, FIRST, COMMIT, "mov.b32 %r41, %r12; add.u32 %r42, %r41, 1;", WAIT], "a register of the accumulator"),
+        // Even another wgmma may not take the result for its A before the wait.
+        (
+            &[
+                FENCE,
+                FIRST,
+                "wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%r20,%r21,%r22,%r23}, {%r10,%r11,%r12,%r13}, %rd6, %p2, 1, 1, 0;",
+                COMMIT,
+                WAIT,
+            ],
+            "a register of the accumulator",
+        ),
+    ];
+    for (s, what) in bad {
+        assert!(said(s).contains(what), "{s:?} gives '{}'", said(s));
+    }
+}
+
+#[test]
+fn fences_of_wgmma() {
+    assert!(said(&[FIRST, COMMIT, WAIT]).contains("no wgmma.fence before it"));
+    let again = ["mov.b32 %r11, 0;", FIRST, COMMIT, WAIT];
+    let begin = [FENCE, FIRST, COMMIT, WAIT];
+    assert!(said(&[begin, again].concat()).contains("no wgmma.fence in between"));
+    assert_eq!(said(&[&begin[..], &again[..1], &[FENCE], &again[1..]].concat()), "");
+    // Reading counts as well, and so does the fragment of A.
+    assert!(said(&[&begin[..], &[STORE, FIRST, COMMIT, WAIT]].concat()).contains("no wgmma.fence in between"));
+    let a = "mov.b32 %r30, 1;";
+    assert!(said(&[FENCE, SECOND, COMMIT, WAIT, a, SECOND, COMMIT, WAIT]).contains("no wgmma.fence in between"));
+    // Another shape on the same registers needs one, the same shape does not.
+    let wide = "wgmma.mma_async.sync.aligned.m64n16k16.f16.f16.f16 {%r10,%r11,%r12,%r13}, %rd5, %rd6, %p2, 1, 1, 0, 0;";
+    assert!(said(&[FENCE, FIRST, wide, COMMIT, WAIT]).contains("no wgmma.fence in between"));
+    assert_eq!(said(&[FENCE, FIRST, FENCE, wide, COMMIT, WAIT]), "");
+    // What nvcc compiled, without its fences.
+    let (r, c) = run(&changed("wgmma.fence.sync.aligned;", ""), 64, 64, 64);
+    assert!(text(&r).contains("no wgmma.fence"), "{}", text(&r));
+    assert!(right(&c, 64, 64, 64), "the numbers do not show it");
+}

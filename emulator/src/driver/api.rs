@@ -168,10 +168,12 @@ fn parameters(f: usize, args: *mut *mut c_void, extra: *mut *mut c_void) -> Res<
     Ok(buf)
 }
 
+#[allow(clippy::too_many_arguments)]
 fn launch(
     f: Handle,
     grid: [c_uint; 3],
     block: [c_uint; 3],
+    cluster: Option<Dim3>,
     shared: c_uint,
     stream: Handle,
     args: *mut *mut c_void,
@@ -195,7 +197,14 @@ fn launch(
     if s.function(h(f))?.entry.max_threads().is_some_and(|m| threads > u64::from(m)) {
         return Err(code::INVALID_VALUE);
     }
-    s.enqueue(h(stream), Node::Launch { f: h(f), grid: dims(grid), block: dims(block), shared, params })
+    // Eight blocks are what every device with clusters can have.
+    let c = s.function(h(f))?.entry.cluster_for(cluster).map_err(|_| code::INVALID_CLUSTER_SIZE)?;
+    let c = [c.x, c.y, c.z];
+    let blocks = c.iter().product::<u32>();
+    if blocks > if s.cfg.cc.0 >= 9 { 8 } else { 1 } || (0..3).any(|d| !grid[d].is_multiple_of(c[d])) {
+        return Err(code::INVALID_CLUSTER_SIZE);
+    }
+    s.enqueue(h(stream), Node::Launch { f: h(f), grid: dims(grid), block: dims(block), cluster, shared, params })
 }
 
 /// A copy whose direction its addresses tell.
@@ -949,14 +958,14 @@ api! {
     // ---- launches
 
     fn cuLaunchKernel(f: Handle, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: Handle, args: *mut *mut c_void, extra: *mut *mut c_void) {
-        launch(f, [gx, gy, gz], [bx, by, bz], shared, stream, args, extra)
+        launch(f, [gx, gy, gz], [bx, by, bz], None, shared, stream, args, extra)
     }
     fn cuLaunchCooperativeKernel(f: Handle, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: Handle, args: *mut *mut c_void) {
         // Blocks run one after another: a grid-wide barrier would wait for ever.
         if gx.saturating_mul(gy).saturating_mul(gz) > 1 {
             return Err(code::NOT_SUPPORTED);
         }
-        launch(f, [gx, gy, gz], [bx, by, bz], shared, stream, args, std::ptr::null_mut())
+        launch(f, [gx, gy, gz], [bx, by, bz], None, shared, stream, args, std::ptr::null_mut())
     }
     fn cuLaunchKernelEx(config: *const LaunchConfig, f: Handle, args: *mut *mut c_void, extra: *mut *mut c_void) {
         if config.is_null() {
@@ -964,6 +973,7 @@ api! {
         }
         // SAFETY: the interface requires a pointer to a launch configuration; null was excluded.
         let c = unsafe { &*config };
+        let mut cluster = None;
         for i in 0..c.num_attrs as usize {
             if c.attrs.is_null() {
                 return Err(code::INVALID_VALUE);
@@ -971,13 +981,12 @@ api! {
             // SAFETY: the array has `num_attrs` elements.
             let a = unsafe { &*c.attrs.add(i) };
             match a.id {
-                // A cluster of one block is no cluster.
-                4 if a.value[..3].iter().any(|x| *x > 1) => return Err(code::INVALID_CLUSTER_SIZE),
+                4 => cluster = Some(dims([a.value[0], a.value[1], a.value[2]])),
                 2 if a.value[0] != 0 && c.grid != [1, 1, 1] => return Err(code::NOT_SUPPORTED),
                 _ => {}
             }
         }
-        launch(f, c.grid, c.block, c.shared, c.stream, args, extra)
+        launch(f, c.grid, c.block, cluster, c.shared, c.stream, args, extra)
     }
     fn cuLaunchHostFunc(stream: Handle, f: Handle, data: *mut c_void) {
         if f.is_null() {

@@ -1,6 +1,6 @@
 //! What environment variables set.
 
-use crate::Options;
+use crate::{Numerics, Options};
 
 /// Settings read once, when the library is first used.
 #[derive(Clone, Debug)]
@@ -101,6 +101,16 @@ impl Config {
         if let Some(m) = self.max_instructions {
             o.max_instructions = m;
         }
+        o.sm = (self.cc.0 * 10 + self.cc.1) as u32;
+        o.numerics = match std::env::var("GPU_EMULATOR_NUMERICS").as_deref() {
+            Ok("exact") => Numerics::Exact,
+            Ok("truncating") => Numerics::Truncating,
+            Ok("sequential" | "") | Err(_) => Numerics::Sequential,
+            Ok(v) => {
+                eprintln!("gpu-emulator: GPU_EMULATOR_NUMERICS={v} is not exact, sequential or truncating, ignored");
+                Numerics::Sequential
+            }
+        };
         o.shuffle = number("GPU_EMULATOR_SHUFFLE").unwrap_or(0);
         o.copies_land_early = flag("GPU_EMULATOR_COPIES_EARLY");
         if let Ok(a) = std::env::var("GPU_EMULATOR_ALLOW_RACE") {

@@ -57,7 +57,7 @@ struct Event {
 /// A piece of work on a stream.
 #[derive(Clone)]
 enum Node {
-    Launch { f: usize, grid: Dim3, block: Dim3, shared: u32, params: Vec<u8> },
+    Launch { f: usize, grid: Dim3, block: Dim3, cluster: Option<Dim3>, shared: u32, params: Vec<u8> },
     ToDevice { dst: u64, src: usize, len: usize },
     ToHost { dst: usize, src: u64, len: usize },
     OnDevice { dst: u64, src: u64, len: usize },
@@ -218,7 +218,9 @@ impl State {
         }
         let bad = |_| code::INVALID_VALUE;
         match n {
-            Node::Launch { f, grid, block, shared, params } => return self.launch(*f, *grid, *block, *shared, params),
+            Node::Launch { f, grid, block, cluster, shared, params } => {
+                return self.launch(*f, *grid, *block, *cluster, *shared, params);
+            }
             Node::ToDevice { dst, src, len } => {
                 // SAFETY: the caller of the copy promised that `len` bytes can be read at `src` until the copy is done.
                 let s = unsafe { std::slice::from_raw_parts(*src as *const u8, *len) };
@@ -266,7 +268,7 @@ impl State {
         Ok(())
     }
 
-    fn launch(&mut self, f: usize, grid: Dim3, block: Dim3, shared: u32, params: &[u8]) -> Res {
+    fn launch(&mut self, f: usize, grid: Dim3, block: Dim3, cluster: Option<Dim3>, shared: u32, params: &[u8]) -> Res {
         self.launches += 1;
         let n = self.launches;
         if self.cfg.lost == Some(n) {
@@ -285,7 +287,7 @@ impl State {
         let entry = self.function(f)?.entry.clone();
         let before = self.clock;
         self.dev.options.clock = before + 1000;
-        let done = self.dev.launch(&entry, grid, block, shared, params);
+        let done = self.dev.launch_clusters(&entry, grid, block, cluster, shared, params);
         self.dev.options.written_once.clear();
         match done {
             Ok(r) => {

@@ -7,6 +7,11 @@ use super::*;
 use crate::shared::{Flight, Mbar};
 use crate::tensormap::{TensorMap, swizzle};
 
+/// Where blocks that meet at an mbarrier learn of each other.
+fn remote_key(env: &Env<'_, '_>, off: u32) -> u64 {
+    1 << 62 | env.sh.cluster.index << 28 | u64::from(off)
+}
+
 const MAX_TX: i64 = (1 << 20) - 1;
 
 impl Warp {
@@ -16,8 +21,8 @@ impl Warp {
                 Kind::Trap,
                 self,
                 Some(lane as u32),
-                Some(u64::from(off + SHARED_BASE)),
-                format!("no mbarrier has been initialised at offset {off} of shared memory"),
+                Some(env.sh.local(off as usize) as u64 + u64::from(SHARED_BASE)),
+                format!("no mbarrier has been initialised at offset {} of shared memory", env.sh.local(off as usize)),
             );
         }
         env.sh.mbars.get_mut(&off).ok_or(Stop)
@@ -29,6 +34,7 @@ impl Warp {
         env: &mut Env<'_, '_>,
         kind: MbarOp,
         a: &Addr,
+        remote: bool,
         count: u32,
         tx: u32,
         d: Option<Reg>,
@@ -36,16 +42,27 @@ impl Warp {
     ) -> Run<()> {
         let addrs = self.addresses(a);
         let mut given = u32::MAX;
+        // Places first: an arrival by the first lanes does not speak for what later ones still have to do.
+        let mut offs = [0usize; 32];
         for i in lanes(m) {
-            let o = self.shared_at(env, i, addrs[i], 8)?;
+            offs[i] =
+                if remote { self.cluster_at(env, i, addrs[i], 8, None)? } else { self.shared_at(env, i, addrs[i], 8)? };
+        }
+        for i in lanes(m) {
+            let o = offs[i];
             let off = o as u32;
+            let away = o - env.sh.local(o) != env.sh.start(env.rank);
+            if away && d.is_some() {
+                let text = "an arrival at an mbarrier of another block has no result";
+                return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), text.into());
+            }
             let n = if count == NONE { 1 } else { self.w[count as usize][i] };
             let bytes = if tx == NONE { 0 } else { i64::from(self.w[tx as usize][i]) };
             // Who uses an mbarrier has to come after the one who initialised it.
             let c = if matches!(kind, MbarOp::Init | MbarOp::Inval) {
-                env.sh.race.write(o, 8, self.id, self.at, false)
+                env.sh.race.write(o, 8, self.gid, self.at, false)
             } else {
-                env.sh.race.read(o, 8, self.id, self.at, false)
+                env.sh.race.read(o, 8, self.gid, self.at, false)
             };
             if let Some(c) = c {
                 self.race(env, i, o, &c);
@@ -84,7 +101,11 @@ impl Warp {
             }
             if kind == MbarOp::Arrive {
                 if given != off {
-                    env.sh.race.give(self.id, &mut mb.order);
+                    env.sh.race.give(self.gid, &mut mb.order);
+                    if away && env.l.opt.check_race {
+                        mb.remote = true;
+                        env.l.order.sync(env.cta_id, remote_key(env, off));
+                    }
                     given = off;
                 }
                 match mb.pending.checked_sub(n) {
@@ -123,10 +144,10 @@ impl Warp {
         for i in lanes(m) {
             let o = self.shared_at(env, i, addrs[i], 8)?;
             let want = self.get(v, i);
-            if let Some(c) = env.sh.race.read(o, 8, self.id, self.at, false) {
+            if let Some(c) = env.sh.race.read(o, 8, self.gid, self.at, false) {
                 self.race(env, i, o, &c);
             }
-            let (id, off) = (self.id, o as u32);
+            let (id, off) = (self.gid, o as u32);
             let mb = self.mbar_at(env, i, off)?;
             let phase = mb.phase;
             let yes = if parity { phase & 1 != want & 1 } else { phase > want };
@@ -134,8 +155,11 @@ impl Warp {
             if yes {
                 done |= 1 << i;
                 if taken != off {
-                    let order = mb.done.clone();
+                    let (order, remote) = (mb.done.clone(), mb.remote);
                     env.sh.race.take(id, &order);
+                    if remote {
+                        env.l.order.sync(env.cta_id, remote_key(env, off));
+                    }
                     taken = off;
                 }
             }
@@ -213,12 +237,36 @@ impl Warp {
         coords: &[u32],
         bytes: u32,
         mbar: &Addr,
+        mask: u32,
         m: u32,
     ) -> Run<()> {
         let (to, from, bars) = (self.addresses(dst), self.addresses(src), self.addresses(mbar));
         for i in lanes(m) {
-            let bar = self.shared_at(env, i, bars[i], 8)? as u32;
-            self.mbar_at(env, i, bar)?;
+            let clock = env.sh.race.bulk_issue(self.gid);
+            // The same places in every block that gets the data, or the one that the address names.
+            let in_block = |a: u64, rank: u32| (a & 0xff_ffff) | u64::from(rank + 1) << 24;
+            let named = |a: u64| if a >> 24 & 0xff == 0 { env.rank } else { (a >> 24 & 0xff) as u32 - 1 };
+            let ranks: Vec<u32> = if mask == NONE {
+                if named(to[i]) != named(bars[i]) {
+                    let text = "a bulk copy into one block with an mbarrier of another";
+                    return env.stop(Kind::Trap, self, Some(i as u32), Some(to[i]), text.into());
+                }
+                vec![named(to[i])]
+            } else {
+                let bits = self.w[mask as usize][i] & 0xffff;
+                if bits == 0 || bits >> env.sh.blocks() != 0 {
+                    let text = format!("a multicast to ranks {bits:#x} in a cluster of {} blocks", env.sh.blocks());
+                    return env.stop(Kind::Trap, self, Some(i as u32), Some(to[i]), text);
+                }
+                (0..16).filter(|r| bits >> r & 1 != 0).collect()
+            };
+            for rank in &ranks {
+                let bar = self.cluster_at(env, i, in_block(bars[i], *rank), 8, Some(clock))?;
+                self.mbar_at(env, i, bar as u32)?;
+                if let Some(c) = env.sh.race.read(bar, 8, self.gid, self.at, false) {
+                    self.race(env, i, bar, &c);
+                }
+            }
             let tensor = !coords.is_empty();
             let (rows, t) = if tensor {
                 let t = self.tensor_map(env, i, from[i])?;
@@ -260,12 +308,13 @@ impl Warp {
                     format!("a bulk copy of {total} bytes: a multiple of 16 is needed"),
                 );
             }
-            let start = self.shared_at(env, i, to[i], 16)? as u64;
-            if start + u64::from(total) > env.sh.size() as u64 {
-                return self.out_of_bounds(env, i, to[i], total, "shared");
+            for rank in &ranks {
+                let start = self.cluster_at(env, i, in_block(to[i], *rank), 16, Some(clock))?;
+                if env.sh.local(start) as u64 + u64::from(total) > env.sh.size() as u64 {
+                    return self.out_of_bounds(env, i, to[i], total, "shared");
+                }
             }
-            let clock = env.sh.race.bulk_issue(self.id);
-            let mut parts = Vec::new();
+            let mut pieces = Vec::new();
             let row_bytes = t.boxes[0] * t.elem;
             for (at, addr, have) in rows {
                 if addr % 16 != 0 {
@@ -313,22 +362,28 @@ impl Warp {
                     al.read_bytes(off, &mut buf[have.start as usize..have.end as usize]);
                 }
                 for (k, piece) in buf.chunks(16).enumerate() {
-                    let a = swizzle(to[i] as u32 + at + 16 * k as u32, t.swizzle);
-                    let o = self.shared_at(env, i, u64::from(a), 16)? as u32;
                     let mut b = [0u8; 16];
                     b[..piece.len()].copy_from_slice(piece);
-                    if let Some(c) = env.sh.race.bulk_write(o as usize, 16, self.id, clock, self.at) {
-                        self.race(env, i, o as usize, &c);
-                    }
-                    env.sh.in_flight(o as usize, 16);
-                    parts.push((o, 16, words(&b)));
+                    pieces.push((swizzle(to[i] as u32 + at + 16 * k as u32, t.swizzle), words(&b)));
                 }
             }
             env.st.c.bulk_loads += 1;
             env.st.c.bulk_load_bytes += u64::from(total);
-            env.sh.flying.push_back(Flight { parts, mbar: bar, bytes: total, warp: self.id, clock });
-            if env.l.opt.copies_land_early {
-                env.sh.land();
+            for rank in ranks {
+                let mut parts = Vec::with_capacity(pieces.len());
+                for (a, data) in &pieces {
+                    let o = self.cluster_at(env, i, in_block(u64::from(*a), rank), 16, Some(clock))?;
+                    if let Some(c) = env.sh.race.bulk_write(o, 16, self.gid, clock, self.at) {
+                        self.race(env, i, o, &c);
+                    }
+                    env.sh.in_flight(o, 16);
+                    parts.push((o as u32, 16, *data));
+                }
+                let mbar = self.cluster_at(env, i, in_block(bars[i], rank), 8, Some(clock))? as u32;
+                env.sh.flying.push_back(Flight { parts, mbar, bytes: total, warp: self.gid, clock });
+                if env.l.opt.copies_land_early {
+                    env.sh.land();
+                }
             }
         }
         Ok(())
@@ -343,11 +398,11 @@ impl Warp {
                 Kind::Uninitialised,
                 self,
                 Some(lane as u32),
-                Some(o as u64 + u64::from(SHARED_BASE)),
-                format!("read of shared memory at offset {o} {why}"),
+                Some(env.sh.local(o) as u64 + u64::from(SHARED_BASE)),
+                format!("read of shared memory at offset {} {why}", env.sh.local(o)),
             );
         }
-        if let Some(c) = env.sh.race.async_read(o, 16, self.id, self.at, wgmma) {
+        if let Some(c) = env.sh.race.async_read(o, 16, self.gid, self.at, wgmma) {
             self.race(env, lane, o, &c);
         }
         env.sh.read(o, 16)
@@ -414,8 +469,8 @@ impl Warp {
                     format!("a bulk copy of {total} bytes: a multiple of 16 is needed"),
                 );
             }
-            let start = self.shared_at(env, i, from[i], 16)? as u64;
-            if start + u64::from(total) > env.sh.size() as u64 {
+            let start = self.shared_at(env, i, from[i], 16)?;
+            if env.sh.local(start) as u64 + u64::from(total) > env.sh.size() as u64 {
                 return self.out_of_bounds(env, i, from[i], total, "shared");
             }
             let row_bytes = t.boxes[0] * t.elem;
@@ -483,9 +538,9 @@ impl Warp {
         Ok(())
     }
 
-    /// Eight halves of an operand in shared memory, by its descriptor: along the depth from `k`, or, transposed, along the rows
-    /// (or columns) from `mn`.
-    fn piece(&mut self, env: &mut Env<'_, '_>, desc: u64, trans: bool, mn: u32, k: u32) -> Run<[u16; 8]> {
+    /// Sixteen bytes of an operand in shared memory, by its descriptor: along the depth, its first or (`k` is 8) second half, or,
+    /// transposed, along the rows (or columns) from `mn` at depth `k`.
+    fn piece(&mut self, env: &mut Env<'_, '_>, desc: u64, trans: bool, mn: u32, k: u32) -> Run<[u32; 4]> {
         let field = |bit: u32| ((desc >> bit) & 0x3fff) as u32 * 16;
         let (start, lbo, sbo) = (field(0), field(16), field(32));
         let span = match desc >> 62 {
@@ -504,8 +559,66 @@ impl Warp {
             (true, s) => start + mn / (s / 2) * lbo + k / 8 * sbo + k % 8 * s + mn % (s / 2) * 2,
         };
         let o = self.shared_at(env, 0, u64::from(swizzle(addr, span)), 16)?;
-        let v = self.async_read(env, 0, o, true);
-        Ok(std::array::from_fn(|i| (v[i / 2] >> (16 * (i & 1))) as u16))
+        Ok(self.async_read(env, 0, o, true))
+    }
+
+    /// Follows what an instruction other than wgmma does to the registers of wgmma.
+    pub(super) fn watch(&mut self, env: &Env<'_, '_>, w: &Watch) {
+        match w {
+            Watch::Nothing => {}
+            Watch::Move { d, s } => self.asynchronous[*d as usize] = self.asynchronous[*s as usize],
+            Watch::Touch(regs) => {
+                for r in regs.iter() {
+                    let p = self.asynchronous[*r as usize];
+                    if p.group > self.wgmma_done {
+                        self.in_flight(env, &p);
+                    }
+                    self.asynchronous[*r as usize] =
+                        Pending { group: 0, fences: self.wgmma_fences + 1, role: 0, pc: self.at };
+                }
+            }
+        }
+    }
+    fn in_flight(&self, env: &Env<'_, '_>, p: &Pending) {
+        if env.l.opt.check_race {
+            let (what, other) = (if p.role == AS_A { "A" } else { "accumulator" }, env.l.source(p.pc));
+            env.find(
+                Kind::Race,
+                self,
+                None,
+                None,
+                format!("access to a register of the {what} of the wgmma at {other}, with no wgmma.wait_group for it"),
+            );
+        }
+    }
+    /// What the ISA asks of a wgmma's registers: that a fence stands before the first, and between any other access and this one.
+    fn wgmma_registers(&mut self, env: &Env<'_, '_>, g: &Wgmma) {
+        let first = self.wgmma_fences == 0;
+        let shape = g.shape_key();
+        let mut unfenced = None;
+        let a = g.a.err();
+        let regs = g.d.iter().map(|r| (*r, shape)).chain(a.iter().flatten().map(|r| (*r, AS_A)));
+        for (r, role) in regs {
+            let p = self.asynchronous[r as usize];
+            if role == AS_A && p.group > self.wgmma_done && p.role != AS_A {
+                self.in_flight(env, &p);
+            }
+            if p.fences == self.wgmma_fences + 1 && p.role != role {
+                unfenced.get_or_insert(p.pc);
+            }
+            let (group, fences) = (self.wgmma_group, self.wgmma_fences + 1);
+            self.asynchronous[r as usize] = Pending { group, fences, role, pc: self.at };
+        }
+        if !env.l.opt.check_race {
+            return;
+        }
+        if first {
+            env.find(Kind::Race, self, None, None, "the first wgmma of a warp, and no wgmma.fence before it".into());
+        } else if let Some(pc) = unfenced {
+            let other = env.l.source(pc);
+            let text = format!("a wgmma uses registers that were accessed at {other}, with no wgmma.fence in between");
+            env.find(Kind::Race, self, None, None, text);
+        }
     }
 
     pub(super) fn wgmma(&mut self, env: &mut Env<'_, '_>, g: &Wgmma) -> Run<()> {
@@ -523,74 +636,63 @@ impl Warp {
                 "a matrix descriptor that is not the same in every lane".into(),
             );
         }
-        let sign = |neg: bool, x: u16| if neg { -half_to_f32(x) } else { half_to_f32(x) };
-        let mut a = [[0f32; 16]; 16];
+        self.wgmma_registers(env, g);
+        let (f, n) = (&g.f, g.n as usize);
+        let k = f.k();
+        let per = f.a.per();
+        let mut a: mma::Rows = [[0.0; 32]; 16];
         match g.a {
-            Err(regs) => {
-                for (i, r) in regs.iter().enumerate() {
-                    for l in 0..32 {
-                        let v = self.w[*r as usize][l];
-                        let (row, col) = (l / 4 + 8 * (i & 1), 2 * (l % 4) + 8 * (i >> 1));
-                        a[row][col] = sign(g.neg_a, v as u16);
-                        a[row][col + 1] = sign(g.neg_a, (v >> 16) as u16);
-                    }
-                }
-            }
+            Err(regs) => mma::rows(f.a, &regs.map(|r| self.w[r as usize]), &mut a),
             Ok(desc) => {
                 let desc = self.d[desc as usize][0];
                 let first = 16 * (self.id & 3);
-                for x in 0..if g.trans_a { 2 } else { 16u32 } {
-                    for y in 0..if g.trans_a { 16u32 } else { 2 } {
-                        let (mn, k) = if g.trans_a { (8 * x, y) } else { (x, 8 * y) };
-                        let p = self.piece(env, desc, g.trans_a, first + mn, k)?;
-                        for (i, v) in p.into_iter().enumerate() {
-                            let (r, c) =
-                                if g.trans_a { (mn as usize + i, k as usize) } else { (mn as usize, k as usize + i) };
-                            a[r][c] = sign(g.neg_a, v);
+                for x in 0..if g.trans_a { 2 } else { 16usize } {
+                    for y in 0..if g.trans_a { k } else { 2 } {
+                        let (mn, at) = if g.trans_a { (8 * x, y) } else { (x, 8 * y) };
+                        let p = self.piece(env, desc, g.trans_a, first + mn as u32, at as u32)?;
+                        for i in 0..4 * per {
+                            let v = f.a.value(p[i / per], i % per);
+                            if g.trans_a { a[mn + i][y] = v } else { a[x][4 * per * y + i] = v }
                         }
                     }
                 }
             }
         }
-        let n = g.n as usize;
-        let mut b = vec![[0f32; 16]; n];
+        if g.neg_a {
+            a.iter_mut().flatten().for_each(|x| *x = -*x);
+        }
+        let mut b = vec![0f32; k * n];
         let desc = self.d[g.b as usize][0];
-        for x in 0..if g.trans_b { g.n / 8 } else { g.n } {
-            for y in 0..if g.trans_b { 16u32 } else { 2 } {
-                let (mn, k) = if g.trans_b { (8 * x, y) } else { (x, 8 * y) };
-                let p = self.piece(env, desc, g.trans_b, mn, k)?;
-                for (i, v) in p.into_iter().enumerate() {
-                    let (c, r) = if g.trans_b { (mn as usize + i, k as usize) } else { (mn as usize, k as usize + i) };
-                    b[c][r] = sign(g.neg_b, v);
+        for x in 0..if g.trans_b { n / 8 } else { n } {
+            for y in 0..if g.trans_b { k } else { 2 } {
+                let (mn, at) = if g.trans_b { (8 * x, y) } else { (x, 8 * y) };
+                let p = self.piece(env, desc, g.trans_b, mn as u32, at as u32)?;
+                for i in 0..4 * per {
+                    let v = f.b.value(p[i / per], i % per);
+                    if g.trans_b { b[y * n + mn + i] = v } else { b[(4 * per * y + i) * n + x] = v }
                 }
             }
+        }
+        if g.neg_b {
+            b.iter_mut().for_each(|x| *x = -*x);
         }
         let keep = self.p[g.scale_d.0 as usize] ^ if g.scale_d.1 { u32::MAX } else { 0 };
+        let half = f.d == mma::Acc::F16;
+        let at = |i: usize, l: usize| (l / 4 + 8 * (i >> 1 & 1)) * n + 8 * (i >> 2) + 2 * (l % 4) + (i & 1);
+        let mut c = vec![0u32; 16 * n];
         for i in 0..n / 2 {
-            for l in 0..32 {
-                let (row, col) = (l / 4 + 8 * (i >> 1 & 1), 8 * (i >> 2) + 2 * (l % 4) + (i & 1));
-                let mut s = 0.0;
-                if keep >> l & 1 != 0 {
-                    s = if g.f16 {
-                        half_to_f32((self.w[g.d[i / 2] as usize][l] >> (16 * (i & 1))) as u16)
-                    } else {
-                        f32::from_bits(self.w[g.d[i] as usize][l])
-                    };
-                }
-                for (x, y) in a[row].iter().zip(&b[col]) {
-                    s += x * y;
-                }
-                if g.f16 {
-                    let r = &mut self.w[g.d[i / 2] as usize][l];
-                    let sh = 16 * (i & 1);
-                    *r = (*r & !(0xffff << sh)) | u32::from(f32_to_half(s)) << sh;
-                } else {
-                    self.w[g.d[i] as usize][l] = s.to_bits();
-                }
+            let r = &self.w[g.d[if half { i / 2 } else { i }] as usize];
+            for l in lanes(keep) {
+                c[at(i, l)] = if half { r[l] >> (16 * (i & 1)) & 0xffff } else { r[l] };
             }
         }
+        mma::multiply::<4096>(f, env.l.rules(true), k, n, &a, &b, &mut c);
+        for (i, d) in g.d.iter().enumerate() {
+            self.w[*d as usize] =
+                std::array::from_fn(|l| if half { c[at(2 * i, l)] | c[at(2 * i + 1, l)] << 16 } else { c[at(i, l)] });
+        }
         env.st.c.mma_instructions += 1;
-        env.st.c.issued_macs += 256 * u64::from(g.n);
+        env.st.c.issued_macs += 16 * k as u64 * u64::from(g.n);
         Ok(())
     }
 }

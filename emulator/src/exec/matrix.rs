@@ -38,7 +38,7 @@ impl Warp {
             for (r, row) in rows.iter().enumerate() {
                 let o = offs[8 * j + r] as usize;
                 if env.l.opt.check_race
-                    && let Some(c) = env.sh.race.write(o, 16, self.id, self.at, false)
+                    && let Some(c) = env.sh.race.write(o, 16, self.gid, self.at, false)
                 {
                     self.race(env, 8 * j + r, o, &c);
                 }
@@ -89,7 +89,7 @@ impl Warp {
             Err(_) => Space::Global,
         };
         let size = if part == WmmaPart::CF32 { 4u32 } else { 2 };
-        let what = if space == Space::Shared { "shared" } else { "global" };
+        let what = if matches!(space, Space::Shared | Space::Cluster) { "shared" } else { "global" };
         // The rules of the ISA: the first address is a multiple of 32 bytes, the stride of 16 bytes.
         if one[0] % 32 != 0 {
             return self.misaligned(env, 0, one[0], 32, what);

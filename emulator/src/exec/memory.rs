@@ -9,7 +9,7 @@ impl Warp {
         }
         let first = m.trailing_zeros() as usize;
         let kind = |a: u64| match a {
-            a if (SHARED_WINDOW..SHARED_WINDOW + WINDOW_SIZE).contains(&a) => Space::Shared,
+            a if (SHARED_WINDOW..SHARED_WINDOW + WINDOW_SIZE).contains(&a) => Space::Cluster,
             a if (LOCAL_WINDOW..LOCAL_WINDOW + WINDOW_SIZE).contains(&a) => Space::Local,
             a if (PARAM_WINDOW..PARAM_WINDOW + WINDOW_SIZE).contains(&a) => Space::Param,
             _ => Space::Global,
@@ -20,7 +20,7 @@ impl Warp {
                 return Err((i, addrs[i]));
             }
             addrs[i] -= match s {
-                Space::Shared => SHARED_WINDOW,
+                Space::Cluster => SHARED_WINDOW,
                 Space::Local => LOCAL_WINDOW,
                 Space::Param => PARAM_WINDOW,
                 _ => 0,
@@ -181,16 +181,61 @@ impl Warp {
             _ => self.out_of_bounds(env, lane, addr, size, "global"),
         }
     }
+    /// The place of an address in the block's own shared memory.
     pub(super) fn shared_at(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<usize> {
+        let (rank, o) = self.place(env, lane, addr, size)?;
+        if rank != env.rank {
+            return env.stop(
+                Kind::OutOfBounds,
+                self,
+                Some(lane as u32),
+                Some(addr),
+                format!(
+                    "an address in the shared memory of the block of rank {rank}, where one of the own block is needed"
+                ),
+            );
+        }
+        Ok(o)
+    }
+    /// As [`Self::shared_at`], of any block of the cluster; `bulk` is the clock of the copy that goes there.
+    pub(super) fn cluster_at(
+        &self,
+        env: &mut Env<'_, '_>,
+        lane: usize,
+        addr: u64,
+        size: u32,
+        bulk: Option<u32>,
+    ) -> Run<usize> {
+        let (rank, o) = self.place(env, lane, addr, size)?;
+        if rank != env.rank {
+            if env.sh.cluster.ended[rank as usize] {
+                return env.stop(
+                    Kind::OutOfBounds,
+                    self,
+                    Some(lane as u32),
+                    Some(addr),
+                    format!("use of the shared memory of the block of rank {rank}, which has ended"),
+                );
+            }
+            env.sh.race.use_remote(rank, self.gid, bulk, self.at);
+        }
+        Ok(o)
+    }
+    #[inline]
+    fn place(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<(u32, usize)> {
         let a = addr & 0xffff_ffff;
         if a & u64::from(size - 1) != 0 {
             return self.misaligned(env, lane, a, size, "shared");
         }
-        let o = a.wrapping_sub(u64::from(SHARED_BASE));
-        if o >= env.sh.size() as u64 || o + u64::from(size) > env.sh.size() as u64 {
-            return self.out_of_bounds(env, lane, a, size, "shared");
+        let rank = match (a >> 24) as u32 {
+            0 => env.rank,
+            r => r - 1,
+        };
+        let o = (a & 0xff_ffff).wrapping_sub(u64::from(SHARED_BASE));
+        if o >= env.sh.size() as u64 || o + u64::from(size) > env.sh.size() as u64 || rank >= env.sh.blocks() {
+            return self.out_of_bounds(env, lane, a & 0xff_ffff, size, "shared");
         }
-        Ok(o as usize)
+        Ok((rank, env.sh.start(rank) + o as usize))
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -238,10 +283,14 @@ impl Warp {
                     count_global(&mut env.st.c.global_load, addrs, size, m);
                 }
             }
-            Space::Shared => {
+            Space::Shared | Space::Cluster => {
                 let mut offs = [0u32; 32];
                 for i in lanes(m) {
-                    let o = self.shared_at(env, i, addrs[i], size)?;
+                    let o = if space == Space::Shared {
+                        self.shared_at(env, i, addrs[i], size)?
+                    } else {
+                        self.cluster_at(env, i, addrs[i], size, None)?
+                    };
                     offs[i] = o as u32;
                     data[i] = env.sh.read(o, size);
                     self.shared_read_checks(env, i, o, size, fl);
@@ -299,12 +348,12 @@ impl Warp {
                 Kind::Uninitialised,
                 self,
                 Some(lane as u32),
-                Some(o as u64 + u64::from(SHARED_BASE)),
-                format!("read of {size} bytes of shared memory at offset {o} {why}"),
+                Some(env.sh.local(o) as u64 + u64::from(SHARED_BASE)),
+                format!("read of {size} bytes of shared memory at offset {} {why}", env.sh.local(o)),
             );
         }
         if env.l.opt.check_race
-            && let Some(c) = env.sh.race.read(o, size, self.id, self.at, fl.strong)
+            && let Some(c) = env.sh.race.read(o, size, self.gid, self.at, fl.strong)
         {
             self.race(env, lane, o, &c);
         }
@@ -315,10 +364,11 @@ impl Warp {
             Kind::Race,
             self,
             Some(lane as u32),
-            Some(o as u64 + u64::from(SHARED_BASE)),
+            Some(env.sh.local(o) as u64 + u64::from(SHARED_BASE)),
             format!(
-                "{} of shared memory at offset {o}, {} the {} by {} at {}",
+                "{} of shared memory at offset {}, {} the {} by {} at {}",
                 if c.now_write { "write" } else { "read" },
+                env.sh.local(o),
                 if c.proxy {
                     "by the asynchronous proxy, with no fence.proxy.async after"
                 } else {
@@ -370,13 +420,17 @@ impl Warp {
                 }
                 count_global(&mut env.st.c.global_store, addrs, size, m);
             }
-            Space::Shared => {
+            Space::Shared | Space::Cluster => {
                 let mut offs = [0u32; 32];
                 for i in lanes(m) {
-                    let o = self.shared_at(env, i, addrs[i], size)?;
+                    let o = if space == Space::Shared {
+                        self.shared_at(env, i, addrs[i], size)?
+                    } else {
+                        self.cluster_at(env, i, addrs[i], size, None)?
+                    };
                     offs[i] = o as u32;
                     if env.l.opt.check_race
-                        && let Some(c) = env.sh.race.write(o, size, self.id, self.at, fl.strong)
+                        && let Some(c) = env.sh.race.write(o, size, self.gid, self.at, fl.strong)
                     {
                         self.race(env, i, o, &c);
                     }
@@ -446,11 +500,15 @@ impl Warp {
                         al.write(off, size, &[new as u32, (new >> 32) as u32, 0, 0]);
                         old
                     }
-                    Space::Shared => {
-                        let o = self.shared_at(env, i, addrs[i], size)?;
+                    Space::Shared | Space::Cluster => {
+                        let o = if space == Space::Shared {
+                            self.shared_at(env, i, addrs[i], size)?
+                        } else {
+                            self.cluster_at(env, i, addrs[i], size, None)?
+                        };
                         self.shared_read_checks(env, i, o, size, fl);
                         if env.l.opt.check_race
-                            && let Some(c) = env.sh.race.write(o, size, self.id, self.at, true)
+                            && let Some(c) = env.sh.race.write(o, size, self.gid, self.at, true)
                         {
                             self.race(env, i, o, &c);
                         }
@@ -564,7 +622,7 @@ impl Warp {
                 data[i] = words(&buf);
             }
             if env.l.opt.check_race
-                && let Some(c) = env.sh.race.copy_write(o, size, self.id, self.at)
+                && let Some(c) = env.sh.race.copy_write(o, size, self.gid, self.at)
             {
                 self.race(env, i, o, &c);
             }
@@ -606,6 +664,6 @@ impl Warp {
         }
         copies.retain(|c| c.mask != 0);
         self.copies = copies;
-        env.sh.race.wait_copies(self.id, n);
+        env.sh.race.wait_copies(self.gid, n);
     }
 }
