@@ -21,9 +21,9 @@ pub(super) fn sample(
     let order: Vec<usize> = if count == 1 { vec![0] } else { (0..count).chain((0..count).rev()).collect() };
     loop {
         for &i in &order {
-            if count > 1 {
-                // The other problem's operands are in the cache now. One launch brings this one's own back, as if the other
-                // were not there; cold launches lose nothing by it.
+            if count > 1 && problems[i].copies() == 1 {
+                // The other problem's operands are in the cache now. One launch brings this one's own back, as if the other were
+                // not there. Cold launches need none, and one more would shift each batch to other copies than the one before.
                 clock.kernel_ns += problems[i].time(1)?.elapsed_ns;
             }
             samples[i].push(one_sample(device, problems[i].as_mut(), batches[i], clock)?);
@@ -79,6 +79,19 @@ mod tests {
         // A launch of 10 s: six samples, not ten.
         let (samples, stop) = sampled(vec![FakeProblem::steady(1e10).jitter(0.5)], &stopping);
         assert_eq!((samples[0].len(), stop), (6, Stop::Time));
+    }
+
+    #[test]
+    fn only_hot_pairs_bring_their_operands_back_before_a_sample() {
+        let stopping = Stopping { min_samples: 10, max_samples: 10, ..Stopping::default() };
+        for (copies, launches_a_sample) in [(1, 2), (8, 1)] {
+            // The counter of the drift, which is zero here, counts the calls of both problems.
+            let calls = FakeProblem::shared_drift(0.0);
+            let problem = || FakeProblem::steady(1e6).drifting(&calls).rotating(copies);
+            let (samples, _) = sampled(vec![problem(), problem()], &stopping);
+            let taken = (samples[0].len() + samples[1].len()) as u32;
+            assert_eq!(calls.0.get(), launches_a_sample * taken, "{copies} copies");
+        }
     }
 
     #[test]

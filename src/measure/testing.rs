@@ -59,12 +59,21 @@ pub(super) struct FakeProblem {
     settle: Option<(u32, f64)>,
     drift: Option<(Rc<Cell<u32>>, f64)>,
     calls: u32,
+    copies: usize,
     rng: ChaCha8Rng,
 }
 
 impl FakeProblem {
     pub fn steady(ns: f64) -> Self {
-        FakeProblem { ns, jitter: 0.0, settle: None, drift: None, calls: 0, rng: ChaCha8Rng::seed_from_u64(5) }
+        FakeProblem {
+            ns,
+            jitter: 0.0,
+            settle: None,
+            drift: None,
+            calls: 0,
+            copies: 1,
+            rng: ChaCha8Rng::seed_from_u64(5),
+        }
     }
 
     /// Uniform noise of this relative size.
@@ -83,6 +92,10 @@ impl FakeProblem {
 
     pub fn drifting(self, drift: &(Rc<Cell<u32>>, f64)) -> Self {
         FakeProblem { drift: Some(drift.clone()), ..self }
+    }
+
+    pub fn rotating(self, copies: usize) -> Self {
+        FakeProblem { copies, ..self }
     }
 
     pub fn boxed(self) -> impl Prepared {
@@ -110,7 +123,7 @@ impl Prepared for FakeProblem {
         Ok(())
     }
     fn copies(&self) -> usize {
-        1
+        self.copies
     }
     fn check(&mut self, _: usize, _: &[u32], _: &ErrorBound) -> Result<Option<CheckCounts>, DeviceError> {
         Ok(Some(CheckCounts::default()))

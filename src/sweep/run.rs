@@ -139,9 +139,9 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
     let dir = &options.out;
     let _lock = lock_folder(dir)?;
     let (mut journal, resumed, mut manifest) = open_folder(options, plan.cells())?;
+    refuse_foreign(&plan, &resumed.done, dir)?;
     report(Event::Begin { cells: plan.cells(), resumed: &resumed });
     let done: HashSet<u64> = resumed.done.iter().map(|r| r.cell).collect();
-    refuse_foreign(&plan, &resumed.done, dir)?;
     // A killed run's manifest is older than its journal.
     let wall_before = manifest.progress.wall_ns.max(resumed.clock_ns);
     let mut counts = Counts::new(manifest.progress.kernel_ns.max(resumed.sampled_ns), &resumed.done);
