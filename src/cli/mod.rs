@@ -15,6 +15,7 @@ mod heatmap;
 mod interrupt;
 mod kernels;
 mod profile;
+mod report;
 mod sweep;
 mod verify;
 
@@ -40,6 +41,7 @@ enum Command {
     Verify(verify::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
+    Report(report::Args),
     /// Measures cells for a parent process; not for use by hand.
     #[command(hide = true)]
     Worker,
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Worker => crate::sweep::serve().map(|()| Ending::Done).map_err(Into::into),
     };
     match result {
