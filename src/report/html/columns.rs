@@ -33,9 +33,8 @@ fn text(value: Option<f64>) -> String {
 
 /// Encodes a column. `significant` rounds each value to so many digits; `None` keeps whole numbers as they are.
 pub(super) fn encode(values: impl Iterator<Item = Option<f64>>, significant: Option<usize>) -> String {
-    let values: Vec<Option<f64>> = values
-        .map(|v| v.filter(|v| v.is_finite()).map(|v| significant.map_or(v, |s| round(v, s))))
-        .collect();
+    let values: Vec<Option<f64>> =
+        values.map(|v| v.filter(|v| v.is_finite()).map(|v| significant.map_or(v, |s| round(v, s)))).collect();
     let runs = runs(values.iter().copied());
     if runs.len() <= 1 {
         return format!("{{\"c\":{}}}", text(runs.first().and_then(|r| r.0)));
@@ -123,8 +122,10 @@ mod tests {
         assert_eq!(of(&(100..200).map(f64::from).collect::<Vec<_>>()), r#"{"d":[100,1,1,99]}"#);
         assert_eq!(of(&[1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]), r#"{"r":[1,4,0.5,4]}"#);
         assert_eq!(of(&[3.0, 1.0, 4.0, 1.0]), r#"{"v":[3,1,4,1]}"#);
-        assert_eq!(encode([Some(0.096_807_342), Some(1e300), Some(f64::NAN), None].into_iter(), Some(4)),
-            r#"{"v":[0.09681,1e300,null,null]}"#);
+        assert_eq!(
+            encode([Some(0.096_807_342), Some(1e300), Some(f64::NAN), None].into_iter(), Some(4)),
+            r#"{"v":[0.09681,1e300,null,null]}"#
+        );
     }
 
     proptest! {

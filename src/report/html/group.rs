@@ -56,8 +56,7 @@ impl Group {
                 .entry(cell.reason)
                 .or_insert_with(|| text.chars().filter(|c| !c.is_ascii_digit()).collect())
                 .clone();
-            let first =
-                || Reason { status: cell.status, text: text.to_owned(), count: 0, shape: cell.shape };
+            let first = || Reason { status: cell.status, text: text.to_owned(), count: 0, shape: cell.shape };
             kinds.entry((cell.status, kind)).or_insert_with(first).count += 1;
         }
         let mut reasons: Vec<Reason> = kinds.into_values().collect();
@@ -186,6 +185,9 @@ mod tests {
         let groups = group(vec![folder(&run, &mut strings)]);
         let reasons = groups[0].reasons(&strings);
         assert_eq!(groups[0].counts(), [2, 3, 1, 0]);
-        assert_eq!(reasons.iter().map(|r| (r.status, r.count)).collect::<Vec<_>>(), [(Status::Failed, 1), (Status::Skipped, 3)]);
+        assert_eq!(
+            reasons.iter().map(|r| (r.status, r.count)).collect::<Vec<_>>(),
+            [(Status::Failed, 1), (Status::Skipped, 3)]
+        );
     }
 }

@@ -93,7 +93,9 @@ fn read(mut reader: impl BufRead, folder: &mut Folder, strings: &mut Strings) ->
             Ok(None) => break,
             Ok(Some(whole)) => whole,
             // An archive that was cut off or damaged still holds what lies before.
-            Err(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput) => {
+            Err(e)
+                if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput) =>
+            {
                 folder.notes.push(format!("The journal ends early, after line {number}: {e}."));
                 break;
             }
@@ -133,10 +135,14 @@ fn read(mut reader: impl BufRead, folder: &mut Folder, strings: &mut Strings) ->
     }
     if let Some(first) = first_refusal {
         let lines = if refused == 1 { "1 line is" } else { &format!("{refused} lines are") };
-        folder.notes.push(super::super::clean(&format!("{lines} no record of a cell and left out; the first is {first}.")));
+        folder
+            .notes
+            .push(super::super::clean(&format!("{lines} no record of a cell and left out; the first is {first}.")));
     }
     if timed > 0 {
-        folder.notes.push(format!("{timed} records of the emulated device carry times; it has none, and they are left out."));
+        folder
+            .notes
+            .push(format!("{timed} records of the emulated device carry times; it has none, and they are left out."));
     }
     Ok(())
 }
@@ -156,7 +162,8 @@ mod tests {
     #[test]
     fn lines_that_are_no_records_are_counted_and_the_rest_is_read() {
         let good = r#"{"m": 64, "n": 64, "k": 64, "status": "ok", "tflops": 3}"#;
-        let journal = format!("{good}\nnonsense\n\n[1, 2]\n{{\"m\": 1e999}}\n{{\"cell\": 3}}\n{good}\n{{\"m\": 64, \"n\"");
+        let journal =
+            format!("{good}\nnonsense\n\n[1, 2]\n{{\"m\": 1e999}}\n{{\"cell\": 3}}\n{good}\n{{\"m\": 64, \"n\"");
         let folder = folder(journal.as_bytes());
         assert_eq!(folder.cells.len(), 2);
         let notes = folder.notes.join(" ");

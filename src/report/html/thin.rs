@@ -24,9 +24,8 @@ pub(super) fn thin(cells: &mut Vec<&Cell>, most: usize) {
         let mut parts: BTreeMap<u32, usize> = BTreeMap::new();
         cells.iter().for_each(|c| *parts.entry(c.part).or_default() += 1);
         let (part, _) = parts.into_iter().max_by_key(|&(part, count)| (count, part)).expect("there are cells");
-        let values = |axis: usize| -> BTreeSet<u64> {
-            cells.iter().filter(|c| c.part == part).map(|c| c.shape[axis]).collect()
-        };
+        let values =
+            |axis: usize| -> BTreeSet<u64> { cells.iter().filter(|c| c.part == part).map(|c| c.shape[axis]).collect() };
         let (axis, values) =
             (0..9).map(|axis| (axis, values(axis))).max_by_key(|(axis, v)| (v.len(), 9 - axis)).expect("nine axes");
         let before = cells.len();

@@ -28,6 +28,7 @@ class Run {
     this.index = index;
     this.rows = raw.columns.rows;
     this.unpacked = new Map();
+    this.metrics = new Map();
     this.emulated = raw.kind === "emulated";
     this.all = Uint32Array.from({ length: this.rows }, (_, i) => i);
     this.label = raw.device;
@@ -163,7 +164,7 @@ const DERIVED = {
 };
 
 // Throughput over the median of the fully aligned cells (16 bytes and better) of the same part and regime whose FLOP differ by
-// at most 5 %. Sizes differ too, so this holds tails as well as alignment; only a pair holds alignment alone.
+// about 5 % at most. Sizes differ too, so this holds tails as well as alignment; only a pair holds alignment alone.
 function equalWork(run) {
   const [part, regime, align, macs, tflops] = ["part", "regime", "bytes_abc", "macs", "tflops"].map((n) => run.col(n));
   const yardsticks = new Map();
@@ -177,15 +178,15 @@ function equalWork(run) {
   const known = new Map();
   const reference = (i) => {
     const list = yardsticks.get(key(i));
-    if (!list) return NaN;
-    const name = key(i) + ":" + macs[i];
+    if (!list || !(macs[i] > 0)) return NaN;
+    // Work is told apart in steps of half a percent: many cells then share a yardstick.
+    const step = Math.round(Math.log(macs[i]) * 200);
+    const name = key(i) + step / 16384;
     if (!known.has(name)) {
-      const from = bisect(list, (j) => macs[j] >= 0.95 * macs[i]);
-      const to = bisect(list, (j) => macs[j] > 1.05 * macs[i]);
-      // A few hundred of them, evenly spread, give the same median as thousands.
-      const step = Math.max(1, Math.floor((to - from) / 301));
-      const near = [];
-      for (let j = from; j < to; j += step) near.push(tflops[list[j]]);
+      const middle = Math.exp(step / 200);
+      const from = bisect(list, (j) => macs[j] >= 0.95 * middle);
+      const to = bisect(list, (j) => macs[j] > 1.05 * middle);
+      const near = list.slice(from, to).map((j) => tflops[j]);
       known.set(name, near.length ? median(near) : NaN);
     }
     return known.get(name);
@@ -238,9 +239,12 @@ const METRICS = [
 
 // A metric's number of a cell, in its unit.
 function metricOf(run, metric) {
-  if (run.emulated && metric.timed) return run.make(() => NaN);
-  const values = run.col(metric.key);
-  return metric.times ? run.make((i) => values[i] * metric.times) : values;
+  const known = run.metrics.get(metric.key);
+  if (known) return known;
+  const values = run.emulated && metric.timed ? run.make(() => NaN) : run.col(metric.key);
+  const scaled = metric.times ? run.make((i) => values[i] * metric.times) : values;
+  run.metrics.set(metric.key, scaled);
+  return scaled;
 }
 
 const AXES = [

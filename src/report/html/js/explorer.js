@@ -6,6 +6,13 @@ function shapeText(run, i) {
 
 // The axes along which these cells differ. Sizes that are always equal are one axis, and what repeats another axis is left out.
 function axesOf(run, rows) {
+  if (!axesKnown.has(rows)) axesKnown.set(rows, findAxes(run, rows));
+  return axesKnown.get(rows).map((axis) => ({ ...axis }));
+}
+
+const axesKnown = new WeakMap();
+
+function findAxes(run, rows) {
   const axes = [];
   for (const spec of AXES) {
     const column = run.col(spec.key);
@@ -40,11 +47,10 @@ function mainAxes(axes, rows) {
   const free = axes.filter((a) => !a.derived);
   const choice = free.length ? free : axes;
   let best = { y: null, x: choice[0] || null, count: 0 };
-  const few = rows.length > 20000 ? rows.filter((_, i) => i % Math.ceil(rows.length / 20000) === 0) : rows;
   for (let a = 0; a < choice.length; a++) {
     for (let b = a + 1; b < choice.length; b++) {
       const pairs = new Set();
-      for (const i of few) pairs.add(choice[a].column[i] * 4194304 + choice[b].column[i]);
+      for (const i of rows) pairs.add(choice[a].column[i] * 4194304 + choice[b].column[i]);
       const filled = pairs.size / (choice[a].values.length * choice[b].values.length);
       // Two sizes that move together fill a diagonal; that is a line and no map.
       if (filled > 0.2 && pairs.size * filled > best.count) best = { y: choice[a], x: choice[b], count: pairs.size * filled };
@@ -60,17 +66,20 @@ class Explorer {
     this.runs = runs;
     this.state = { part: null, kernel: "", regime: null, metric: null, x: null, y: null, hold: {} };
     this.controls = el("div", { className: "controls" });
-    this.maps = el("div", { className: "maps" });
+    this.maps = el("div", { className: "runs" });
+    this.frame = el("div", { className: "explorer" });
     this.note = el("p", { className: "caption" });
     this.evidence = el("aside", { className: "evidence", id: "evidence", tabIndex: -1 });
     this.evidence.setAttribute("aria-live", "polite");
     this.evidence.setAttribute("aria-label", "Evidence for the chosen cell");
     host.append(
-      el("p", { className: "lead", textContent: "Point at a square, tap it, or use the arrow keys: its evidence is beside the map. A click holds it." }),
+      el("p", { className: "lead", textContent: "Point at a square, tap it, or use the arrow keys: its evidence is by the map. A click holds it." }),
       this.controls,
-      el("div", { className: "explorer" }, el("div", {}, this.maps, this.note), this.evidence)
+      this.frame
     );
+    this.frame.append(el("div", {}, this.maps, this.note), this.evidence);
     this.views = new Map();
+    this.rowsKnown = new Map();
     this.shown = [];
     this.update();
   }
@@ -80,28 +89,37 @@ class Explorer {
     this.update();
   }
 
-  // Choices offered are those of all runs in view, in their order.
+  // Choices offered are those of all runs in view, in the order of the plan.
   names(column) {
-    const found = new Map();
+    const first = new Map();
     for (const run of this.shown) {
-      const values = run.col(column);
-      for (let i = 0; i < run.rows; i++) if (!found.has(values[i])) found.set(values[i], page.strings[values[i]] || "");
+      const [values, cell] = [run.col(column), run.col("cell")];
+      for (let i = 0; i < run.rows; i++) {
+        const name = page.strings[values[i]] || "";
+        if (!(first.get(name) <= cell[i])) first.set(name, Number.isNaN(cell[i]) ? Infinity : cell[i]);
+      }
     }
-    return [...found.values()].filter((v, i, all) => all.indexOf(v) === i).sort();
+    return [...first].sort((a, b) => a[1] - b[1]).map(([name]) => name);
   }
 
   rowsOf(run) {
     const { part, kernel, regime, hold } = this.state;
+    const key = JSON.stringify([run.index, part, kernel, regime, hold]);
+    if (this.rowsKnown.has(key)) return this.rowsKnown.get(key);
     const [parts, regimes] = [run.col("part"), run.col("regime")];
     const number = (text) => new Set(page.strings.flatMap((s, i) => (s === text ? [i] : [])));
     const [inPart, inRegime] = [number(part), number(regime)];
-    return Array.from(run.all).filter(
+    const held = Object.entries(hold).filter(([, value]) => value !== "");
+    const rows = Array.from(run.all).filter(
       (i) =>
         inPart.has(parts[i]) &&
         (regime === "" || inRegime.has(regimes[i])) &&
         (kernel === "" || run.name(i) === kernel || run.text("kernel", i) === kernel) &&
-        Object.entries(hold).every(([key, value]) => value === "" || String(run.col(key)[i]) === value)
+        held.every(([key, value]) => String(run.col(key)[i]) === value)
     );
+    if (this.rowsKnown.size > 40) this.rowsKnown.clear();
+    this.rowsKnown.set(key, rows);
+    return rows;
   }
 
   // A dispatcher's choices make one map; kernels that were measured side by side do not.
@@ -156,10 +174,18 @@ class Explorer {
     return run.col("part").some((p) => page.strings[p] === part);
   }
 
-  kernelsOf(part) {
-    const names = new Set();
-    for (const run of this.shown) for (const i of run.all) if (run.text("part", i) === part) names.add(run.text("kernel", i));
-    return [...names].sort();
+  // Kernels of a part, or kernels with their variants.
+  kernelsOf(part, variants = false) {
+    const found = new Set();
+    for (const run of this.shown) {
+      const [parts, kernels, kinds] = ["part", "kernel", "variant"].map((name) => run.col(name));
+      const seen = new Map();
+      for (const i of run.all) {
+        if (page.strings[parts[i]] === part) seen.set(kernels[i] * 1048576 + (variants ? kinds[i] : 0), i);
+      }
+      for (const i of seen.values()) found.add(variants ? run.name(i) : run.text("kernel", i));
+    }
+    return [...found].sort();
   }
 
   chooseAxes(axes, rows) {
@@ -170,9 +196,8 @@ class Explorer {
   metrics() {
     return METRICS.filter((metric) =>
       this.shown.some((run) => {
-        const rows = this.rowsOf(run);
         const values = metricOf(run, metric);
-        return rows.some((i) => Number.isFinite(values[i]));
+        return this.rowsOf(run).some((i) => Number.isFinite(values[i]));
       })
     );
   }
@@ -189,11 +214,11 @@ class Explorer {
     const metric = METRICS.find((m) => m.key === state.metric) || METRICS[0];
     const lead = this.shown.find((r) => this.has(r, state.part)) || this.shown[0];
     const rows = this.rowsOf(lead);
-    let axes = axesOf(lead, rows);
+    const axes = axesOf(lead, rows);
     if (!axes.some((a) => a.key === state.x)) this.chooseAxes(axes, rows);
     const x = axes.find((a) => a.key === state.x);
     const y = axes.find((a) => a.key === state.y && a !== x);
-    this.renderControls(metrics, metric, axes, x, y, rows, lead);
+    this.renderControls(metrics, metric, axes, x, y, lead);
 
     // One scale for all maps, so that colours can be compared across them.
     const values = this.shown.map((run) => metricOf(run, metric));
@@ -205,46 +230,55 @@ class Explorer {
       metric
     );
     this.maps.replaceChildren();
+    this.frame.className = this.shown.length > 1 ? "stacked" : "explorer";
     this.pinned = null;
     const told = [];
     let first = null;
+    // All stand in their places before the first is drawn: only then is its width known.
+    const figures = this.shown.map((run) => el("figure", {}, this.shown.length > 1 ? el("h3", { textContent: run.label }) : null));
+    this.maps.append(...figures);
     this.shown.forEach((run, r) => {
-      const figure = el("figure", {});
-      figure.style.margin = "0 0 1.4rem";
-      if (this.shown.length > 1) figure.append(el("h3", { textContent: run.label }));
-      const mine = axesOf(run, chosen[r]);
-      const on = (axis) => axis && (mine.find((a) => a.key === axis.key) || single(run, axis, chosen[r]));
-      this.maps.append(figure);
-      const view = { run, rows: chosen[r], metric, values: values[r], scale, x: on(x), y: on(y) };
-      if (!chosen[r].length || !view.x) {
-        figure.append(el("p", { className: "muted", textContent: chosen[r].length ? "All these cells have the same shape; the table below lists them." : "This run has no such cells." }));
-        if (chosen[r].length) first = first || { run, cells: chosen[r], view };
-        return;
-      }
-      const kind = view.y ? "map" : "line";
-      const key = run.index + kind;
-      if (!this.views.has(key)) this.views.set(key, kind === "map" ? new HeatMap((map, square, pin) => this.choose(map, square, pin)) : new PointPlot((p, pin) => this.show(p.run, p.cells, pin, p)));
-      const picture = this.views.get(key);
-      figure.append(picture.node);
-      const width = Math.floor(picture.node.getBoundingClientRect().width) || 320;
-      if (view.y) {
-        picture.draw(view, width);
-        const legend = picture.legend();
-        if (legend) told.push(legend);
-        first = first || { run, cells: middle(picture.grid), view };
-      } else {
-        drawLines(picture, view, width);
-        if (picture.points.length) first = first || { run, cells: picture.points[picture.points.length >> 1].cells, view };
-      }
+      const found = this.draw(figures[r], { run, rows: chosen[r], metric, values: values[r], scale }, x, y);
+      first = first || (found && { run, cells: found });
     });
     const free = axes.filter((a) => !a.derived && a !== x && a !== y && !(state.hold[a.key] || ""));
     if (y && free.length) told.push(`each square is the median over ${free.map((a) => a.label).join(", ")} where several cells share it`);
     this.note.textContent = told.length ? capital(told.join(". ")) + "." : "";
-    if (first) this.show(first.run, first.cells, false);
+    if (first && first.cells.length) this.show(first.run, first.cells, false);
     else this.evidence.replaceChildren(el("p", { className: "muted", textContent: "No cell is chosen." }));
   }
 
-  renderControls(metrics, metric, axes, x, y, rows, lead) {
+  // One run's map or lines. Returns cells whose evidence is worth showing first.
+  draw(figure, view, x, y) {
+    const { run, rows } = view;
+    const say = (text) => figure.append(el("p", { className: "muted", textContent: text }));
+    if (!rows.length) return void say("This run has no such cells.");
+    const axes = axesOf(run, rows);
+    const on = (axis) => axis && (axes.find((a) => a.key === axis.key) || single(run, axis, rows));
+    Object.assign(view, { x: on(x), y: on(y) });
+    if (!view.x) {
+      say("All these cells have the same shape; the table further down lists them.");
+      return rows;
+    }
+    const key = run.index + (view.y ? "map" : "lines");
+    if (!this.views.has(key)) {
+      const map = () => new HeatMap((m, square, pin) => this.show(m.run, m.grid.cellsOf(square), pin));
+      this.views.set(key, view.y ? map() : new PointPlot((p, pin) => this.show(p.run, p.cells, pin)));
+    }
+    const picture = this.views.get(key);
+    figure.append(picture.node);
+    const width = Math.floor(picture.node.getBoundingClientRect().width) || 320;
+    if (view.y) {
+      picture.draw(view, width);
+      const legend = picture.legend();
+      if (legend) figure.append(el("p", { className: "caption", textContent: legend }));
+      return middle(picture.grid);
+    }
+    drawLines(picture, view, width);
+    return picture.points.length ? picture.points[picture.points.length >> 1].cells : null;
+  }
+
+  renderControls(metrics, metric, axes, x, y, lead) {
     const { state } = this;
     const change = (name, act) => (value) => {
       state[name] = value;
@@ -266,7 +300,7 @@ class Explorer {
       }));
     }
     const kernels = this.kernelsOf(state.part);
-    const variants = [...new Set(this.shown.flatMap((run) => Array.from(run.all).filter((i) => run.text("part", i) === state.part).map((i) => run.name(i))))].sort();
+    const variants = this.kernelsOf(state.part, true);
     const choices = [...new Set([...kernels, ...variants])].sort();
     if (variants.length > 1) boxes.push(select("Kernel", list(choices, this.several ? "all of them, median" : "whichever ran"), state.kernel, change("kernel")));
     const regimes = this.names("regime");
@@ -283,12 +317,7 @@ class Explorer {
         this.render();
       }));
     }
-    void rows;
     this.controls.replaceChildren(...boxes);
-  }
-
-  choose(map, square, pinned) {
-    this.show(map.run, Array.from(map.grid.cellsOf(square)), pinned, map.at);
   }
 
   // A held cell stays until another one is clicked.

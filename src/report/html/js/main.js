@@ -15,7 +15,8 @@ function header() {
   const started = runs[0].folders[0].facts.find(([name]) => name === "Started");
   const cells = runs.reduce((sum, r) => sum + r.counts.reduce((a, b) => a + b, 0), 0);
   const samples = runs.reduce((sum, r) => sum + r.samples, 0);
-  section("subtitle").textContent = `FP16 and other GEMMs, ${plural(cells, "cell")}, ${plural(samples, "sample")}, ${runs.length > 1 ? plural(runs.length, "run") + " side by side, " : ""}begun ${started ? started[1].replace("T", " ").replace(/(:\d\d)(\.\d+)?Z$/, "$1 UTC") : "at an unknown time"}. Made by ${page.made_by}.`;
+  const types = [...new Set(runs.flatMap((run) => [...new Set(run.col("dtype"))].map((t) => page.strings[t])))].filter(Boolean);
+  section("subtitle").textContent = `${types.join(", ")} GEMMs, ${plural(cells, "cell")}, ${plural(samples, "sample")}, ${runs.length > 1 ? plural(runs.length, "run") + " side by side, " : ""}begun ${started ? started[1].replace("T", " ").replace(/(:\d\d)(\.\d+)?Z$/, "$1 UTC") : "at an unknown time"}. Made by ${page.made_by}.`;
   section("footer").textContent = `${page.made_by}. One file: it needs no network and asks for nothing. Times are medians with distribution-free 95 % intervals; docs/METHODOLOGY.md says how they come about.`;
 }
 
@@ -67,6 +68,23 @@ function perRun(id, make) {
 
 const redraws = [];
 
+// A picture with the evidence of what is chosen in it: beside it, or below it where runs stand side by side.
+function withEvidence(node) {
+  const panel = el("aside", { className: "evidence" });
+  panel.setAttribute("aria-live", "polite");
+  panel.setAttribute("aria-label", "Evidence for the chosen cell");
+  const hint = el("p", { className: "muted", textContent: "Point at the picture, or tap it, for the evidence of a cell." });
+  panel.append(hint);
+  let held = false;
+  const show = (run, cells, pinned) => {
+    if (held && !pinned) return;
+    held = pinned;
+    panel.replaceChildren(...evidenceOf(run, cells, false));
+  };
+  const box = el("div", { className: visible.length > 1 ? "stacked" : "explorer" }, node, panel);
+  return { box, show };
+}
+
 function drawSummary() {
   const host = body("summary");
   for (const run of visible) host.append(summaryOf(run));
@@ -80,7 +98,9 @@ function drawAlignment() {
     const align = run.col("bytes_abc");
     const values = metric && metricOf(run, metric);
     const rows = metric ? Array.from(run.all).filter((i) => Number.isFinite(values[i]) && Number.isFinite(align[i])) : [];
-    if (new Set(rows.map((i) => align[i])).size < 2) return null;
+    // Where sizes keep every row aligned there is nothing to compare, unless strides are what was swept.
+    const classes = new Set(rows.map((i) => align[i]));
+    if (classes.size < 2 || (metric.key !== "ratio" && Math.min(...classes) >= 16)) return null;
     const pick = (key) => {
       const spec = AXES.find((a) => a.key === key);
       const axis = { ...spec, column: run.col(key), title: spec.label, name: (v) => (v >= TOP_ALIGN ? "≥" + TOP_ALIGN : String(v)) };
@@ -89,22 +109,22 @@ function drawAlignment() {
     };
     const told = {
       ratio: "Each comparison has the same sizes on both sides and was measured in turn, A B B A: only strides and offsets differ, so this is the cost of alignment and of nothing else.",
-      equal_work: "No aligned pairs were measured. Cells are held against fully aligned ones with at most 5 % more or fewer FLOP, so sizes differ as well: this shows alignment and tails together. A sweep with --paired separates them.",
+      equal_work: "No aligned pairs were measured. Cells are held against fully aligned ones with about 5 % more or fewer FLOP at most, so sizes differ as well: this shows alignment and tails together. A sweep with --paired separates them.",
       sector_use: "What alignment changes without a clock: how much of each 32-byte sector that was loaded had been asked for.",
     };
-    const map = new HeatMap(() => {});
-    const host = el("figure", {}, map.node);
-    host.style.margin = ".6rem 0";
+    const map = new HeatMap((m, square, pin) => evidence.show(run, Array.from(m.grid.cellsOf(square)), pin));
+    const evidence = withEvidence(el("div", {}, map.node, alignmentTable(run, metric)));
     const scale = new Scale(rows.map((i) => values[i]), metric);
     redraws.push(() => map.draw({ run, rows, x: pick("bytes_bc"), y: pick("bytes_a"), metric, values, scale }, Math.floor(map.node.getBoundingClientRect().width) || 320));
-    return [el("p", { className: "caption", textContent: told[metric.key] }), host, alignmentTable(run, metric)].filter(Boolean);
+    return [el("p", { className: "caption", textContent: told[metric.key] }), evidence.box];
   });
 }
 
 function drawRooflines() {
   perRun("roofline", (run) => {
     if (run.emulated || !run.col("tflops").some(Number.isFinite) || !run.col("intensity").some(Number.isFinite)) return null;
-    const plot = new PointPlot((p, pin) => explorer.show(p.run, p.cells, pin));
+    const plot = new PointPlot((p, pin) => evidence.show(p.run, p.cells, pin));
+    const evidence = withEvidence(plot.node);
     const note = el("p", { className: "caption" });
     redraws.push(() => {
       drawRoofline(plot, run, Math.floor(plot.node.getBoundingClientRect().width) || 320);
@@ -112,7 +132,7 @@ function drawRooflines() {
       const roof = run.peak_flop_per_cycle > 0 ? `The roof is the peak at ${clock}. ` : "The record gives no peak. ";
       note.textContent = roof + (run.bandwidth_bytes_per_s ? "The slope is the memory's bandwidth; hot cells find operands in the cache and may lie above it." : "The record gives no bandwidth, so there is no slope.");
     });
-    return [plot.node, note];
+    return [evidence.box, note];
   });
 }
 
@@ -131,9 +151,8 @@ function drawConditions() {
       if (parts.length > 24) break;
     }
     if (!parts.length) return run.emulated ? null : el("p", { className: "muted", textContent: "This run recorded no clock, power or temperature." });
-    const { bins, width } = { bins: run.folders[0].timeline, width: run.folders[0].timeline ? run.folders[0].timeline.width_s : NaN };
-    void bins;
-    parts.push(el("p", { className: "caption", textContent: `Line: mean of the samples in ${short(width)} s; band: their lowest and highest. Marks at the bottom: throttled samples.` }));
+    const { width_s } = run.folders.find((f) => f.timeline).timeline;
+    parts.push(el("p", { className: "caption", textContent: `Line: mean of the samples in ${short(width_s)} s; band: their lowest and highest. Marks at the bottom: throttled samples.` }));
     return parts;
   });
 }

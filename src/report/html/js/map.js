@@ -74,11 +74,11 @@ class HeatMap {
     const names = Array.from({ length: ys.count }, (_, i) => ys.tick(i));
     const left = Math.ceil(Math.max(...names.map((n) => probe.measureText(n).width))) + 28;
     const plotWidth = width - left - 8;
-    const side = Math.max(2, Math.min(46, plotWidth / xs.count, 460 / ys.count < 14 ? Math.max(460 / ys.count, 3) : 46));
-    this.w = Math.min(plotWidth / xs.count, side * 3.2, 110);
-    this.h = Math.min(Math.max(side * 0.72, Math.min(this.w, 460 / ys.count), 3), 34);
+    // Squares are at most so wide and so high, and a tall map still fits on a screen.
+    this.w = Math.min(plotWidth / xs.count, 90);
+    this.h = Math.min(Math.max(620 / ys.count, 3), 30, Math.max(this.w * 1.6, 15));
     this.left = left;
-    this.top = 62;
+    this.top = 70;
     const height = Math.ceil(this.top + this.h * ys.count + 44);
     const ctx = pen(this.canvas, width, height);
     this.drawLegend(ctx, colours, left, Math.min(plotWidth, 420));
@@ -121,11 +121,10 @@ class HeatMap {
 
   drawSquares(ctx, colours) {
     const { grid, scale, w, h } = this;
-    const { xs, ys, medians, lacks } = grid;
+    const { medians, lacks } = grid;
     const gap = w >= 9 && h >= 9 ? 1 : 0;
     const numbers = w >= 38 && h >= 15;
     const width = this.run.col("width");
-    let uncertain = 0;
     this.marks = { skipped: 0, failed: 0, none: 0, uncertain: 0 };
     ctx.textAlign = "center";
     ctx.font = "11px " + FONT;
@@ -136,7 +135,9 @@ class HeatMap {
         // A little overlap closes the seams that rounding leaves between squares without a gap.
         ctx.fillRect(left, top, w - gap + (gap ? 0 : 0.5), h - gap + (gap ? 0 : 0.5));
         const ink = scale.ink(medians[s]);
-        uncertain = this.metric.timed && median(Array.from(grid.cellsOf(s), (i) => width[i]).filter(Number.isFinite));
+        const cells = grid.cellsOf(s);
+        const wide = cells.length === 1 ? width[cells[0]] : median(Array.from(cells, (i) => width[i]).filter(Number.isFinite));
+        const uncertain = this.metric.timed && wide;
         if (uncertain > 0.05) {
           this.marks.uncertain++;
           if (w >= 9 && h >= 9) {
@@ -156,8 +157,6 @@ class HeatMap {
         this.drawGap(ctx, colours, left, top, w - gap, h - gap, lacks[s]);
       }
     }
-    void ys;
-    void xs;
   }
 
   drawGap(ctx, colours, left, top, w, h, lack) {
@@ -165,7 +164,7 @@ class HeatMap {
     this.marks[kind]++;
     ctx.fillStyle = colours.panel;
     ctx.fillRect(left, top, w, h);
-    ctx.strokeStyle = kind === "failed" ? colours.bad : colours.line;
+    ctx.strokeStyle = kind === "failed" ? colours.bad : colours.muted;
     ctx.lineWidth = kind === "failed" ? 1.6 : 1;
     if (w < 4 || h < 4) {
       ctx.fillStyle = kind === "failed" ? colours.bad : colours.line;

@@ -101,7 +101,8 @@ class PointPlot {
     const p = this.points[i];
     const ring = this.ring.style;
     [ring.left, ring.top, ring.width, ring.height, ring.display] = [p.x - 7 + "px", p.y - 7 + "px", "14px", "14px", "block"];
-    this.tip.replaceChildren(el("b", { textContent: p.value }), p.about);
+    const [value, about] = p.tell();
+    this.tip.replaceChildren(el("b", { textContent: value }), about);
     this.tip.style.display = "block";
     const size = this.tip.getBoundingClientRect();
     const box = this.node.getBoundingClientRect();
@@ -179,8 +180,7 @@ function drawLines(plot, view, width) {
       ctx.lineTo(px, py);
       plot.points.push({
         x: px, y: py, run, cells,
-        value: withUnit(scale.text(value), scale.unit),
-        about: `${x.label} ${x.name(place)}, ${name}${cells.length > 1 ? ` · median of ${cells.length} cells` : ""}`,
+        tell: () => [withUnit(scale.text(value), scale.unit), `${x.label} ${x.name(place)}, ${name}${cells.length > 1 ? ` · median of ${cells.length} cells` : ""}`],
       });
     }
     ctx.globalAlpha = 0.55;
@@ -227,7 +227,7 @@ function drawRoofline(plot, run, width) {
   let [xlo, xhi] = range(rows.map((i) => intensity[i]));
   let [ylo, yhi] = range(rows.map((i) => tflops[i] * by));
   [xlo, xhi] = [xlo / 1.4, xhi * 1.4];
-  yhi = Math.max(yhi, roof * by || 0) * 1.5;
+  yhi = Math.max(yhi, roof * by || 0) * 1.3;
   ylo = Math.min(ylo / 1.5, yhi / 30);
   const box = { left: 58, right: width - 14, top: end + 28, bottom: height - 48 };
   const at = frame(ctx, colours, box, { lo: xlo, hi: xhi, log: true, title: "Arithmetic intensity, FLOP per byte that must move" }, { lo: ylo, hi: yhi, log: true, title: "Throughput, " + unit });
@@ -243,19 +243,35 @@ function drawRoofline(plot, run, width) {
     ctx.lineTo(...at(Math.max(knee, xlo), roof * by));
     ctx.lineTo(...at(xhi, roof * by));
     ctx.stroke();
-    ctx.textAlign = "right";
-    const told = `peak ${short(roof * by)} ${unit}: ${whole(run.peak_flop_per_cycle)} FLOP a cycle at ${whole(Math.round(mhz))} MHz`;
-    ctx.fillText(told, box.right - 8, at(xhi, roof * by)[1] - 10);
   }
   ctx.globalAlpha = rows.length > 3000 ? 0.4 : 0.75;
   const size = rows.length > 3000 ? 1.3 : 2.6;
+  const drawn = new Set();
   for (const i of rows) {
     const [x, y] = at(intensity[i], tflops[i] * by);
+    // Of cells that fall on the same spot of one colour, one is drawn.
+    const spot = (part[i] * 8192 + Math.round(x * 2)) * 8192 + Math.round(y * 2);
+    if (drawn.has(spot)) continue;
+    drawn.add(spot);
     ctx.fillStyle = colour.get(part[i]);
-    ctx.beginPath();
-    ctx.arc(x, y, size, 0, 7);
-    ctx.fill();
-    plot.points.push({ x, y, run, cells: [i], value: `${short(tflops[i] * by)} ${unit}`, about: `${shapeText(run, i)}, ${short(intensity[i])} FLOP per byte` });
+    if (size < 2) ctx.fillRect(x - size, y - size, 2 * size, 2 * size);
+    else {
+      ctx.beginPath();
+      ctx.arc(x, y, size, 0, 7);
+      ctx.fill();
+    }
+    plot.points.push({ x, y, run, cells: [i], tell: () => [`${short(tflops[i] * by)} ${unit}`, `${shapeText(run, i)}, ${short(intensity[i])} FLOP per byte`] });
+  }
+  ctx.globalAlpha = 1;
+  if (roof > 0) {
+    const told = `peak ${short(roof * by)} ${unit}: ${whole(run.peak_flop_per_cycle)} FLOP a cycle at ${whole(Math.round(mhz))} MHz`;
+    const size = ctx.measureText(told).width;
+    const top = at(xhi, roof * by)[1];
+    ctx.fillStyle = colours.paper;
+    ctx.fillRect(box.right - size - 12, top + 3, size + 8, 18);
+    ctx.fillStyle = colours.ink;
+    ctx.textAlign = "right";
+    ctx.fillText(told, box.right - 8, top + 12);
   }
   ctx.restore();
   plot.canvas.setAttribute("aria-label", `Throughput over arithmetic intensity on ${run.device}, ${whole(rows.length)} cells. The table further down holds the same numbers.`);

@@ -32,7 +32,7 @@ function summaryOf(run) {
       cards.append(figureCard("Highest throughput", short(tflops[at] * by), unit, `at ${shapeText(run, at)}, ${run.name(at)}, ${run.text("regime", at)}${peak}`));
     }
     const cost = alignmentCost(run);
-    if (cost) cards.append(figureCard("Rows off 16 bytes, same sizes", short(100 * cost.value), "%", `of the aligned throughput: median of ${plural(cost.count, "pair")}, half of them from ${short(100 * cost.q1)} to ${short(100 * cost.q3)} %`));
+    if (cost) cards.append(figureCard("Rows off 16 bytes, same sizes", short(100 * cost.value, 4), "%", `of the aligned throughput: median of ${plural(cost.count, "pair")}, half of them from ${short(100 * cost.q1, 4)} to ${short(100 * cost.q3, 4)} %`));
     const width = run.col("width").filter(Number.isFinite);
     if (width.length) cards.append(figureCard("Half of the intervals are narrower than", short(100 * median(width)), "%", `95 % intervals of the median, ${whole(run.samples)} samples`));
   } else {
@@ -115,9 +115,10 @@ function verdictsOf(run) {
     const rows = sorted.map((v) => {
       const [told, tone] = FINDINGS[v.verdict] || [v.verdict || "no verdict", "muted"];
       const about = el("div", {}, el("b", { textContent: v.title || v.claim }), el("div", { textContent: v.sentence }));
-      const more = el("details", {}, el("summary", { textContent: "why" }), el("p", { textContent: v.reason }), v.source ? el("p", { className: "muted", textContent: "Source: " + v.source }) : null, ...v.questions.map(questionNode));
-      about.append(more);
-      return [v.claim, about, el("span", { className: "verdict " + tone, textContent: told }), effectText(v.effect) || v.needs || "–", v.effect ? v.effect.what : "", whole(v.samples), v.p === null ? "–" : short(v.p, 2)];
+      if (v.reason) about.append(el("div", { className: "muted", textContent: v.reason }));
+      const source = v.source ? el("p", { className: "muted", textContent: "Source: " + v.source }) : null;
+      if (source || v.questions.length) about.append(el("details", {}, el("summary", { textContent: "Source and evidence" }), source, ...v.questions.map(questionNode)));
+      return [el("span", { className: "whole", textContent: v.claim }), about, el("span", { className: "verdict " + tone, textContent: told }), effectText(v.effect) || v.needs || "–", v.effect ? v.effect.what : "", whole(v.samples), v.p === null ? "–" : short(v.p, 2)];
     });
     const heads = [{ label: "Claim" }, { label: "What is claimed", wide: true }, { label: "Verdict" }, { label: "Effect, 95 % interval" }, { label: "Effect of" }, { label: "Samples", number: true }, { label: "p, corrected", number: true }];
     const told = Object.entries(counts).map(([name, n]) => `${n} ${(FINDINGS[name] || [name])[0].replace(/^\S /, "")}`).join(", ");
