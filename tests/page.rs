@@ -137,10 +137,8 @@ fn the_page_of_a_real_run_answers_pointer_keys_and_selectors() {
 
     // Selectors draw another picture.
     let label = "document.querySelector('#explore canvas').getAttribute('aria-label')";
-    browser.choose("Number", "FLOP per cycle");
-    assert!(browser.text(label).starts_with("FLOP per cycle by"));
-    browser.choose("Number", "Relative to the aligned pair");
-    assert!(browser.text(label).starts_with("Relative to the aligned pair by"));
+    browser.choose("Number", "Width of the 95 % interval");
+    assert!(browser.text(label).starts_with("Width of the 95 % interval by"));
     let across = browser.text(label);
     browser.choose("Down", "nothing: draw lines");
     assert!(browser.text(label).contains("from point to point"), "{}", browser.text(label));
@@ -277,12 +275,60 @@ fn a_phone_paper_and_the_dark_have_legible_pages() {
     let dark = colours(&mut browser, "#explore canvas");
     browser.keep("dark");
     browser.medium("print", "dark");
+    browser.eval("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
     assert_eq!(browser.text(paper), "rgb(255, 255, 255)", "paper is white");
     assert_eq!(browser.text("getComputedStyle(document.querySelector('.controls')).display"), "none");
     browser.keep("print");
     assert!(dark > 20 && colours(&mut browser, "#explore canvas") > 20);
     let pdf = browser.call("Page.printToPDF", json!({}));
     assert!(pdf["data"].as_str().unwrap().len() > 20_000);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_cost_of_alignment_is_the_pairs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manifest = manifest(dir.path());
+    (manifest.device.kind, manifest.device.name) = (DeviceKind::Cuda, "a GPU".to_owned());
+    let mut cells = Vec::new();
+    for (pair, padding) in [1, 2, 4, 8, 16, 32].into_iter().enumerate() {
+        let pair = pair as u64;
+        let ratio = if padding < 8 { 0.5 } else { 1.0 };
+        for role in ["baseline", "variant"] {
+            let mut side = cell(2 * pair + u64::from(role == "variant"), 1024, 1024, 400.0);
+            (side["part"], side["pair"], side["role"]) = (json!("stride"), json!(pair), json!(role));
+            if role == "variant" {
+                side["lda"] = json!(1024 + padding);
+                (side["pair_ratio"], side["pair_ratio_lo"], side["pair_ratio_hi"]) =
+                    (json!(ratio), json!(ratio - 0.01), json!(ratio + 0.01));
+            }
+            cells.push(side);
+        }
+    }
+    let run = write(&dir.path().join("run"), &manifest, &cells);
+    ok(dir.path(), &["report", "run"]);
+    let Some(mut browser) = Browser::start(1280, 900) else { return };
+    browser.open(&run.join("report.html"));
+    browser.keep("pairs");
+    let card = browser
+        .text("[...document.querySelectorAll('.card')].find((c) => c.textContent.includes('16 bytes')).textContent");
+    assert!(card.contains("50.00 %") && card.contains("median of 3 pairs"), "{card}");
+    let label = browser.text("document.querySelector('#explore canvas').getAttribute('aria-label')");
+    assert!(label.starts_with("Relative to the aligned pair by"), "{label}");
+    let table = browser.text("document.querySelector('#alignment table').innerText");
+    let lines: Vec<&str> = table.lines().filter(|l| l.contains(" B")).collect();
+    assert_eq!(lines.len(), 6, "{table}");
+    assert!(
+        lines[..3].iter().all(|l| l.contains("50.00 %")) && lines[3..].iter().all(|l| l.contains("100.0 %")),
+        "{table}"
+    );
+    // What the pairs say is on the map by row alignment too, with the evidence of its cells.
+    let (x, y) = spot(&mut browser, "#alignment canvas", 0.5, 0.5);
+    browser.eval("document.querySelector('#alignment canvas').focus()");
+    browser.point(x, y, false);
+    browser.key("ArrowDown");
+    let evidence = browser.text("document.querySelector('#alignment aside').textContent");
+    assert!(evidence.contains("Over its pair") && evidence.contains("variant of pair"), "{evidence}");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
