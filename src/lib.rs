@@ -51,6 +51,7 @@
 //! # }
 //! ```
 
+pub mod advice;
 pub mod catalog;
 pub mod cli;
 pub mod data;

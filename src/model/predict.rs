@@ -147,8 +147,8 @@ pub fn predict_with(
         .as_ref()
         .map_or(0.0, |bandwidth| memory_bytes as f64 / (bandwidth.value * assumptions.memory_share) * 1e9);
     let item_l2_bytes = fetched_bytes(problem, execution);
-    // A library's published share was reached with whatever its kernels ask of L2.
-    let through_l2 = execution.unit != "library";
+    // The guides' arithmetic knows no L2.
+    let through_l2 = execution.unit != "textbook";
     let l2_ns = device.l2_bytes_per_s.as_ref().filter(|_| through_l2).map_or(0.0, |l2| item_l2_bytes / l2.value * 1e9);
     let port = device.fill_bytes_per_clock.as_ref().filter(|_| through_l2);
     let port_ns = port.map_or(0.0, |fill| item_l2_bytes / fill.value / clock_ghz);
@@ -243,7 +243,8 @@ impl Rate {
 }
 
 fn sustained_on(execution: &Execution, device: &DeviceDescription) -> Sustained {
-    sustained(&execution.unit, device.compute_capability)
+    let unit = if execution.unit == "textbook" { "library" } else { &execution.unit };
+    sustained(unit, device.compute_capability)
 }
 
 /// What share of the FP32 units a SIMT kernel can feed: with r results a thread in a square, a multiply-add needs 2/√r operands,
