@@ -156,7 +156,7 @@ pub struct Verdict {
     pub effect: Option<Effect>,
     /// Samples behind it.
     pub samples: u64,
-    /// p-value of the verdict after Holm's correction over all claims judged together.
+    /// p-value of the verdict corrected after Benjamini and Hochberg over all claims judged together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p_corrected: Option<f64>,
     /// Why, in a sentence.
@@ -181,7 +181,7 @@ pub struct Verdicts {
     pub device: String,
     /// Its kind.
     pub device_kind: DeviceKind,
-    /// The correction for many claims: `Holm over 31 claims, 5 %`.
+    /// The correction for many claims: `Benjamini-Hochberg over 31 claims, 5 %`.
     pub correction: String,
     /// One a claim, in the catalogue's order.
     pub verdicts: Vec<Verdict>,
@@ -257,7 +257,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             device: "made up".to_owned(),
             device_kind: DeviceKind::Cuda,
-            correction: "Holm over 1 claim, 5 %".to_owned(),
+            correction: "Benjamini-Hochberg over 1 claim, 5 %".to_owned(),
             verdicts: vec![Verdict {
                 claim: "NV-12".to_owned(),
                 title: "wave quantization".to_owned(),

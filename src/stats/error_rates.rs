@@ -1,7 +1,7 @@
 //! How often verdicts are wrong, measured on noise like the recorded one.
 
 use super::noise::Noise;
-use super::{ALPHA, Decision, Rule, Unit, block_log_ratios, decide, median_interval, repeated};
+use super::{ALPHA, Decision, Rule, Unit, block_log_ratios, decide, false_discovery, median_interval, repeated};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -100,4 +100,36 @@ fn an_interval_for_independent_samples_would_err_more_often() {
         naive += u32::from(!(interval.lo..=interval.hi).contains(&1.0));
     }
     assert!(naive > trials / 8, "{naive} of {trials}");
+}
+
+#[test]
+fn of_many_verdicts_taken_together_one_in_twenty_is_wrong_at_most() {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let (mut wrong, mut given, mut due) = (0.0, 0.0, 0.0);
+    for _ in 0..100 {
+        // Forty claims: half of the effects are there, half are as small as the rule calls none.
+        let claims: Vec<(f64, Decision)> = (0..40)
+            .map(|i| {
+                let effect = if i % 2 == 0 { 0.03 } else { 0.005 };
+                let units: Vec<Unit> = (0..5)
+                    .map(|_| {
+                        let (a, b) = ONE_PERCENT.pair(12, effect, &mut rng);
+                        Unit { blocks: block_log_ratios(&a, &b) }
+                    })
+                    .collect();
+                (effect, repeated(&units).map_or(Decision::Neither, |e| decide(&e, THREE_PERCENT, ALPHA)))
+            })
+            .collect();
+        let p: Vec<f64> = claims.iter().map(|(_, d)| d.p().unwrap_or(1.0)).collect();
+        for ((effect, decision), p) in claims.iter().zip(false_discovery(&p)) {
+            due += 1.0;
+            if p <= ALPHA {
+                given += 1.0;
+                let right = if *effect == 0.03 { matches!(decision, Decision::Yes(_)) } else { matches!(decision, Decision::No(_)) };
+                wrong += f64::from(u8::from(!right));
+            }
+        }
+    }
+    assert!(wrong / given <= 0.05, "{wrong} of {given}");
+    assert!(given / due >= 0.9, "{given} of {due}");
 }

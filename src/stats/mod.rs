@@ -2,13 +2,13 @@
 //!
 //! One concept a file: a median and its interval (`median`), an estimate that outliers and drift do not carry away (`estimate`),
 //! one comparison A B B A and its repetitions (`paired`), what an interval decides (`decision`), and how many decisions are
-//! taken together (`holm`). The rates at which they err on noise like a real machine's are measured in `error_rates`.
+//! taken together (`many`). The rates at which they err on noise like a real machine's are measured in `error_rates`.
 
 mod decision;
 #[cfg(test)]
 mod error_rates;
 mod estimate;
-mod holm;
+mod many;
 mod median;
 #[cfg(test)]
 pub(crate) mod noise;
@@ -16,6 +16,6 @@ mod paired;
 
 pub use decision::{Decision, Rule, decide};
 pub use estimate::{ALPHA, Estimate};
-pub use holm::holm;
+pub use many::false_discovery;
 pub use median::{MIN_SAMPLES, MedianInterval, median, median_interval};
 pub use paired::{MIN_BLOCKS, Unit, block_log_ratios, combine, difference, repeated, unpaired};
