@@ -27,7 +27,7 @@
 //!     ..Part::new("example")
 //! };
 //! let options = Options {
-//!     spec: Spec { preset: None, parts: vec![part] },
+//!     spec: Spec { parts: vec![part], ..Spec::default() },
 //!     choice: DeviceChoice::Cpu,
 //!     device: probe().cpu,
 //!     conditions: Conditions {
