@@ -11,9 +11,11 @@ macro_rules! say {
 }
 
 mod devices;
+mod explain;
 mod heatmap;
 mod interrupt;
 mod kernels;
+mod planning;
 mod profile;
 mod report;
 mod sweep;
@@ -39,6 +41,7 @@ enum Command {
     Kernels(kernels::Args),
     Sweep(Box<sweep::Args>),
     Verify(verify::Args),
+    Explain(explain::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
     Report(report::Args),
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Kernels(args) => kernels::run(&args),
         Command::Sweep(args) => sweep::run(*args),
         Command::Verify(args) => verify::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
         Command::Report(args) => report::run(&args),
