@@ -146,8 +146,6 @@ pub(super) struct Cell {
     pub check: Option<[f64; 3]>,
     pub reference: u32,
     pub counters: Option<Box<[f64; COUNTERS.len()]>>,
-    /// Time that the model predicts for a launch.
-    pub model_ns: Option<f64>,
 }
 
 fn parse<'de, T: Deserialize<'de>>(text: &'de str) -> Option<T> {
@@ -156,7 +154,7 @@ fn parse<'de, T: Deserialize<'de>>(text: &'de str) -> Option<T> {
 }
 
 /// The problem, where it is one that this program could run.
-fn problem(shape: [u64; 9], layout: &str, dtype: &str, alpha: f64, beta: f64) -> Option<Problem> {
+pub(super) fn problem(shape: [u64; 9], layout: &str, dtype: &str, alpha: f64, beta: f64) -> Option<Problem> {
     let [m, n, k, lda, ldb, ldc, offset_a, offset_b, offset_c] = shape;
     let problem = Problem {
         m,
@@ -290,7 +288,6 @@ impl Cell {
             check,
             reference,
             counters: line.counters.get().map(|c| counters(&c)),
-            model_ns: None,
         };
         Some((cell, timeless && timed))
     }

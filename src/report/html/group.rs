@@ -90,6 +90,14 @@ pub(super) fn group(folders: Vec<Folder>) -> Vec<Group> {
         let Open { group, places } = &mut open[place];
         let number = group.folders.len();
         group.folders.push(folder);
+        let mut numbers: Vec<u64> = cells.iter().filter_map(|c| c.number).collect();
+        numbers.sort_unstable();
+        if group.cells.is_empty() && numbers.windows(2).all(|w| w[0] != w[1]) {
+            // A journal without a second try is taken over as it is: a copy would double the memory.
+            places.extend(cells.iter().enumerate().filter_map(|(i, c)| Some((c.number?, (i, number)))));
+            group.cells = cells;
+            continue;
+        }
         for cell in cells {
             let Some(key) = cell.number else {
                 group.cells.push(cell);

@@ -143,7 +143,7 @@ mod tests {
         let samples = line.samples.unwrap();
         assert_eq!(samples.len(), 2);
         assert!(matches!(samples[0].at_ns, Maybe::Is(5.0)) && matches!(samples[0].clock_mhz, Maybe::Not(_)));
-        assert!(serde_json::from_str::<Line>("[1]").is_err() && serde_json::from_str::<Line>("{\"m\": ").is_err());
+        assert!(serde_json::from_str::<Line>("{\"m\": ").is_err());
         assert!(serde_json::from_str::<Line>("{}").is_ok());
     }
 }

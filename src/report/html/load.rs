@@ -114,6 +114,11 @@ fn read(mut reader: impl BufRead, folder: &mut Folder, strings: &mut Strings) ->
             refuse(format!("longer than {LONGEST_LINE} bytes"));
             continue;
         }
+        // A list would be taken for the fields in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            refuse("expected an object".to_owned());
+            continue;
+        }
         let line: Line = match serde_json::from_slice(&bytes) {
             Ok(line) => line,
             Err(error) => {

@@ -8,6 +8,7 @@ mod columns;
 mod group;
 mod line;
 mod load;
+mod model;
 mod page;
 mod thin;
 mod timeline;

@@ -4,6 +4,7 @@ use super::super::clean;
 use super::cell::{COUNTERS, Cell, Status, Strings, shorten};
 use super::columns::{digits, encode};
 use super::group::{Group, Reason};
+use super::model::Model;
 use super::thin::thin;
 use super::verdicts;
 use crate::record::{DeviceKind, Manifest, Outcome, Role};
@@ -50,8 +51,10 @@ pub(super) fn make(groups: &[Group], strings: &Strings, title: Option<&str>) -> 
 }
 
 fn make_within(groups: &[Group], strings: &Strings, title: Option<&str>, bytes: usize) -> Made {
+    /// No cell takes less: there is no use in trying with more of them.
+    const LEAST_A_CELL: usize = 20;
     let cells: usize = groups.iter().map(|g| g.cells.len()).sum();
-    let mut most = cells;
+    let mut most = cells.min(bytes / LEAST_A_CELL);
     loop {
         let (data, shown, notes) = data(groups, strings, title, most);
         if data.len() <= bytes || most == 0 {
@@ -78,8 +81,9 @@ fn data(groups: &[Group], strings: &Strings, title: Option<&str>, most: usize) -
         let notes = notes(group, cells.len());
         let prefix = if groups.len() > 1 { format!("run {}: ", i + 1) } else { String::new() };
         all_notes.extend(notes.iter().map(|n| format!("{prefix}{n}")));
-        let head = head(group, &notes, bins, strings);
-        let columns = columns(&cells, &mut texts);
+        let model = Model::of(group);
+        let head = head(group, &notes, bins, strings, model.as_ref());
+        let columns = columns(&cells, &mut texts, model.as_ref());
         // The object's last brace makes room for the columns, which are JSON already.
         let open = head.to_string();
         out.push(format!("{},\"columns\":{columns}}}", &open[..open.len() - 1]));
@@ -159,7 +163,8 @@ impl<'a> Texts<'a> {
 }
 
 /// The cells, a column a quantity. Names and rounding are described in `docs/FORMAT.md`.
-fn columns(cells: &[&Cell], texts: &mut Texts<'_>) -> String {
+fn columns(cells: &[&Cell], texts: &mut Texts<'_>, model: Option<&Model>) -> String {
+    let strings = texts.strings;
     let mut out: Vec<String> = vec![format!("\"rows\":{}", cells.len())];
     let mut put = |name: &str, significant: Option<usize>, value: &mut dyn FnMut(&Cell) -> Option<f64>| {
         out.push(format!("\"{name}\":{}", encode(cells.iter().map(|c| value(c)), significant)));
@@ -205,7 +210,7 @@ fn columns(cells: &[&Cell], texts: &mut Texts<'_>) -> String {
     put("ratio", Some(5), &mut |c| c.pair_ratio.map(|r| r[0]));
     put("ratio_below", None, &mut |c| c.pair_ratio.map(below));
     put("ratio_above", None, &mut |c| c.pair_ratio.map(above));
-    put("model_ns", Some(4), &mut |c| c.model_ns);
+    put("model_ns", Some(4), &mut |c| model.and_then(|m| m.ns(c, strings)));
     put("copies", None, &mut |c| c.copies.and_then(whole));
     put("stop", None, &mut |c| texts.number(c.stop));
     put("warm", None, &mut |c| c.warm.map(|w| f64::from(u8::from(w))));
@@ -283,7 +288,7 @@ fn notes(group: &Group, shown: usize) -> Vec<String> {
 }
 
 /// All of a run but its cells.
-fn head(group: &Group, notes: &[String], bins: usize, strings: &Strings) -> Value {
+fn head(group: &Group, notes: &[String], bins: usize, strings: &Strings, model: Option<&Model>) -> Value {
     let manifest = group.manifest();
     let device = &manifest.device;
     let status = |s: Status| ["ok", "skipped", "failed", "unknown"][s as usize];
@@ -308,6 +313,8 @@ fn head(group: &Group, notes: &[String], bins: usize, strings: &Strings) -> Valu
         "units": device.units,
         "peak_flop_per_cycle": digits(device.peak_flop_per_cycle, 6),
         "max_clock_mhz": device.max_clock_mhz,
+        "bandwidth_bytes_per_s": model.and_then(Model::bandwidth),
+        "model": model.map(|m| clean(&m.origin)),
         "facts": facts(manifest),
         "folders": group.folders.iter().take(MOST_FOLDERS).map(|f| json!({
             "name": f.name(),
@@ -336,7 +343,9 @@ fn bytes(bytes: u64) -> String {
 type Facts = Vec<[String; 2]>;
 
 fn put(facts: &mut Facts, name: &str, text: impl AsRef<str>) {
-    facts.push([name.to_owned(), shorten(&clean(text.as_ref()), 20_000)]);
+    // Line by line: a line's end steers a terminal, and nothing in a page.
+    let lines: Vec<String> = text.as_ref().lines().map(clean).collect();
+    facts.push([name.to_owned(), shorten(&lines.join("\n"), 20_000)]);
 }
 
 /// What was measured on what: the same for all folders of a group.
@@ -409,4 +418,70 @@ fn folder_facts(manifest: &Manifest, samples: u64) -> Facts {
     let share = 100.0 * progress.kernel_time_share;
     put(&mut facts, "Wall time", format!("{:.1} s, {share:.0} % of it inside kernels", progress.wall_ns as f64 * 1e-9));
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::group::group;
+    use super::super::load::load;
+    use super::*;
+    use crate::report::fixture;
+
+    fn one(cells: u64) -> (Vec<Group>, Strings) {
+        let sizes: Vec<u64> = (1..=cells).collect();
+        let run = fixture::shapes(&sizes, &sizes[..10], 512);
+        let dir = tempfile::tempdir().unwrap();
+        crate::record::write_manifest(dir.path(), &run.manifest).unwrap();
+        let lines: String = run.cells.iter().map(|c| serde_json::to_string(c).unwrap() + "\n").collect();
+        std::fs::write(dir.path().join(crate::record::SAMPLES_FILE), lines).unwrap();
+        let mut strings = Strings::default();
+        let folder = load(dir.path(), &mut strings).unwrap();
+        (group(vec![folder]), strings)
+    }
+
+    #[test]
+    fn a_page_that_would_be_too_large_shows_fewer_cells_and_says_so() {
+        let (groups, strings) = one(300);
+        let all = make(&groups, &strings, None);
+        assert_eq!(all.shown, 3000);
+        let most = 40_000;
+        let few = make_within(&groups, &strings, None, most);
+        assert!(few.shown > 300 && few.shown < 3000, "{}", few.shown);
+        assert!(few.html.len() < most + STYLE.len() + SCRIPTS.concat().len() + 4000);
+        assert!(few.notes[0].contains(&format!("shows {} of 3000 cells", few.shown)), "{:?}", few.notes);
+        assert!(few.html.contains("\"counts\":[3000,0,0,0]"), "counts are of all cells");
+        assert_eq!(make_within(&groups, &strings, None, 10).shown, 0);
+    }
+
+    #[test]
+    fn a_hundred_thousand_cells_fit_with_room_to_spare() {
+        let (groups, strings) = one(1000);
+        let made = make(&groups, &strings, None);
+        let data = made.html.len() - STYLE.len() - SCRIPTS.concat().len();
+        assert!(data / made.shown < 60, "{} bytes a cell", data / made.shown);
+    }
+
+    #[test]
+    fn data_cannot_end_its_element_and_a_title_is_text() {
+        let text = escape("\"</script>&\u{2028}\u{2029}<!--\"");
+        assert!(!text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']));
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), "</script>&\u{2028}\u{2029}<!--");
+        let html = assemble("{}", Some("</title>{{script}}<i>"));
+        assert!(html.contains("<title>&lt;/title&gt;{{script}}&lt;i&gt;</title>"));
+        assert!(html.ends_with("</html>\n"));
+    }
+
+    #[test]
+    fn the_policy_names_the_very_style_and_script_of_the_page() {
+        let html = assemble("{}", None);
+        let between = |from: &str, to: &str| html.split_once(from).unwrap().1.split_once(to).unwrap().0;
+        for (kind, text) in [("style", between("<style>", "</style>")), ("script", between("<script>", "</script>"))] {
+            let hash = STANDARD.encode(Sha256::digest(text.as_bytes()));
+            assert!(html.contains(&format!("{kind}-src 'sha256-{hash}'")), "{kind}");
+        }
+        let markup = html.split("<script").next().unwrap();
+        for never in [" onclick=", " onload=", " style=", "http:", "https:", "@import", "url("] {
+            assert!(!html.contains(never) || never.starts_with(" on") && !markup.contains(never), "{never}");
+        }
+    }
 }

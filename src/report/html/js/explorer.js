@@ -379,7 +379,7 @@ function evidenceOf(run, cells, named, at = 0) {
     if (Number.isFinite(of("ratio"))) {
       put("Over its pair", `${short(100 * of("ratio"), 4)} % [${short(100 * of("ratio") * (1 - of("ratio_below") / 1e4), 4)}, ${short(100 * of("ratio") * (1 + of("ratio_above") / 1e4), 4)}]`);
     }
-    if (Number.isFinite(of("model_ns"))) put("Model", `${time(of("model_ns"))}; measured throughput is ${short(100 * of("residual"))} % of the model's`);
+    if (Number.isFinite(of("model_ns"))) put("Model", `${time(of("model_ns"))}; the measured throughput is ${short(100 * of("residual"))} % of the model's`);
     put("Clock", Number.isFinite(of("clock_mhz")) ? short(of("clock_mhz"), 4) + " MHz" : "");
     put("Power", Number.isFinite(of("power_w")) ? short(of("power_w")) + " W" : "");
     put("Temperature", Number.isFinite(of("temperature_c")) ? short(of("temperature_c")) + " °C" : "");

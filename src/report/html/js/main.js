@@ -73,7 +73,7 @@ function withEvidence(node) {
   const panel = el("aside", { className: "evidence" });
   panel.setAttribute("aria-live", "polite");
   panel.setAttribute("aria-label", "Evidence for the chosen cell");
-  const hint = el("p", { className: "muted", textContent: "Point at the picture, or tap it, for the evidence of a cell." });
+  const hint = el("p", { className: "muted noprint", textContent: "Point at the picture, or tap it, for the evidence of a cell." });
   panel.append(hint);
   let held = false;
   const show = (run, cells, pinned) => {
@@ -130,7 +130,7 @@ function drawRooflines() {
       drawRoofline(plot, run, Math.floor(plot.node.getBoundingClientRect().width) || 320);
       const clock = run.max_clock_mhz ? "its highest clock" : "the highest clock that a cell's samples had";
       const roof = run.peak_flop_per_cycle > 0 ? `The roof is the peak at ${clock}. ` : "The record gives no peak. ";
-      note.textContent = roof + (run.bandwidth_bytes_per_s ? "The slope is the memory's bandwidth; hot cells find operands in the cache and may lie above it." : "The record gives no bandwidth, so there is no slope.");
+      note.textContent = roof + (run.bandwidth_bytes_per_s ? `The slope is the memory's bandwidth of ${short(run.bandwidth_bytes_per_s / 1e9, 4)} GB/s by the data sheet; hot cells find operands in the cache and may lie above it.` : "The bandwidth of the memory is not known, so there is no slope.");
     });
     return [evidence.box, note];
   });

@@ -148,7 +148,8 @@ function factsList(facts) {
 }
 
 function provenanceOf(run) {
-  const box = el("div", {}, runHeading(run), factsList(run.facts));
+  const model = run.model ? [["Model", run.model]] : [];
+  const box = el("div", {}, runHeading(run), factsList([...run.facts, ...model]));
   for (const folder of run.folders) {
     const title = run.folders.length > 1 ? el("h3", { textContent: folder.name }) : null;
     const facts = factsList(run.folders.length > 1 ? folder.facts : [["Folder", folder.name], ...folder.facts]);
@@ -197,7 +198,7 @@ class CellTable {
       if (run.col("ratio").some(Number.isFinite)) out.push(number("ratio", "Over its pair", (v) => (Number.isFinite(v) ? short(100 * v, 4) + " %" : "–")));
       out.push(number("samples", "Samples"), number("clock_mhz", "Clock, MHz", (v) => short(v, 4)));
     }
-    out.push({ label: "Status", name: "status", value: (i) => run.col("status")[i], text: (i) => STATUS[run.col("status")[i]] }, word("reason", "Reason"));
+    out.push({ label: "Status", name: "status", value: (i) => run.col("status")[i], text: (i) => STATUS[run.col("status")[i]] }, { ...word("reason", "Reason"), wide: true });
     return out;
   }
 
@@ -234,7 +235,7 @@ class CellTable {
       th.setAttribute("aria-sort", on ? (this.down ? "descending" : "ascending") : "none");
       return th;
     });
-    const shown = rows.slice(this.at, this.at + SIZE).map((i) => el("tr", {}, ...columns.map((c) => el("td", { className: c.number ? "number" : "", textContent: c.text(i) }))));
+    const shown = rows.slice(this.at, this.at + SIZE).map((i) => el("tr", {}, ...columns.map((c) => el("td", { className: c.number ? "number" : c.wide && c.text(i) ? "wide" : "", textContent: c.text(i) }))));
     const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...shown));
     const go = (by, text) => el("button", { type: "button", textContent: text, disabled: this.at + by < 0 || this.at + by >= rows.length, on: { click: () => { this.at += by; this.draw(); } } });
     const span = rows.length ? `${whole(this.at + 1)} to ${whole(Math.min(this.at + SIZE, rows.length))} of ${plural(rows.length, "cell")}` : "no cell";
