@@ -63,6 +63,7 @@ pub mod model;
 pub mod problem;
 pub mod record;
 pub mod report;
+pub mod scalar;
 pub mod stats;
 pub mod sweep;
 pub mod verify;
