@@ -171,6 +171,8 @@ impl Browser {
         let bytes = shot["data"].as_str().expect("a picture has bytes");
         let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, bytes).expect("they are base64");
         std::fs::write(Path::new(&folder).join(format!("{name}.png")), bytes).expect("the gallery can be written");
+        // Taking it changes the window for a moment, and the page draws itself again.
+        self.eval("new Promise((done) => setTimeout(done, 300))");
     }
 
     /// What the page complained of, and what it asked of the network or of other files.

@@ -58,7 +58,10 @@ fn spot(browser: &mut Browser, picture: &str, x: f64, y: f64) -> (f64, f64) {
 fn colours(browser: &mut Browser, picture: &str) -> u64 {
     let count = browser.eval(&format!(
         "(() => {{ const c = document.querySelector('{picture}');
-          const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+          const copy = Object.assign(document.createElement('canvas'), {{ width: c.width, height: c.height }});
+          const ink = copy.getContext('2d', {{ willReadFrequently: true }});
+          ink.drawImage(c, 0, 0);
+          const d = ink.getImageData(0, 0, c.width, c.height).data;
           const seen = new Set(); for (let i = 0; i < d.length; i += 4) seen.add(d[i] << 16 | d[i + 1] << 8 | d[i + 2]);
           return seen.size; }})()"
     ));
@@ -314,7 +317,7 @@ fn the_cost_of_alignment_is_the_pairs() {
         .text("[...document.querySelectorAll('.card')].find((c) => c.textContent.includes('16 bytes')).textContent");
     assert!(card.contains("50.00 %") && card.contains("median of 3 pairs"), "{card}");
     let label = browser.text("document.querySelector('#explore canvas').getAttribute('aria-label')");
-    assert!(label.starts_with("Relative to the aligned pair by"), "{label}");
+    assert!(label.starts_with("Relative to the aligned pair, %"), "{label}");
     let table = browser.text("document.querySelector('#alignment table').innerText");
     let lines: Vec<&str> = table.lines().filter(|l| l.contains(" B")).collect();
     assert_eq!(lines.len(), 6, "{table}");

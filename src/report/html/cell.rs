@@ -132,6 +132,7 @@ pub(super) struct Cell {
     /// Throughput over the baseline's, and its 95 % interval.
     pub pair_ratio: Option<[f64; 3]>,
     pub copies: Option<u64>,
+    pub workspace_bytes: Option<u64>,
     pub stop: u32,
     pub warm: Option<bool>,
     pub samples: u32,
@@ -276,6 +277,7 @@ impl Cell {
             flop_per_cycle,
             pair_ratio,
             copies: line.copies.whole(),
+            workspace_bytes: line.workspace_bytes.whole(),
             stop: strings.put(&line.stop.text()),
             warm: line.warm.get(),
             samples: count,

@@ -115,6 +115,7 @@ pub(super) struct Line {
     pub pair_ratio_lo: Maybe<f64>,
     pub pair_ratio_hi: Maybe<f64>,
     pub copies: Maybe<f64>,
+    pub workspace_bytes: Maybe<f64>,
     pub stop: Maybe<String>,
     pub throttled_samples: Maybe<f64>,
     pub warm: Maybe<bool>,

@@ -212,6 +212,7 @@ fn columns(cells: &[&Cell], texts: &mut Texts<'_>, model: Option<&Model>) -> Str
     put("ratio_above", None, &mut |c| c.pair_ratio.map(above));
     put("model_ns", Some(4), &mut |c| model.and_then(|m| m.ns(c, strings)));
     put("copies", None, &mut |c| c.copies.and_then(whole));
+    put("workspace_bytes", None, &mut |c| c.workspace_bytes.and_then(whole));
     put("stop", None, &mut |c| texts.number(c.stop));
     put("warm", None, &mut |c| c.warm.map(|w| f64::from(u8::from(w))));
     put("samples", None, &mut |c| Some(f64::from(c.samples)));

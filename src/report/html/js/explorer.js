@@ -402,6 +402,7 @@ function evidenceOf(run, cells, named, at = 0) {
   if (Number.isFinite(of("bytes_a"))) put("Row alignment", ["a", "b", "c"].map((o) => `${o.toUpperCase()} ${bytesText(of("bytes_" + o))}`).join(", "));
   put("Type, layout", `${run.text("dtype", i)}, ${run.text("layout", i)}${of("alpha") !== 1 || of("beta") !== 0 ? `, alpha ${of("alpha")}, beta ${of("beta")}` : ""}`);
   put("Kernel", run.name(i));
+  put("Workspace", of("workspace_bytes") > 0 ? whole(of("workspace_bytes")) + " bytes" : "");
   put("Chosen because", run.text("dispatch", i));
   put("Regime", run.text("regime", i) + (of("copies") > 1 ? `, ${plural(of("copies"), "copy", "copies")} of the operands` : ""));
   if (Number.isFinite(of("checked"))) {

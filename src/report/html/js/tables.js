@@ -187,7 +187,7 @@ class CellTable {
     const out = [number("cell", "Cell"), word("part", "Part"), ...SHAPE.slice(0, 6).map((n) => number(n, n))];
     const offsets = SHAPE.slice(6).filter((n) => run.col(n).some((v) => v > 0));
     out.push(...offsets.map((n) => number(n, n.replace("_", " "))));
-    out.push({ label: "Kernel", name: "kernel", value: (i) => run.name(i), text: (i) => run.name(i) }, word("regime", "Regime"));
+    out.push({ label: "Kernel", name: "kernel", whole: true, value: (i) => run.name(i), text: (i) => run.name(i) }, word("regime", "Regime"));
     if (run.emulated) {
       out.push(number("mac_ratio", "MACs issued / useful", (v) => short(v, 4)), number("load_sectors", "Load sectors"), number("sectors_per_request", "Sectors / request", (v) => short(v)), number("bank_ratio", "Wavefronts / ideal", (v) => short(v)));
     } else {
@@ -235,7 +235,7 @@ class CellTable {
       th.setAttribute("aria-sort", on ? (this.down ? "descending" : "ascending") : "none");
       return th;
     });
-    const shown = rows.slice(this.at, this.at + SIZE).map((i) => el("tr", {}, ...columns.map((c) => el("td", { className: c.number ? "number" : c.wide && c.text(i) ? "wide" : "", textContent: c.text(i) }))));
+    const shown = rows.slice(this.at, this.at + SIZE).map((i) => el("tr", {}, ...columns.map((c) => el("td", { className: c.number ? "number" : c.whole ? "whole" : c.wide && c.text(i) ? "wide" : "", textContent: c.text(i) }))));
     const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...shown));
     const go = (by, text) => el("button", { type: "button", textContent: text, disabled: this.at + by < 0 || this.at + by >= rows.length, on: { click: () => { this.at += by; this.draw(); } } });
     const span = rows.length ? `${whole(this.at + 1)} to ${whole(Math.min(this.at + SIZE, rows.length))} of ${plural(rows.length, "cell")}` : "no cell";
