@@ -219,7 +219,7 @@ impl Cell {
             powers.extend(sample.power_mw.at_least_zero());
             let hotter = sample.temperature_c.get().filter(|v| v.is_finite());
             temperature = [temperature, hotter].into_iter().flatten().reduce(f64::max);
-            bits |= sample.throttle_bits.get().unwrap_or(0);
+            bits |= sample.throttle_bits.whole().unwrap_or(0);
             throttled += u32::from(sample.throttled.get() == Some(true));
             at_ns = [at_ns, sample.at_ns.at_least_zero()].into_iter().flatten().reduce(f64::min);
         }

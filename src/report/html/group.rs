@@ -157,7 +157,7 @@ mod tests {
         let whole = grouped(&[a.clone(), b.clone()]);
         assert_eq!((whole.len(), whole[0].cells.len(), whole[0].folders.len()), (1, 4, 2));
         assert!(whole[0].missing().is_empty());
-        assert_eq!(grouped(&[a.clone()])[0].missing(), ["shard 2 of 2 is missing"]);
+        assert_eq!(grouped(std::slice::from_ref(&a))[0].missing(), ["shard 2 of 2 is missing"]);
         assert_eq!(grouped(&[a.clone(), a.clone()]).len(), 2);
         let mut other = b;
         other.manifest.device.name = "Another".to_owned();

@@ -5,27 +5,128 @@
 
 use crate::record::Counters;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
 
-/// A value, or whatever else stands in its place.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+/// A number, a text or a truth value; or nothing, where something else stands in its place.
+#[derive(Debug, Default)]
 pub(super) enum Maybe<T> {
     Is(T),
-    Not(IgnoredAny),
-}
-
-impl<T> Default for Maybe<T> {
-    fn default() -> Self {
-        Maybe::Not(IgnoredAny)
-    }
+    #[default]
+    Not,
 }
 
 impl<T> Maybe<T> {
     pub fn get(self) -> Option<T> {
         match self {
             Maybe::Is(value) => Some(value),
-            Maybe::Not(_) => None,
+            Maybe::Not => None,
+        }
+    }
+}
+
+/// What a [`Maybe`] can hold. Each kind takes its own values and lets all others pass.
+pub(super) trait Scalar: Sized {
+    fn number(_: f64) -> Option<Self> {
+        None
+    }
+    fn text(_: &str) -> Option<Self> {
+        None
+    }
+    fn flag(_: bool) -> Option<Self> {
+        None
+    }
+}
+
+impl Scalar for f64 {
+    fn number(value: f64) -> Option<f64> {
+        Some(value)
+    }
+}
+
+impl Scalar for String {
+    fn text(value: &str) -> Option<String> {
+        Some(value.to_owned())
+    }
+}
+
+impl Scalar for bool {
+    fn flag(value: bool) -> Option<bool> {
+        Some(value)
+    }
+}
+
+// An untagged enumeration would do the same by way of a copy of every value, and most of a report's time is spent here.
+impl<'de, T: Scalar> Deserialize<'de> for Maybe<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Any(PhantomData))
+    }
+}
+
+struct Any<T>(PhantomData<T>);
+
+impl<'de, T: Scalar> Visitor<'de> for Any<T> {
+    type Value = Maybe<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Maybe<T>, E> {
+        Ok(T::number(value).map_or(Maybe::Not, Maybe::Is))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Maybe<T>, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Maybe<T>, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Maybe<T>, E> {
+        Ok(T::text(value).map_or(Maybe::Not, Maybe::Is))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Maybe<T>, E> {
+        Ok(T::flag(value).map_or(Maybe::Not, Maybe::Is))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Maybe<T>, E> {
+        Ok(Maybe::Not)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Maybe<T>, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Maybe::Not)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Maybe<T>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Maybe::Not)
+    }
+}
+
+/// An object of the journal, or whatever else stands in its place.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Object<T> {
+    Is(T),
+    Not(IgnoredAny),
+}
+
+impl<T> Default for Object<T> {
+    fn default() -> Self {
+        Object::Not(IgnoredAny)
+    }
+}
+
+impl<T> Object<T> {
+    pub fn get(self) -> Option<T> {
+        match self {
+            Object::Is(value) => Some(value),
+            Object::Not(_) => None,
         }
     }
 }
@@ -65,7 +166,7 @@ pub(super) struct Sample {
     pub clock_mhz: Maybe<f64>,
     pub power_mw: Maybe<f64>,
     pub temperature_c: Maybe<f64>,
-    pub throttle_bits: Maybe<u64>,
+    pub throttle_bits: Maybe<f64>,
     pub throttled: Maybe<bool>,
 }
 
@@ -119,8 +220,8 @@ pub(super) struct Line {
     pub stop: Maybe<String>,
     pub throttled_samples: Maybe<f64>,
     pub warm: Maybe<bool>,
-    pub check: Maybe<Check>,
-    pub counters: Maybe<Counters>,
+    pub check: Object<Check>,
+    pub counters: Object<Counters>,
     // Not a `Maybe`: that would hold a second copy of the longest list of the line in memory.
     pub samples: Option<Vec<Sample>>,
 }
@@ -143,7 +244,7 @@ mod tests {
         assert_eq!((line.median_ns.positive(), line.tflops.at_least_zero()), (None, Some(0.0)));
         let samples = line.samples.unwrap();
         assert_eq!(samples.len(), 2);
-        assert!(matches!(samples[0].at_ns, Maybe::Is(5.0)) && matches!(samples[0].clock_mhz, Maybe::Not(_)));
+        assert!(matches!(samples[0].at_ns, Maybe::Is(5.0)) && matches!(samples[0].clock_mhz, Maybe::Not));
         assert!(serde_json::from_str::<Line>("{\"m\": ").is_err());
         assert!(serde_json::from_str::<Line>("{}").is_ok());
     }

@@ -127,9 +127,9 @@ function drawRooflines() {
     const evidence = withEvidence(plot.node);
     const note = el("p", { className: "caption" });
     redraws.push(() => {
-      drawRoofline(plot, run, Math.floor(plot.node.getBoundingClientRect().width) || 320);
+      const peak = drawRoofline(plot, run, Math.floor(plot.node.getBoundingClientRect().width) || 320);
       const clock = run.max_clock_mhz ? "its highest clock" : "the highest clock that a cell's samples had";
-      const roof = run.peak_flop_per_cycle > 0 ? `The roof is the peak at ${clock}. ` : "The record gives no peak. ";
+      const roof = peak ? `The roof is ${peak}, ${clock}. ` : "The record gives no peak. ";
       note.textContent = roof + (run.bandwidth_bytes_per_s ? `The slope is the memory's bandwidth of ${short(run.bandwidth_bytes_per_s / 1e9, 4)} GB/s by the data sheet; hot cells find operands in the cache and may lie above it.` : "The bandwidth of the memory is not known, so there is no slope.");
     });
     return [evidence.box, note];

@@ -47,7 +47,9 @@ function frame(ctx, colours, box, x, y) {
   ticks.forEach((tick, i) => {
     if (i % step) return;
     ctx.fillStyle = colours.muted;
-    ctx.fillText(texts[i], across.at(tick), box.bottom + 13);
+    // The last one must not leave the picture.
+    const most = box.right + 12 - ctx.measureText(texts[i]).width / 2;
+    ctx.fillText(texts[i], Math.min(across.at(tick), most), box.bottom + 13);
   });
   ctx.strokeStyle = colours.line;
   ctx.strokeRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
@@ -220,7 +222,7 @@ function drawRoofline(plot, run, width) {
   plot.points = [];
   plot.hide();
   plot.at = -1;
-  if (!rows.length) return false;
+  if (!rows.length) return "";
   const parts = [...new Set(rows.map((i) => part[i]))];
   const colour = new Map(parts.map((p, i) => [p, CATEGORIES[i % 8]]));
   const end = parts.length > 1 ? legendRow(ctx, colours, parts.slice(0, 8).map((p) => [page.strings[p] || "(no part)", colour.get(p)]), 8, 12, width - 16) : 4;
@@ -230,7 +232,7 @@ function drawRoofline(plot, run, width) {
   yhi = Math.max(yhi, roof * by || 0) * 1.3;
   ylo = Math.min(ylo / 1.5, yhi / 30);
   const box = { left: 58, right: width - 14, top: end + 28, bottom: height - 48 };
-  const at = frame(ctx, colours, box, { lo: xlo, hi: xhi, log: true, title: "Arithmetic intensity, FLOP per byte that must move" }, { lo: ylo, hi: yhi, log: true, title: "Throughput, " + unit });
+  const at = frame(ctx, colours, box, { lo: xlo, hi: xhi, log: true, title: "FLOP per byte that must move" }, { lo: ylo, hi: yhi, log: true, title: "Throughput, " + unit });
   ctx.save();
   ctx.beginPath();
   ctx.rect(box.left, box.top, box.right - box.left, box.bottom - box.top);
@@ -262,20 +264,9 @@ function drawRoofline(plot, run, width) {
     }
     plot.points.push({ x, y, run, cells: [i], tell: () => [`${short(tflops[i] * by)} ${unit}`, `${shapeText(run, i)}, ${short(intensity[i])} FLOP per byte`] });
   }
-  ctx.globalAlpha = 1;
-  if (roof > 0) {
-    const told = `peak ${short(roof * by)} ${unit}: ${whole(run.peak_flop_per_cycle)} FLOP a cycle at ${whole(Math.round(mhz))} MHz`;
-    const size = ctx.measureText(told).width;
-    const top = at(xhi, roof * by)[1];
-    ctx.fillStyle = colours.paper;
-    ctx.fillRect(box.right - size - 12, top + 3, size + 8, 18);
-    ctx.fillStyle = colours.ink;
-    ctx.textAlign = "right";
-    ctx.fillText(told, box.right - 8, top + 12);
-  }
   ctx.restore();
   plot.canvas.setAttribute("aria-label", `Throughput over arithmetic intensity on ${run.device}, ${whole(rows.length)} cells. The table further down holds the same numbers.`);
-  return roof > 0;
+  return roof > 0 ? `${short(roof * by, 4)} ${unit}: ${whole(run.peak_flop_per_cycle)} FLOP a cycle at ${whole(Math.round(mhz))} MHz` : "";
 }
 
 // Mean and range of clock, power or temperature over the time of one folder's run.

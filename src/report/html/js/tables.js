@@ -162,7 +162,7 @@ function provenanceOf(run) {
 // All cells, sorted, filtered, a page at a time.
 class CellTable {
   constructor(host, runs) {
-    Object.assign(this, { runs, run: runs[0], status: "", search: "", at: 0, sort: null, down: false });
+    Object.assign(this, { runs, run: runs[0], status: "", search: "", at: 0, sort: "cell", down: false });
     this.body = el("div");
     this.host = host;
     const controls = el("div", { className: "controls" });
