@@ -1,0 +1,91 @@
+//! `kernels/catalog.toml` and the PTX beside it, as data.
+
+use crate::text;
+use flate2::read::ZlibDecoder;
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+#[derive(Deserialize)]
+struct Catalog {
+    kernel: Vec<Kernel>,
+}
+
+#[derive(Deserialize)]
+struct Kernel {
+    name: String,
+    file: String,
+    variant: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    entry: String,
+    tile: [u32; 3],
+    threads: u32,
+    shared_bytes: u32,
+    align_bytes: u32,
+}
+
+/// A kernel's variant with the PTX of its entry.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// `KERNEL/VARIANT`, as on the command line.
+    pub name: String,
+    /// Its symbol.
+    pub entry: String,
+    /// Rows, columns and depth of a block's tile.
+    pub tile: [u32; 3],
+    /// Threads of a block.
+    pub threads: u32,
+    /// Dynamic shared memory, in bytes.
+    pub shared_bytes: u32,
+    /// What rows of A and B have to start at multiples of, in bytes.
+    pub align_bytes: u32,
+    /// A module of this entry alone.
+    pub ptx: String,
+}
+
+/// Where the workspace lies.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn inflate(path: &str) -> String {
+    let file = root().join("kernels/prebuilt").join(path);
+    let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let mut text = String::new();
+    ZlibDecoder::new(&bytes[..]).read_to_string(&mut text).expect("compressed PTX");
+    text
+}
+
+/// Every variant of the catalogue whose entry takes nothing but the 72 bytes of `GemmParams`.
+///
+/// # Panics
+/// The catalogue or a file of PTX is missing or damaged.
+pub fn variants() -> &'static [Variant] {
+    static VARIANTS: LazyLock<Vec<Variant>> = LazyLock::new(|| {
+        let file = root().join("kernels/catalog.toml");
+        let catalog: Catalog = toml::from_str(&std::fs::read_to_string(&file).expect("the catalogue")).expect("TOML");
+        let mut texts: HashMap<String, String> = HashMap::new();
+        let mut variants = Vec::new();
+        for kernel in catalog.kernel {
+            let path = kernel.file.replace(".cu", ".ptx.z");
+            let whole = texts.entry(path).or_insert_with_key(|path| inflate(path));
+            for v in kernel.variant {
+                let Some(ptx) = text::only_entry(whole, &v.entry) else { panic!("{} has no {}", kernel.file, v.entry) };
+                let params = format!("{}_param_0[72]\n)", v.entry);
+                if ptx.contains(&params) {
+                    let name = format!("{}/{}", kernel.name, v.name);
+                    let Entry { entry, tile, threads, shared_bytes, align_bytes, .. } = v;
+                    variants.push(Variant { name, entry, tile, threads, shared_bytes, align_bytes, ptx });
+                }
+            }
+        }
+        variants
+    });
+    &VARIANTS
+}
