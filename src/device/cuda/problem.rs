@@ -2,6 +2,7 @@
 
 use super::check;
 use super::context::Context;
+use super::emulated;
 use super::graph::Graph;
 use super::launch::{argument, gemm_ctas};
 use super::module::Function;
@@ -99,6 +100,9 @@ impl Prepared for CudaProblem {
     fn launch(&mut self) -> Result<(), DeviceError> {
         self.context.bind()?;
         let params = self.operands.params(self.next);
+        // A GEMM writes each element of C once, whatever it does on the way.
+        let [address, row_bytes, rows, pitch] = self.operands.c_bytes(self.next);
+        emulated::expect_written_once(address, row_bytes, rows, pitch);
         // SAFETY: a GEMM entry takes GemmParams; the layout keeps all operands inside their allocations, which are freed only
         // after the stream is empty.
         unsafe { self.context.launch(self.kernel, self.ctas, &mut [argument(&params)]) }?;
