@@ -16,7 +16,9 @@ use serde_json::json;
 /// Each variant multiplies problems of size 1, around its tile, odd, prime and empty, with paddings and base offsets up to its
 /// alignment contract, alpha and beta. Padding is full of NaN and must stay as it is. Wrong results end with exit code 1.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  gemmscope verify --set full --kernel 04_mma\n  gemmscope verify --device emulated --seeds 50 --cases 4")]
+#[command(
+    after_help = "Example:\n  gemmscope verify --set full --kernel 04_mma\n  gemmscope verify --device emulated --seeds 50 --cases 4"
+)]
 pub struct Args {
     /// Device: auto, cuda:N, cpu or emulated
     #[arg(long, default_value = "auto")]
@@ -82,7 +84,11 @@ pub fn run(args: &Args) -> Result<Ending> {
         Some(seeds) => {
             anyhow::ensure!(seeds > 0, "--seeds 0: at least one order is needed");
             let shuffled = device.shuffle(1);
-            anyhow::ensure!(shuffled, "--seeds {seeds}: {} runs in its own order; add --device emulated", info.record.name);
+            anyhow::ensure!(
+                shuffled,
+                "--seeds {seeds}: {} runs in its own order; add --device emulated",
+                info.record.name
+            );
             (1..=seeds).collect()
         }
     };

@@ -5,6 +5,7 @@
 
 mod alignment;
 mod axes;
+mod counts;
 mod figure;
 #[cfg(test)]
 mod fixture;
@@ -17,8 +18,9 @@ mod svg;
 mod table;
 mod terminal;
 
+pub use counts::{METRICS, Metric, TELLING, metrics};
 pub use table::SUMMARY_FILE;
-pub use terminal::terminal;
+pub use terminal::{terminal, terminal_of};
 
 use crate::record::{CellRecord, JournalError, Manifest, ManifestError, read_manifest, read_summaries, replace_file};
 use std::path::{Path, PathBuf};
@@ -110,6 +112,22 @@ pub fn load(dir: &Path) -> Result<Run, ReportError> {
 /// # Errors
 /// No run was given, two folders measured the same cell of one plan, or a file cannot be drawn or written.
 pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
+    write(out, runs, figure::figures)
+}
+
+/// The same with pictures of other counts of an emulated device.
+///
+/// # Errors
+/// As [`write_all`].
+pub fn write_all_of(out: &Path, runs: &[Run], metrics: &[&Metric]) -> Result<Written, ReportError> {
+    write(out, runs, |merged| figure::figures_of(merged, metrics))
+}
+
+fn write(
+    out: &Path,
+    runs: &[Run],
+    figures: impl FnOnce(&[merge::Merged<'_>]) -> Vec<figure::Figure>,
+) -> Result<Written, ReportError> {
     if runs.is_empty() {
         return Err(ReportError::NoRuns);
     }
@@ -124,7 +142,7 @@ pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
         Ok(())
     };
     put(SUMMARY_FILE.to_owned(), &table::csv(&merged))?;
-    for figure in figure::figures(&merged) {
+    for figure in figures(&merged) {
         let drawn = svg::draw(&figure)?;
         put(format!("{}.svg", figure.name), drawn.as_bytes())?;
         #[cfg(feature = "png")]

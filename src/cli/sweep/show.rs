@@ -58,7 +58,7 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
     if args.json {
         say!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }))?;
     } else {
-        let pictures = miniature(std::slice::from_ref(&loaded));
+        let pictures = miniature(std::slice::from_ref(&loaded), &[]);
         if !pictures.is_empty() {
             say!("{}", pictures.trim_end())?;
         }
@@ -111,10 +111,13 @@ fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
     list
 }
 
-/// The pictures of runs in the terminal's width.
-pub fn miniature(runs: &[report::Run]) -> String {
+/// The pictures of runs in the terminal's width; of an emulated device's counts, those that are asked for or the first.
+pub fn miniature(runs: &[report::Run], metrics: &[&report::Metric]) -> String {
     let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
     let width = asked.or_else(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).unwrap_or(100);
     let ansi = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    report::terminal(runs, width, ansi)
+    match metrics {
+        [] => report::terminal(runs, width, ansi),
+        metrics => report::terminal_of(runs, width, ansi, metrics),
+    }
 }
