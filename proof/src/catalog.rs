@@ -62,6 +62,33 @@ fn inflate(path: &str) -> String {
     text
 }
 
+/// Every module that ships, an entry each, and the PTX that the emulator's own tests run; with a file name each.
+///
+/// # Panics
+/// A file is missing or damaged.
+pub fn modules() -> Vec<(String, String)> {
+    let mut modules = Vec::new();
+    let folder = root().join("kernels/prebuilt");
+    for sub in ["gemm", "micro"] {
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(folder.join(sub)).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+        files.sort();
+        for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "z")) {
+            let path = file.strip_prefix(&folder).expect("it lies there").display().to_string();
+            let whole = inflate(&path);
+            for entry in text::entries(&whole) {
+                let only = text::only_entry(&whole, entry).expect("it was just found");
+                modules.push((format!("{entry}.ptx"), only));
+            }
+        }
+    }
+    for name in ["cluster", "hopper", "mixed", "speed"] {
+        let file = root().join(format!("emulator/tests/data/{name}.ptx"));
+        modules.push((format!("{name}.ptx"), std::fs::read_to_string(file).expect("PTX of the emulator's tests")));
+    }
+    modules
+}
+
 /// Every variant of the catalogue whose entry takes nothing but the 72 bytes of `GemmParams`.
 ///
 /// # Panics

@@ -22,6 +22,11 @@ impl Statement<'_> {
     }
 }
 
+/// The names of a module's entries.
+pub(crate) fn entries(module: &str) -> impl Iterator<Item = &str> {
+    module.lines().filter_map(|l| l.strip_prefix(".visible .entry ")?.split('(').next())
+}
+
 /// The header of a module, one of its entries, and the names of its source files.
 pub(crate) fn only_entry(module: &str, entry: &str) -> Option<String> {
     let begins = |line: &str| line.starts_with(".visible .entry ");

@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::cli::Ending;
-use crate::record::{CellRecord, Manifest, Outcome, Status};
+use crate::record::{CellRecord, DeviceKind, Manifest, Outcome, Status};
 use crate::report;
 use crate::sweep::Event;
 use anyhow::Result;
@@ -62,14 +62,18 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
         if !pictures.is_empty() {
             say!("{}", pictures.trim_end())?;
         }
+        let inside = match manifest.device.kind {
+            // Where nothing is timed, no share of time means anything.
+            DeviceKind::Emulated => String::new(),
+            _ => format!(", {:.0} % of it inside kernels", 100.0 * progress.kernel_time_share),
+        };
         say!(
-            "{} cells: {} ok, {} skipped, {} failed; {:.1} s, {:.0} % of it inside kernels",
+            "{} cells: {} ok, {} skipped, {} failed; {:.1} s{inside}",
             progress.planned,
             progress.ok,
             progress.skipped,
             progress.failed,
-            progress.wall_ns as f64 * 1e-9,
-            100.0 * progress.kernel_time_share
+            progress.wall_ns as f64 * 1e-9
         )?;
         for (reason, count) in reasons(&loaded.cells) {
             say!("  {count} x {}", report::clean(&reason))?;
