@@ -17,7 +17,26 @@ struct Catalog {
 struct Kernel {
     name: String,
     file: String,
+    dtype: Names,
+    layouts: Names,
     variant: Vec<Entry>,
+}
+
+/// One name or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Names {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Names {
+    fn hold(&self, name: &str) -> bool {
+        match self {
+            Names::One(one) => one == name,
+            Names::Several(several) => several.iter().any(|s| s == name),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -28,6 +47,11 @@ struct Entry {
     threads: u32,
     shared_bytes: u32,
     align_bytes: u32,
+    align_a: Option<u32>,
+    align_b: Option<u32>,
+    route: Option<String>,
+    dtype: Option<Names>,
+    layouts: Option<Names>,
 }
 
 /// A kernel's variant with the PTX of its entry.
@@ -89,7 +113,8 @@ pub fn modules() -> Vec<(String, String)> {
     modules
 }
 
-/// Every variant of the catalogue whose entry takes nothing but the 72 bytes of `GemmParams`.
+/// Every variant of the catalogue that multiplies FP16, neither operand transposed, in one launch and with nothing but the 72 bytes of
+/// `GemmParams`.
 ///
 /// # Panics
 /// The catalogue or a file of PTX is missing or damaged.
@@ -103,11 +128,20 @@ pub fn variants() -> &'static [Variant] {
             let path = kernel.file.replace(".cu", ".ptx.z");
             let whole = texts.entry(path).or_insert_with_key(|path| inflate(path));
             for v in kernel.variant {
-                let Some(ptx) = text::only_entry(whole, &v.entry) else { panic!("{} has no {}", kernel.file, v.entry) };
-                let params = format!("{}_param_0[72]\n)", v.entry);
+                let takes = |own: &Option<Names>, of: &Names, name| own.as_ref().unwrap_or(of).hold(name);
+                let plain = v.route.as_deref().is_none_or(|route| route == "direct");
+                if !plain || !takes(&v.dtype, &kernel.dtype, "f16") || !takes(&v.layouts, &kernel.layouts, "nn") {
+                    continue;
+                }
+                let entry = v.entry.replace("{dtype}", "f16").replace("{layout}", "nn");
+                let Some(ptx) = text::only_entry(whole, &entry) else { panic!("{} has no {entry}", kernel.file) };
+                let params = format!("{entry}_param_0[72]\n)");
                 if ptx.contains(&params) {
                     let name = format!("{}/{}", kernel.name, v.name);
-                    let Entry { entry, tile, threads, shared_bytes, align_bytes, .. } = v;
+                    // Rows of halves start at multiples of 2 bytes at least.
+                    let aligns = [Some(2), Some(v.align_bytes), v.align_a, v.align_b];
+                    let align_bytes = aligns.into_iter().flatten().max().expect("there are two");
+                    let Entry { tile, threads, shared_bytes, .. } = v;
                     variants.push(Variant { name, entry, tile, threads, shared_bytes, align_bytes, ptx });
                 }
             }
