@@ -119,11 +119,11 @@ fn a_sticky_error_costs_one_cell_and_the_worker() {
 #[test]
 fn a_launch_that_never_ends_is_ended_by_the_watchdog() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, records) = faulty(dir.path(), "hang:25", &["--watchdog", "2s"]);
+    let (code, records) = faulty(dir.path(), "hang:25", &["--watchdog", "5s"]);
     assert_eq!((code, records.len()), (0, 6));
     let failed = reasons(&records, Status::Failed);
     assert!(!failed.is_empty() && failed.len() < 6, "{failed:?}");
-    assert!(failed.iter().all(|r| r.contains("no answer within 2 s")), "{failed:?}");
+    assert!(failed.iter().all(|r| r.contains("no answer within 5 s")), "{failed:?}");
 }
 
 #[test]
@@ -210,8 +210,8 @@ fn an_element_of_c_that_is_never_written_is_a_finding() {
         variant.tile[0] *= 2;
         let device = open(DeviceChoice::Emulated).unwrap();
         let problem = Problem::new(32, 20, 5);
-        let table = Distribution::Integers.table();
-        let job = Job { problem: &problem, kernel, variant: &variant, table: &table, seed: 1, rotate_bytes: 0 };
+        let tables = Distribution::Integers.tables(problem.dtype);
+        let job = Job { problem: &problem, kernel, variant: &variant, tables: &tables, seed: 1, rotate_bytes: 0 };
         let mut prepared = device.prepare(&job).unwrap();
         device.reset_counters();
         assert!(prepared.launch().is_err());
