@@ -148,4 +148,8 @@ impl Device for CudaDevice {
     fn reset_counters(&self) {
         emulated::reset_counters();
     }
+
+    fn shuffle(&self, seed: u64) -> bool {
+        emulated::shuffle(seed)
+    }
 }
