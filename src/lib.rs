@@ -52,6 +52,7 @@
 //! ```
 
 pub mod catalog;
+pub mod claims;
 pub mod cli;
 pub mod data;
 pub mod device;

@@ -5,7 +5,8 @@ use crate::catalog::Variant;
 use crate::device::DeviceInfo;
 use crate::dispatch::{choose, kernels, select};
 use crate::measure::Regime;
-use crate::problem::{Layout, Problem};
+use crate::model::{DeviceDescription, Measured};
+use crate::problem::{DType, Layout, Problem};
 use crate::record::DeviceKind;
 use crate::sweep::Arm;
 use std::fmt;
@@ -81,6 +82,30 @@ impl<'a> Bench<'a> {
         self.device
     }
 
+    /// What the model knows of the device, with its own number of multiprocessors.
+    ///
+    /// # Errors
+    /// No description of such a device comes with the program.
+    pub fn description(&self) -> Result<DeviceDescription, Need> {
+        let record = &self.device.record;
+        let known = match record.kind {
+            DeviceKind::Cpu => None,
+            DeviceKind::Cuda => DeviceDescription::of_driver_name(&record.name),
+            DeviceKind::Emulated => DeviceDescription::named("h100-sxm").ok(),
+        };
+        let own = Measured { sms: Some(record.units), ..Measured::default() };
+        match known {
+            Some(known) => Ok(known.with(&own)),
+            None => need("a description of the device with the bandwidth of its memory"),
+        }
+    }
+
+    /// FLOP that the device can do while its memory gives a byte.
+    pub fn flop_per_byte(&self) -> Result<f64, Need> {
+        let ratio = self.description()?.flop_per_byte(DType::F16);
+        ratio.ok_or_else(|| Need("the bandwidth of the device's memory".to_owned()))
+    }
+
     /// A size by kind of device: a GPU, a CPU, the emulated GPU.
     pub fn size(&self, gpu: u64, cpu: u64, emulated: u64) -> u64 {
         match self.device.kind() {
@@ -130,9 +155,8 @@ impl<'a> Bench<'a> {
         }
         let [layout, dtype] = [problem.layout.name(), problem.dtype.name()];
         let unit = if let Pick::Unit(unit) = pick { unit } else { FAMILY };
-        let able = || {
-            all.iter().filter(|k| k.unit == unit && k.dtype == dtype && k.layouts.iter().any(|l| l == layout))
-        };
+        let able =
+            || all.iter().filter(|k| k.unit == unit && k.dtype == dtype && k.layouts.iter().any(|l| l == layout));
         let Some(first) = able().next() else {
             return need(format!("a kernel on {unit} for the layout {layout}"));
         };
@@ -149,9 +173,7 @@ impl<'a> Bench<'a> {
         let found = able().filter(|k| k.min_cc <= self.device.cc).find_map(|k| {
             let variants = k.variants.iter();
             let variant = match pick {
-                Pick::Tile(tile) => {
-                    variants.filter(|v| fits(v, tile) && legal(v)).max_by_key(|v| v.align_bytes)
-                }
+                Pick::Tile(tile) => variants.filter(|v| fits(v, tile) && legal(v)).max_by_key(|v| v.align_bytes),
                 Pick::Class(tile, class) => variants.filter(|v| fits(v, tile)).find(|v| v.align_bytes == class),
                 Pick::Unit(_) => variants.filter(|v| legal(v)).max_by_key(|v| v.tile[0] * v.tile[1]),
                 Pick::Baseline => None,

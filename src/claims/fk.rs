@@ -20,7 +20,12 @@ pub const CLAIMS: &[Claim] = &[
         on_cpu: true,
         plan: fk01,
         facts: Some(|| {
-            vec![Fact::near("both take 393 columns of tiles of 128", 50304.0 / 128.0, 50257u64.div_ceil(128) as f64, 0.0)]
+            vec![Fact::near(
+                "both take 393 columns of tiles of 128",
+                50304.0 / 128.0,
+                50257u64.div_ceil(128) as f64,
+                0.0,
+            )]
         }),
     },
     Claim {
@@ -159,7 +164,12 @@ pub const CLAIMS: &[Claim] = &[
                 fill(1024, 9216, 132),
             ];
             let full = published.iter().filter(|&&f| f > 0.95).count();
-            vec![Fact::near("published best shapes that fill more than 95 % of their last wave, of 6", 6.0, full as f64, 0.0)]
+            vec![Fact::near(
+                "published best shapes that fill more than 95 % of their last wave, of 6",
+                6.0,
+                full as f64,
+                0.0,
+            )]
         }),
     },
     Claim {
@@ -271,7 +281,12 @@ fn fk05(bench: &Bench) -> Result<Vec<Question>, Need> {
         Question::mean(
             "a cube one smaller, with odd rows, takes longer",
             at_least(1.02, 1.0),
-            vec![bench.compare(Per::Launch, &[Held::Kernel, Held::Tiles], whole.clone(), (Problem::new(s - 1, s - 1, s - 1), pick))?],
+            vec![bench.compare(
+                Per::Launch,
+                &[Held::Kernel, Held::Tiles],
+                whole.clone(),
+                (Problem::new(s - 1, s - 1, s - 1), pick),
+            )?],
         ),
         Question::mean(
             "with aligned rows it does not",
@@ -288,7 +303,11 @@ fn fk06(bench: &Bench) -> Result<Vec<Question>, Need> {
         let at = |b: u64| (Problem::new(b * tokens, width, width), pick);
         bench.compare(Per::Row, &[Held::Variant, Held::Alignment], at(8), at(batch))
     };
-    Ok(vec![Question::mean("a token costs the same at batch 7 and 6 as at 8", no_more_than(0.02, 0.05), vec![pair(7)?, pair(6)?])])
+    Ok(vec![Question::mean(
+        "a token costs the same at batch 7 and 6 as at 8",
+        no_more_than(0.02, 0.05),
+        vec![pair(7)?, pair(6)?],
+    )])
 }
 
 fn fk07(bench: &Bench) -> Result<Vec<Question>, Need> {
@@ -320,5 +339,9 @@ fn fk10(bench: &Bench) -> Result<Vec<Question>, Need> {
             bench.compare(Per::Launch, &held, (padded(p, 64), pick), (p, pick))
         })
         .collect::<Result<Vec<Comparison>, Need>>()?;
-    Ok(vec![Question::mean("rows a power of two apart cost more than with padding", at_least(1.02, 1.005), comparisons)])
+    Ok(vec![Question::mean(
+        "rows a power of two apart cost more than with padding",
+        at_least(1.02, 1.005),
+        comparisons,
+    )])
 }

@@ -133,7 +133,11 @@ fn hw06(bench: &Bench) -> Result<Vec<Question>, Need> {
     };
     let [short, long] = [bench.size(512, 384, 64), bench.size(4096, 1024, 128)];
     Ok(vec![
-        Question::mean(format!("rows of {long} elements cost more at 16 bytes than at 128"), at_least(1.02, 1.005), pair(long)?),
+        Question::mean(
+            format!("rows of {long} elements cost more at 16 bytes than at 128"),
+            at_least(1.02, 1.005),
+            pair(long)?,
+        ),
         Question::mean(format!("rows of {short} do not"), no_more_than(0.02, 0.05), pair(short)?),
     ])
 }

@@ -7,11 +7,8 @@ use crate::measure::Regime;
 use crate::problem::Problem;
 use crate::sweep::Arm;
 
-const GUIDE: Reference = Reference {
-    title: "GEMM performance measurement methodology guidelines, CUTLASS",
-    author: "NVIDIA",
-    year: "2025",
-};
+const GUIDE: Reference =
+    Reference { title: "GEMM performance measurement methodology guidelines, CUTLASS", author: "NVIDIA", year: "2025" };
 
 /// The claims.
 pub const CLAIMS: &[Claim] = &[
@@ -68,7 +65,8 @@ fn mm02(bench: &Bench) -> Result<Vec<Question>, Need> {
     for s in sizes {
         let p = Problem::new(s, s, s);
         let pick = Pick::Tile(MIDDLE_TILE);
-        let mut pair = bench.compare(Per::Launch, &[Held::Variant, Held::Sizes, Held::Alignment], (p, pick), (p, pick))?;
+        let mut pair =
+            bench.compare(Per::Launch, &[Held::Variant, Held::Sizes, Held::Alignment], (p, pick), (p, pick))?;
         (pair.first.regime, pair.second.regime) = (Regime::Hot, Regime::Cold);
         comparisons.push(pair);
     }

@@ -5,12 +5,13 @@
 //!
 //! One concept a file: what experiments are made of (`experiment`), what plans are made for (`bench`), the claims by family (`nv`, `ra`,
 //! `fk`, `hw`, `mm`, `dr`) and their arithmetic (`facts`), finding cells in records by what they are (`records`), what disqualifies a
-//! comparison (`sound`), answering questions (`judge`) and writing the answers down (`markdown`).
+//! comparison (`sound`), the model against many shapes (`fit`), answering questions (`judge`) and writing the answers down (`markdown`).
 
 mod bench;
 mod dr;
 mod experiment;
 mod facts;
+mod fit;
 mod fk;
 mod hw;
 mod judge;
@@ -22,15 +23,18 @@ mod records;
 mod sound;
 #[cfg(test)]
 mod synthetic;
+#[cfg(test)]
+mod verdict_tests;
 
 pub use bench::{Bench, Need};
 pub use experiment::{Comparison, Evidence, Held, Per, Question};
 pub use facts::Fact;
 pub use judge::judge;
-pub use markdown::{BEGIN, END, splice, table};
+pub use markdown::{BEGIN, END, counts, effect, splice, table};
 pub use records::{Records, RecordsError};
 
 use crate::device::DeviceInfo;
+use crate::measure::Stopping;
 use crate::record::Source;
 use crate::sweep::{Arm, Listed, Spec};
 use thiserror::Error;
@@ -124,6 +128,18 @@ pub fn find(id: &str) -> Result<&'static Claim, UnknownClaim> {
 /// How often each comparison is measured, each time at another place of the run's random order.
 pub const REPETITIONS: u32 = 5;
 
+/// When a cell of a claim has been measured enough: twelve blocks A B B A, however steady they are.
+pub fn stopping() -> Stopping {
+    Stopping {
+        relative_width: 0.002,
+        min_samples: 24,
+        max_samples: 48,
+        cell_ns: 60_000_000,
+        warmup_share: 0.5,
+        ..Stopping::default()
+    }
+}
+
 /// The sweep that tries these claims on a device. A comparison that several claims share is measured once for all of them. Claims that
 /// cannot be tried here have no cells.
 pub fn spec(claims: &[&Claim], device: &DeviceInfo) -> Spec {
@@ -143,9 +159,7 @@ pub fn spec(claims: &[&Claim], device: &DeviceInfo) -> Spec {
             for c in question.comparisons() {
                 add(&part, &c.first, Some(&c.second));
             }
-            if let Evidence::Spread(arms) = &question.evidence {
-                arms.iter().for_each(|arm| add(&part, arm, None));
-            }
+            question.cells().iter().for_each(|arm| add(&part, arm, None));
         }
     }
     let preset = if let [one] = claims { one.id.to_ascii_lowercase() } else { "claims".to_owned() };
@@ -166,7 +180,7 @@ mod tests {
         let ids: HashSet<&str> = claims().map(|c| c.id).collect();
         assert_eq!(ids.len(), claims().count());
         for c in claims() {
-            assert!(c.sentence.ends_with('.') && c.sentence.len() > 30, "{}", c.id);
+            assert!(c.sentence.ends_with('.') && c.sentence.len() > 20, "{}", c.id);
             assert!(c.source.year.parse::<u32>().is_ok_and(|y| (2000..2100).contains(&y)), "{}", c.id);
             assert!(!c.title.is_empty() && !c.source.author.is_empty() && !c.source.title.is_empty(), "{}", c.id);
         }
@@ -233,7 +247,8 @@ mod tests {
             let emulated = device.kind() == crate::record::DeviceKind::Emulated;
             assert!(plan.units() >= if emulated { 20 } else { 60 }, "{}: {}", device.record.name, plan.units());
             assert!(spec.listed.iter().all(|l| l.repetitions == if emulated { 1 } else { REPETITIONS }));
-            let distinct: HashSet<String> = spec.listed.iter().map(|l| format!("{:?} {:?}", l.first, l.second)).collect();
+            let distinct: HashSet<String> =
+                spec.listed.iter().map(|l| format!("{:?} {:?}", l.first, l.second)).collect();
             assert_eq!(distinct.len(), spec.listed.len());
         }
     }

@@ -11,8 +11,11 @@ const BLOG: Reference = Reference {
     author: "Sebastian Raschka",
     year: "2022",
 };
-const FORMULA: Reference =
-    Reference { title: "tweet 1259188988646129665 on batch sizes of convolutional nets", author: "Rémi Coulom", year: "2020" };
+const FORMULA: Reference = Reference {
+    title: "tweet 1259188988646129665 on batch sizes of convolutional nets",
+    author: "Rémi Coulom",
+    year: "2020",
+};
 
 /// The claims.
 pub const CLAIMS: &[Claim] = &[
@@ -149,7 +152,12 @@ pub const CLAIMS: &[Claim] = &[
         facts: Some(|| {
             let at = |batch: u64| waves(batch * 361, 256, [128, 128], 132);
             vec![
-                Fact::near("the formula's third batch for a 19x19 net of 256 channels on 132 SMs is 70", 70.0, coulom(3, 132) as f64, 0.0),
+                Fact::near(
+                    "the formula's third batch for a 19x19 net of 256 channels on 132 SMs is 70",
+                    70.0,
+                    coulom(3, 132) as f64,
+                    0.0,
+                ),
                 Fact::near("batch 70 is three full waves", 3.0, at(70), 0.0),
                 Fact::near("batch 71 begins a fourth", 402.0 / 132.0, at(71), 1e-12),
                 Fact::near("batch 64 leaves a quarter of the third empty", 362.0 / 132.0, at(64), 1e-12),
@@ -209,7 +217,11 @@ fn ra06(bench: &Bench) -> Result<Vec<Question>, Need> {
         .into_iter()
         .map(|(a, b)| bench.compare(Per::Row, &held, at(a), at(b)))
         .collect::<Result<Vec<Comparison>, Need>>()?;
-    Ok(vec![Question::mean("a batch that is no multiple of 8 costs more per member", at_least(1.03, 1.01), comparisons)])
+    Ok(vec![Question::mean(
+        "a batch that is no multiple of 8 costs more per member",
+        at_least(1.03, 1.01),
+        comparisons,
+    )])
 }
 
 fn ra09(bench: &Bench) -> Result<Vec<Question>, Need> {
