@@ -96,7 +96,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "padding pays with its copy",
         sentence: "Padding operands to multiples of 8 pays even where they have to be copied for it.",
         source: by("pad_mm in Inductor", "PyTorch", "2024"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("a kernel that copies operands into aligned rows, timed with the GEMM"),
         facts: None,
     },
@@ -123,7 +123,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "FP8 needs multiples of 16",
         sentence: "The library refuses FP8 GEMMs whose sizes are no multiples of 16.",
         source: by("float8_experimental issue 121", "PyTorch", "2023"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("FP8 through the library cuBLASLt as a baseline"),
         facts: None,
     },
@@ -132,7 +132,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "no shape suits every GPU",
         sentence: "No result of practical size fills whole waves on GPUs with 80, 108, 132 and 148 multiprocessors alike.",
         source: by("ModernBERT", "Warner et al.", "2024"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("nothing more: arithmetic decides"),
         facts: Some(|| {
             let lcm = [80u64, 108, 132, 148].into_iter().fold(1, lcm);
@@ -148,7 +148,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "the fastest shapes are full waves",
         sentence: "The shapes that a brute-force search found fastest fill their last wave almost completely.",
         source: by("ml-engineering, maximum achievable matmul FLOPS", "Stas Bekman", "2024"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("a search over shapes on each of the devices"),
         facts: Some(|| {
             let fill = |m, n, sms| {
@@ -177,7 +177,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "more multiprocessors do not help in proportion",
         sentence: "A device with more multiprocessors is faster by the ratio of whole waves, which can be 2 or nothing.",
         source: by("ml-engineering, accelerators", "Stas Bekman", "2025"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("a persistent kernel whose number of CTAs can be chosen"),
         facts: Some(|| {
             let gain = |tiles: u64| tiles.div_ceil(148) as f64 / tiles.div_ceil(152) as f64;

@@ -1,6 +1,6 @@
 //! From records to verdicts.
 
-use super::bench::Bench;
+use super::bench::{Bench, Scale};
 use super::experiment::{Comparison, Evidence, Per, Question};
 use super::facts::Fact;
 use super::records::{Found, Index, Key, Records};
@@ -10,8 +10,8 @@ use crate::device::DeviceInfo;
 use crate::model::predict;
 use crate::problem::Problem;
 use crate::record::{
-    ComparisonRecord, DeviceKind, Effect, EffectUnit, Finding, QuestionRecord, RuleRecord, VERDICTS_VERSION, Verdict,
-    Verdicts,
+    ComparisonRecord, DeviceKind, Effect, EffectUnit, Finding, QuestionRecord, RuleRecord, Status, VERDICTS_VERSION,
+    Verdict, Verdicts,
 };
 use crate::stats::{
     ALPHA, Decision, Estimate, MIN_BLOCKS, Rule, Unit, combine, decide, difference, false_discovery, median, repeated,
@@ -116,7 +116,8 @@ impl Judge<'_> {
         };
         let facts = claim.facts.map(|f| f()).unwrap_or_default();
         let wrong: Vec<&Fact> = facts.iter().filter(|f| !f.is_right()).collect();
-        let questions = match claim.questions(&Bench::new(self.device)) {
+        let bench = Bench::new(self.device);
+        let questions = match claim.questions(&bench) {
             Ok(questions) => questions,
             Err(need) if !facts.is_empty() => return by_arithmetic(verdict, &facts, &wrong, &need.to_string()),
             Err(need) => {
@@ -126,24 +127,60 @@ impl Judge<'_> {
             }
         };
         if self.device.kind() == DeviceKind::Emulated {
-            verdict.reason = "an emulated device has no time".to_owned();
+            let (ran, of) = self.ran(&questions);
+            verdict.reason = match ran {
+                0 => "an emulated device has no time".to_owned(),
+                _ if ran == of => "an emulated device has no time; its plan ran to the end".to_owned(),
+                _ => format!("an emulated device has no time; {ran} of {of} cells of its plan ran"),
+            };
             verdict.needs = Some("a device that has a clock".to_owned());
             return verdict;
         }
-        let answers: Vec<(QuestionRecord, bool)> = questions.iter().map(|q| self.question(q)).collect();
-        if !answers.iter().any(|(_, any)| *any) {
-            verdict.reason = format!("the records hold none of its cells: {}", answers[0].0.reason);
-            verdict.needs = Some(format!("`gemmscope validate {}`", claim.id));
-            verdict.questions = answers.into_iter().map(|(q, _)| q).collect();
+        let answer = |questions: &[Question]| -> (Vec<QuestionRecord>, bool) {
+            let answers: Vec<(QuestionRecord, bool)> = questions.iter().map(|q| self.question(q)).collect();
+            let any = answers.iter().any(|(_, any)| *any);
+            (answers.into_iter().map(|(q, _)| q).collect(), any)
+        };
+        let (mut answers, mut any) = answer(&questions);
+        if !any && let Ok(small) = claim.questions(&bench.at(Scale::Small)) {
+            // The same experiment may have been made at the small scale.
+            let (again, found) = answer(&small);
+            if found {
+                (answers, any) = (again, true);
+            }
+        }
+        verdict.questions = answers;
+        if !any {
+            let cell = questions.first().and_then(|q| {
+                let first = q.comparisons().first().map(|c| describe(&c.first));
+                first.or_else(|| q.cells().first().map(describe))
+            });
+            verdict.reason = "the records hold none of its cells".to_owned();
+            let cell = cell.unwrap_or_default();
+            verdict.needs = Some(format!("records of cells such as {cell}: `gemmscope validate {}`", claim.id));
             return verdict;
         }
-        verdict.questions = answers.into_iter().map(|(q, _)| q).collect();
         conclude(&mut verdict);
         if let Some(fact) = wrong.first() {
             verdict.verdict = Finding::Contradicted;
             verdict.reason = format!("{}: it comes to {:.4}", fact.says, fact.found);
         }
         verdict
+    }
+
+    /// How many of the plan's cells ran, and of how many.
+    fn ran(&self, questions: &[Question]) -> (usize, usize) {
+        let arms = |q: &Question| -> Vec<Arm> {
+            let pairs = q.comparisons().into_iter().flat_map(|c| [c.first.clone(), c.second.clone()]);
+            pairs.chain(q.cells().iter().cloned()).collect()
+        };
+        let all: Vec<Arm> = questions.iter().flat_map(arms).collect();
+        let ran = |arm: &&Arm| {
+            let key = Key::of(&arm.problem, arm.regime.name());
+            let records = self.index.by_key.get(&key).map(Vec::as_slice).unwrap_or_default();
+            records.iter().any(|&i| self.index.found[i].record.status == Status::Ok)
+        };
+        (all.iter().filter(ran).count(), all.len())
     }
 
     /// The answer to a question, and whether there was any record of its cells.

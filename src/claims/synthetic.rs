@@ -10,7 +10,7 @@ use crate::record::{
 };
 use crate::stats::Rule;
 use crate::stats::noise::Noise;
-use crate::sweep::{Cell, Plan, blank};
+use crate::sweep::{Cell, Plan, Spec, blank};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -68,11 +68,15 @@ pub struct World<'a> {
 impl World<'_> {
     /// The records of the plan of some claims.
     pub fn run(&self, claims: &[&Claim], seed: u64) -> (Manifest, Vec<CellRecord>) {
-        let spec = spec(claims, &self.device);
+        self.run_spec(&spec(claims, &Bench::new(&self.device)), seed)
+    }
+
+    /// The records of a plan.
+    pub fn run_spec(&self, spec: &Spec, seed: u64) -> (Manifest, Vec<CellRecord>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut records = Vec::new();
         if !spec.listed.is_empty() {
-            let plan = Plan::new(&spec, self.device.kind(), seed).expect("claims make plans");
+            let plan = Plan::new(spec, self.device.kind(), seed).expect("claims make plans");
             for position in 0..plan.units() {
                 let cells = plan.unit(position);
                 let (first, second) = self.noise.pair(self.blocks, 0.0, &mut rng);

@@ -2,7 +2,7 @@
 
 use super::synthetic::{Truth, World, cost_of, gpu, manifest, plain_ns};
 use super::*;
-use crate::device::cpu;
+use crate::device::{DeviceInfo, cpu};
 use crate::record::{CellRecord, DeviceKind, Finding, Manifest, Role, Status, Verdict};
 use crate::stats::noise::Noise;
 use crate::sweep::Cell;
@@ -76,7 +76,7 @@ fn every_claim_is_unclear_where_samples_are_too_few() {
         let cost = cost_of(claim, &device, Truth::Right);
         let world = World { blocks: 1, ..world(device.clone(), &cost) };
         let (manifest, mut cells) = world.run(&[claim], 3);
-        // One unit of each comparison, two samples an arm: whatever the five repetitions measured, it is one of them now.
+        // One unit of each comparison, two samples an arm: whatever the repetitions measured, it is one of them now.
         let mut seen = std::collections::HashSet::new();
         let kept: std::collections::HashSet<Option<u64>> = cells
             .chunks(2)
@@ -207,7 +207,25 @@ fn cells_are_found_by_what_they_are() {
     // Nothing of it at all.
     let v = verdict(&[claim], (manifest, Vec::new()));
     assert_eq!(v.verdict, Finding::NotMeasurable);
-    assert!(v.reason.contains("no record of 4096x4096x4096"), "{}", v.reason);
+    assert!(v.reason.contains("none of its cells"), "{}", v.reason);
+    assert!(v.needs.unwrap().contains("4096x4096x4096 nn ld 4160,4160,4160"));
+    assert!(v.questions[0].reason.contains("no record of 4096x4096x4096"));
+}
+
+#[test]
+fn the_small_scale_is_judged_where_the_full_one_is_not_there() {
+    let claim = find("NV-12").unwrap();
+    let device = gpu(132);
+    let spec = spec(&[claim], &Bench::new(&device).at(Scale::Small));
+    let largest = spec.listed.iter().map(|l| l.first.problem.flop()).max().unwrap();
+    assert!(largest < 1 << 29, "{largest}");
+    // A column of tiles more costs a whole wave of six.
+    let cost = |cells: &[Cell], side: usize| {
+        let waves = |c: &Cell| (c.problem.m.div_ceil(128) * c.problem.n.div_ceil(256)).div_ceil(6) as f64;
+        100_000.0 * waves(&cells[side])
+    };
+    let v = verdict(&[claim], world(device.clone(), &cost).run_spec(&spec, 3));
+    assert_eq!(v.verdict, Finding::Supported, "{}", v.reason);
 }
 
 #[test]
@@ -236,7 +254,7 @@ fn records_that_are_damaged_are_left_out_and_said_to_be() {
         let (manifest, mut cells) = misleading(claim, &device, [None; 2]);
         let pairs: Vec<Option<u64>> = cells.iter().map(|c| c.pair).collect();
         for (i, cell) in cells.iter_mut().enumerate() {
-            if pairs[i].is_some_and(|p| p % 5 == 0) {
+            if pairs[i].is_some_and(|p| p % 7 == 0) {
                 damage(cell);
             }
         }
@@ -253,8 +271,8 @@ fn a_few_samples_without_a_time_cost_their_blocks_alone() {
     cells.iter_mut().for_each(|c| c.samples[5].elapsed_ns = 0);
     let v = verdict(&[claim], (manifest, cells));
     assert_eq!(v.verdict, Finding::Supported, "{}", v.reason);
-    // Three comparisons, five units of twelve blocks each, and one block of each unit is lost.
-    assert_eq!(v.samples, 3 * 5 * 11 * 4);
+    // Three comparisons, seven units of twelve blocks each, and one block of each unit is lost.
+    assert_eq!(v.samples, 3 * 7 * 11 * 4);
 }
 
 #[test]
@@ -303,7 +321,7 @@ fn devices_are_not_mixed_and_an_emulated_one_has_no_time() {
         let by_arithmetic = v.device.is_empty();
         assert!(by_arithmetic || v.verdict == Finding::NotMeasurable, "{}: {}", v.claim, v.reason);
     }
-    assert!(verdicts.verdicts.iter().filter(|v| v.reason == "an emulated device has no time").count() > 30);
+    assert!(verdicts.verdicts.iter().filter(|v| v.reason.starts_with("an emulated device has no time")).count() > 30);
 }
 
 #[test]

@@ -294,7 +294,7 @@ fn spec(args: &Args, device: &DeviceInfo) -> Result<Spec> {
     let mut spec = match preset {
         Some(Named::Preset(preset)) => preset.spec(kind),
         Some(Named::Claim(claim)) => {
-            let spec = claims::spec(&[claim], device);
+            let spec = claims::spec(&[claim], &claims::Bench::new(device));
             if spec.listed.is_empty() {
                 let need = claim.questions(&claims::Bench::new(device)).err().map(|n| n.to_string());
                 let need = need.unwrap_or_else(|| "nothing to be measured".to_owned());

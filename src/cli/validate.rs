@@ -2,10 +2,11 @@
 
 use super::sweep::{begun, default_out, isolation, show, typed};
 use super::{Ending, duration};
-use crate::claims::{self, Bench, Claim, Records};
+use crate::claims::{self, Bench, Claim, Records, Scale};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceInfo};
-use crate::record::{DeviceKind, Finding, Outcome, VERDICTS_FILE, Verdict, Verdicts, write_verdicts};
+use crate::model::DeviceDescription;
+use crate::record::{DeviceKind, Finding, Outcome, Verdict, Verdicts, write_verdicts};
 use crate::report::clean;
 use crate::sweep::{Conditions, Options, Plan, run as run_sweep};
 use anyhow::{Context, Result};
@@ -30,9 +31,15 @@ pub struct Args {
     /// All claims
     #[arg(long)]
     all: bool,
-    /// Print the claims, and what each needs that is not here, and stop
+    /// Print the claims, and what each needs that is not here, and stop; with --json, every comparison too
     #[arg(long)]
     list: bool,
+    /// With --list, plan for a GPU that is not here, such as h100-sxm
+    #[arg(long = "for", value_name = "GPU", requires = "list", conflicts_with = "device")]
+    other: Option<String>,
+    /// Small sizes, as on the emulated device: the same comparisons on a device of six multiprocessors
+    #[arg(long)]
+    small: bool,
     /// Judge the records of these folders and measure nothing
     #[arg(long, num_args = 1.., value_name = "DIR", conflicts_with_all = ["device", "resume", "budget", "seed", "list"])]
     from: Vec<PathBuf>,
@@ -74,8 +81,11 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Ending> {
     let chosen = chosen(args)?;
     if args.list {
-        let (_, device) = device::find(args.device)?;
-        list(&chosen, &device, args.json)?;
+        let device = match &args.other {
+            Some(name) => claims::described(DeviceDescription::named(name)?),
+            None => device::find(args.device)?.1,
+        };
+        list(&chosen, &bench(args, &device), args.json)?;
         return Ok(Ending::Done);
     }
     if !args.from.is_empty() {
@@ -126,6 +136,12 @@ pub fn run(args: &Args) -> Result<Ending> {
     }
 }
 
+/// What to plan for.
+fn bench<'a>(args: &Args, device: &'a DeviceInfo) -> Bench<'a> {
+    let bench = Bench::new(device);
+    if args.small { bench.at(Scale::Small) } else { bench }
+}
+
 /// The claims that were named, or all.
 fn chosen(args: &Args) -> Result<Vec<&'static Claim>> {
     if args.claims.is_empty() {
@@ -169,7 +185,7 @@ fn options(args: &Args, chosen: &[&Claim]) -> Result<Option<Options>> {
         }));
     }
     let (choice, device) = device::find(args.device)?;
-    let spec = claims::spec(chosen, &device);
+    let spec = claims::spec(chosen, &bench(args, &device));
     if spec.listed.is_empty() {
         return Ok(None);
     }
@@ -249,21 +265,21 @@ fn text(verdicts: &Verdicts) -> Result<()> {
     Ok(())
 }
 
-fn list(chosen: &[&Claim], device: &DeviceInfo, as_json: bool) -> Result<()> {
-    let bench = Bench::new(device);
+fn list(chosen: &[&Claim], bench: &Bench, as_json: bool) -> Result<()> {
     let comparisons = |claim: &Claim| {
-        let questions = claim.questions(&bench)?;
+        let questions = claim.questions(bench)?;
         Ok::<_, claims::Need>(questions.iter().map(|q| q.comparisons().len() + q.cells().len()).sum::<usize>())
     };
     if as_json {
         let all: Vec<serde_json::Value> = chosen
             .iter()
             .map(|c| {
-                let here = comparisons(c);
+                let questions = c.questions(bench);
                 serde_json::json!({
                     "claim": c.id, "title": c.title, "sentence": c.sentence,
                     "source": { "title": c.source.title, "author": c.source.author, "year": c.source.year },
-                    "comparisons": here.as_ref().ok(), "needs": here.as_ref().err().map(ToString::to_string),
+                    "needs": questions.as_ref().err().map(ToString::to_string),
+                    "questions": questions.unwrap_or_default().iter().map(question).collect::<Vec<_>>(),
                 })
             })
             .collect();
@@ -279,7 +295,7 @@ fn list(chosen: &[&Claim], device: &DeviceInfo, as_json: bool) -> Result<()> {
         let here = match (comparisons(claim), claim.facts) {
             (Ok(1), _) => "1 comparison".to_owned(),
             (Ok(n), _) => format!("{n} comparisons"),
-            (Err(_), Some(_)) if device.kind() == DeviceKind::Cpu => "arithmetic".to_owned(),
+            (Err(_), Some(_)) => "arithmetic only".to_owned(),
             (Err(need), _) => format!("needs {need}"),
         };
         let source = format!("{}, {}", claim.source.author, claim.source.year);
@@ -287,6 +303,17 @@ fn list(chosen: &[&Claim], device: &DeviceInfo, as_json: bool) -> Result<()> {
     }
     say!("{table}")?;
     Ok(())
+}
+
+/// A question and its cells as JSON.
+fn question(q: &claims::Question) -> serde_json::Value {
+    let arm = |a: &crate::sweep::Arm| serde_json::to_value(a).expect("arms are plain data");
+    let pair = |c: &&claims::Comparison| serde_json::json!({ "first": arm(&c.first), "second": arm(&c.second), "compares": c.per.name() });
+    serde_json::json!({
+        "asks": q.asks,
+        "comparisons": q.comparisons().iter().map(pair).collect::<Vec<_>>(),
+        "cells": q.cells().iter().map(arm).collect::<Vec<_>>(),
+    })
 }
 
 /// Puts the verdicts into a document, or checks that they are in it.
@@ -342,6 +369,5 @@ mod tests {
             claims::judge(&chosen(&parse("validate FK-12 NV-12")).unwrap(), &Records::none(device::cpu::info().record));
         assert_eq!(verdicts.verdicts[0].verdict, Finding::Supported);
         assert_eq!(verdicts.verdicts[1].verdict, Finding::NotMeasurable);
-        assert_eq!(VERDICTS_FILE, "verdicts.json");
     }
 }
