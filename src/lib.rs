@@ -51,6 +51,7 @@
 //! # }
 //! ```
 
+pub mod baseline;
 pub mod catalog;
 pub mod claims;
 pub mod cli;
@@ -63,6 +64,7 @@ pub mod model;
 pub mod problem;
 pub mod record;
 pub mod report;
+pub mod scalar;
 pub mod stats;
 pub mod sweep;
 pub mod verify;
