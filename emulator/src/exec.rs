@@ -1380,14 +1380,11 @@ impl Warp {
                 self.bulk_load(env, dst, src, coords, *bytes, mbar, *mask, m)?
             }
             Op::BulkStore { dst, src, coords, bytes } => self.bulk_store(env, dst, src, coords, *bytes, m)?,
-            Op::BulkCommit | Op::SetMaxNReg => {}
+            Op::SetMaxNReg => {}
+            Op::BulkCommit => env.sh.race.bulk_commit(self.gid),
             Op::WgmmaFence => self.wgmma_fences += 1,
             // Copies out of shared memory are done when they are issued; the wait is for the order.
-            Op::BulkWait { n } => {
-                if *n == 0 {
-                    env.sh.race.bulk_waited(self.gid);
-                }
-            }
+            Op::BulkWait { n } => env.sh.race.bulk_waited(self.gid, *n),
             Op::WgmmaCommit => {
                 env.sh.race.wgmma_commit(self.gid);
                 self.wgmma_group += 1;

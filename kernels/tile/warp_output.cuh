@@ -41,8 +41,14 @@ public:
         for (unsigned c = 0; c < kN; c += 64) {
             const unsigned buffer = shared_ + c / 64 % 2 * 2048;
             constexpr unsigned kColumns = kN < 64 ? kN : 64;
+            constexpr bool kOdd = (kN + 63) / 64 % 2 == 1;
+            // The copy before the last read this buffer; where tiles have an odd number of copies, so did the last tile's last.
             if (lane_ == 0) {
-                tma_store_wait_read<1>();
+                if (kOdd && c == 0) {
+                    tma_store_wait_read<0>();
+                } else {
+                    tma_store_wait_read<1>();
+                }
             }
             __syncwarp();
 #pragma unroll
