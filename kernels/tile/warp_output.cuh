@@ -22,6 +22,16 @@ struct WarpRows {
     int end;
 };
 
+// Where a warp's columns go that are not neighbours in C.
+struct WarpColumns {
+    char* first;            // C at the warp's first row, which may lie above C's, and the tile's first column
+    long long row_bytes;    // from row to row
+    unsigned column_bytes;  // from column to column
+    int begin;              // rows begin..end-1 of the 16 exist
+    int end;
+    unsigned columns;       // how many columns exist
+};
+
 // Accumulators of 16 rows x kN columns, in wgmma's order: acc[4 (column/8) + 2 (row/8) + column%2].
 template <Element kElement, unsigned kN>
 class WarpOutput {
@@ -86,20 +96,47 @@ public:
                 load_old(segment, columns);
                 __syncwarp();
             }
-#pragma unroll
-            for (unsigned j = 0; j < kSpan && c + j < kN; j += 16) {
-                const unsigned at = shared_ + span_offset(lane_ % 16, j / 8 + lane_ / 16);
-                if (beta != 0.0f) {
-                    unsigned old[4];
-                    ldmatrix_x4(old, at);
-                    stmatrix_x4(at, blended(acc, c + j, alpha, beta, old));
-                } else {
-                    stmatrix_x4(at, packed(acc, c + j, alpha));
-                }
-            }
+            stage_span(acc, c, alpha, beta);
             __syncwarp();
             store_body(segment);
             store_ends(segment, columns);
+            __syncwarp();
+        }
+    }
+
+    // C = alpha * acc + beta * C, element by element, by columns that lie apart.
+    __device__ __forceinline__ void store_columns(const float (&acc)[kN / 2], const WarpColumns& to, float alpha,
+                                                  float beta) const {
+#pragma unroll
+        for (unsigned c = 0; c < kN; c += kSpan) {
+            const unsigned columns = to.columns > c ? min(kSpan, to.columns - c) : 0;
+            if (columns == 0 || to.begin >= to.end) {
+                continue;
+            }
+            const auto at = [&](int row, unsigned col) {
+                return reinterpret_cast<unsigned short*>(to.first + row * to.row_bytes +
+                                                         static_cast<long long>(c + col) * to.column_bytes);
+            };
+            if (beta != 0.0f) {
+#pragma unroll 1
+                for (int row = 0; row < 16; ++row) {
+#pragma unroll 1
+                    for (unsigned col = lane_; col < kSpan; col += 32) {
+                        const bool exists = row >= to.begin && row < to.end && col < columns;
+                        element(row, col) = exists ? *at(row, col) : 0;
+                    }
+                }
+                __syncwarp();
+            }
+            stage_span(acc, c, alpha, beta);
+            __syncwarp();
+#pragma unroll 1
+            for (int row = to.begin; row < to.end; ++row) {
+#pragma unroll 1
+                for (unsigned col = lane_; col < columns; col += 32) {
+                    *at(row, col) = element(row, col);
+                }
+            }
             __syncwarp();
         }
     }
@@ -136,8 +173,27 @@ private:
         return chunk / 8 * 2048 + row * 128 + ((chunk % 8 ^ row % 8) << 4);
     }
 
+    __device__ __forceinline__ unsigned short& element(unsigned row, unsigned col) const {
+        return *reinterpret_cast<unsigned short*>(stage_ + span_offset(row, col / 8) + col % 8 * 2);
+    }
+
     __device__ __forceinline__ uint4& chunk(unsigned row, unsigned index) const {
         return *reinterpret_cast<uint4*>(stage_ + span_offset(row, index));
+    }
+
+    // Puts alpha * acc + beta * (what is staged) for a span of columns from `c` on in its place.
+    __device__ __forceinline__ void stage_span(const float (&acc)[kN / 2], unsigned c, float alpha, float beta) const {
+#pragma unroll
+        for (unsigned j = 0; j < kSpan && c + j < kN; j += 16) {
+            const unsigned at = shared_ + span_offset(lane_ % 16, j / 8 + lane_ / 16);
+            if (beta != 0.0f) {
+                unsigned old[4];
+                ldmatrix_x4(old, at);
+                stmatrix_x4(at, blended(acc, c + j, alpha, beta, old));
+            } else {
+                stmatrix_x4(at, packed(acc, c + j, alpha));
+            }
+        }
     }
 
     // What a lane gives to stmatrix for 16 columns from `col` on.
