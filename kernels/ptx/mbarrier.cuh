@@ -29,6 +29,11 @@ __device__ __forceinline__ void mbarrier_arrive_expect(unsigned barrier, unsigne
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(barrier), "r"(bytes) : "memory");
 }
 
+// Makes the phase wait for `bytes` more bytes, without an arrival.
+__device__ __forceinline__ void mbarrier_expect(unsigned barrier, unsigned bytes) {
+    asm volatile("mbarrier.expect_tx.relaxed.cta.shared::cta.b64 [%0], %1;" :: "r"(barrier), "r"(bytes) : "memory");
+}
+
 // Whether the phase of this parity has ended; may block for a while before it says no.
 __device__ __forceinline__ bool mbarrier_try_wait(unsigned barrier, unsigned parity) {
     unsigned done;

@@ -25,7 +25,7 @@ struct RingPosition {
     }
 };
 
-// Two mbarriers a stage: full (the producer's arrival and all bytes), empty (one arrival of each consumer warp of each CTA
+// Two mbarriers a stage: full (the producers' arrivals and all bytes), empty (one arrival of each consumer warp of each CTA
 // whose copies land here or that gets ours).
 template <unsigned kStages_, unsigned kCluster>
 struct Ring {
@@ -38,9 +38,9 @@ struct Ring {
     __device__ __forceinline__ unsigned empty(unsigned stage) const { return shared + (kStages + stage) * 8; }
 
     // One thread; a CTA or cluster barrier has to follow.
-    __device__ __forceinline__ void init(unsigned consumer_warps) const {
+    __device__ __forceinline__ void init(unsigned consumer_warps, unsigned producer_threads = 1) const {
         for (unsigned stage = 0; stage < kStages; ++stage) {
-            mbarrier_init(full(stage), 1);
+            mbarrier_init(full(stage), producer_threads);
             mbarrier_init(empty(stage), consumer_warps * kCluster);
         }
         mbarrier_init_fence();
