@@ -69,6 +69,14 @@ fn products_are_exact() {
         let blocks = (m.div_ceil(64) * n.div_ceil(64)) as u64;
         let steps = k.div_ceil(64) as u64;
         assert_eq!(r.counters.bulk_load_bytes, blocks * steps * 16384);
+        // Rows are whole numbers of 16 bytes here: they may begin and end inside a sector.
+        let rows = |rows: usize, cols: usize| -> u64 {
+            let ends = |r: usize, c: usize| (2 * (r * cols + c), 2 * (r * cols + (c + 64).min(cols)) - 1);
+            let boxes = (0..rows).flat_map(|r| (0..cols).step_by(64).map(move |c| (r, c)));
+            boxes.map(|(r, c)| ends(r, c)).map(|(first, last)| (last / 32 - first / 32 + 1) as u64).sum()
+        };
+        let loaded = rows(m, k) * n.div_ceil(64) as u64 + rows(k, n) * m.div_ceil(64) as u64;
+        assert_eq!((r.counters.bulk_load_sectors, r.counters.bulk_store_sectors), (loaded, rows(m, n)));
         assert_eq!(r.counters.issued_macs, blocks * steps * 64 * 64 * 64);
     }
 }
