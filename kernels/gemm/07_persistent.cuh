@@ -1,6 +1,6 @@
 // Rung 7, shared by its FP16 and BF16 files: as many CTAs as SMs, each taking tile after tile.
 //
-// Tiles (m x n x k, stages): 128x256x64, 4; 128x192x64, 5; 128x128x64, 6; 128x96x64, 6; 128x64x64, 6. 384 threads: warpgroup 0
+// Tiles (m x n x k, stages): 128x256x64, 4; 128x192x64, 4; 128x128x64, 6; 128x96x64, 6; 128x64x64, 6. 384 threads: warpgroup 0
 // produces (one thread), warpgroups 1 and 2 multiply 64 rows each ("cooperative"); or each its own tile of 64 rows
 // ("pingpong": 64x256x64, 4; 64x128x64, 6), so that one stores C while the other multiplies.
 // -c2m and -c2n run in clusters of two CTAs that are neighbours along M (or N) and fetch half of their common B (or A) each,

@@ -4,7 +4,7 @@
 // must have ended: a fresh barrier is in phase 0, and parity 1 counts as ended.
 #pragma once
 
-#include "ptx/types.cuh"
+#include "ptx/tensor_map.cuh"
 
 __device__ __forceinline__ void mbarrier_init(unsigned barrier, unsigned arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(barrier), "r"(arrivals) : "memory");

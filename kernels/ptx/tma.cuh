@@ -3,7 +3,7 @@
 // negative or beyond the end in loads, but the address of the innermost one must be a multiple of 16 bytes.
 #pragma once
 
-#include "ptx/types.cuh"
+#include "ptx/tensor_map.cuh"
 
 // Fetches the map itself, ahead of the first copy.
 __device__ __forceinline__ void tma_prefetch(const TensorMap& map) {

@@ -4,7 +4,7 @@
 // wgmma_wait that covers it neither may be touched. fence_accumulators keeps the compiler from moving uses across.
 #pragma once
 
-#include "ptx/types.cuh"
+#include "ptx/tensor_map.cuh"
 
 // Stands before the first wgmma, and between any other access to the accumulators and the next wgmma.
 __device__ __forceinline__ void wgmma_fence() {

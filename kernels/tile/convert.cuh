@@ -4,7 +4,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "ptx/types.cuh"
+#include "ptx/tensor_map.cuh"
 
 // Both rounded to nearest even, `low` in the low half.
 template <Element kElement>

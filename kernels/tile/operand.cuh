@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ptx/tma.cuh"
-#include "ptx/types.cuh"
+#include "ptx/tensor_map.cuh"
 
 // kExtent rows of A, or columns of B, by 64 of K, fetched in kParts equal parts (one for each CTA of a multicast).
 //

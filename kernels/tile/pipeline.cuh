@@ -1,7 +1,7 @@
 // The main loop of the warp-specialised kernels: one thread fills a ring of stages, consumer warpgroups multiply them.
 #pragma once
 
-#include "ptx/types.cuh"
+#include "ptx/tensor_map.cuh"
 #include "ptx/wgmma.cuh"
 #include "tile/operand.cuh"
 #include "tile/raster.cuh"
