@@ -1,5 +1,8 @@
 //! The command as a user meets it. One binary; a module a subject.
 
+/// The library baseline, played by a few lines of C on the emulated device.
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod baseline;
 /// A headless Chromium, for the pages.
 #[cfg(unix)]
 mod browser;
@@ -19,3 +22,5 @@ mod page;
 mod reliability;
 /// Sweeps from the command line to the pictures.
 mod sweeping;
+/// Claims: measured, judged, and judged again from records alone.
+mod validating;

@@ -52,7 +52,7 @@ pub const CLAIMS: &[Claim] = &[
         sentence: "Roofline and whole waves explain 90 % of the variance of times over random aligned shapes.",
         source: OURS,
         on_cpu: false,
-        plan: dr05,
+        plan: super::fit::plan,
         facts: None,
     },
     Claim {
@@ -142,10 +142,6 @@ fn dr04(bench: &Bench) -> Result<Vec<Question>, Need> {
         no_more_than(0.02, 0.05),
         vec![rows(bench, p, (0, narrow), (1, narrow), &held)?],
     )])
-}
-
-fn dr05(bench: &Bench) -> Result<Vec<Question>, Need> {
-    super::fit::plan(bench)
 }
 
 fn dr06(bench: &Bench) -> Result<Vec<Question>, Need> {

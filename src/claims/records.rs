@@ -3,7 +3,8 @@
 use crate::device::DeviceInfo;
 use crate::problem::Problem;
 use crate::record::{
-    CellRecord, DeviceKind, JournalError, Manifest, ManifestError, Role, Status, read_journal, read_manifest,
+    CellRecord, DeviceKind, DeviceRecord, JournalError, Manifest, ManifestError, Role, Status, read_journal,
+    read_manifest,
 };
 use crate::stats::median;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -32,7 +33,9 @@ pub enum RecordsError {
     #[error("no records were given; name the folder of a run")]
     None,
     /// Records of several devices.
-    #[error("the records are of {first:?} and of {second:?}, and verdicts are of one device; judge each folder by itself")]
+    #[error(
+        "the records are of {first:?} and of {second:?}, and verdicts are of one device; judge each folder by itself"
+    )]
     Devices {
         /// The first device.
         first: String,
@@ -87,6 +90,7 @@ pub struct Pair {
 /// The records of one device, from one folder or several.
 #[derive(Debug)]
 pub struct Records {
+    device: DeviceRecord,
     runs: Vec<(Manifest, Vec<CellRecord>)>,
 }
 
@@ -136,12 +140,17 @@ impl Records {
             };
             return Err(RecordsError::Devices { first: name(first), second: name(other) });
         }
-        Ok(Records { runs })
+        Ok(Records { device: first.device.clone(), runs })
+    }
+
+    /// No records at all, of a device.
+    pub fn none(device: DeviceRecord) -> Records {
+        Records { device, runs: Vec::new() }
     }
 
     /// The device, as plans need it.
     pub fn device(&self) -> DeviceInfo {
-        let record = self.runs[0].0.device.clone();
+        let record = self.device.clone();
         let cc = record.compute_capability.as_deref().and_then(capability).unwrap_or_else(|| {
             // Records without one are of a device that ran these kernels, so that it has at least what the first of them need.
             let least = crate::catalog::catalog().kernels.iter().map(|k| k.min_cc).min();

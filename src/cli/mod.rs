@@ -19,6 +19,7 @@ mod planning;
 mod profile;
 mod report;
 mod sweep;
+mod validate;
 mod verify;
 
 pub use sweep::default_out;
@@ -42,6 +43,7 @@ enum Command {
     Sweep(Box<sweep::Args>),
     Verify(verify::Args),
     Explain(explain::Args),
+    Validate(validate::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
     Report(report::Args),
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(*args),
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Validate(args) => validate::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
         Command::Report(args) => report::run(&args),
