@@ -50,6 +50,7 @@
 //! # }
 //! ```
 
+pub mod baseline;
 pub mod catalog;
 pub mod cli;
 pub mod data;

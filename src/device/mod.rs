@@ -11,6 +11,7 @@ mod telemetry;
 pub use absent::GpuAbsent;
 pub use telemetry::{Reading, Telemetry};
 
+use crate::baseline::BaselineError;
 use crate::catalog::{Kernel, Variant};
 use crate::data::Tables;
 use crate::problem::{Placement, Problem};
@@ -108,6 +109,9 @@ pub enum DeviceError {
         /// CTAs that it needs.
         ctas: u64,
     },
+    /// The library baseline cannot run the problem, or is not here.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
     /// A call of the driver failed.
     #[error("{call} failed with {name}{}", lost(*sticky))]
     Driver {
@@ -287,6 +291,11 @@ pub trait Prepared {
     /// Bytes of memory that the kernel works in besides the operands.
     fn workspace_bytes(&self) -> u64 {
         0
+    }
+
+    /// What runs, where preparing has chosen among several implementations that are not told apart by a variant's name.
+    fn chosen(&self) -> Option<String> {
+        None
     }
 
     /// Checks copy `copy` of C on the device itself: the given rows against an FP64 reference, all of C for poison and NaN, all
