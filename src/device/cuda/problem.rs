@@ -37,7 +37,7 @@ enum Work {
     /// A kernel of the catalogue.
     Kernel { kernel: Box<Kernel>, variant: Box<Variant>, route: &'static dyn Route },
     /// The library baseline.
-    Library(Call),
+    Library(Box<Call>),
 }
 
 /// What a graph is made for.
@@ -93,7 +93,7 @@ impl CudaProblem {
             context: Rc::clone(context),
             timer: Rc::clone(timer),
             problem: *job.problem,
-            work: Work::Library(call),
+            work: Work::Library(Box::new(call)),
             next: 0,
         })
     }
