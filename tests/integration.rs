@@ -16,3 +16,5 @@ mod inspect;
 mod reliability;
 /// Sweeps from the command line to the pictures.
 mod sweeping;
+/// Claims: measured, judged, and judged again from records alone.
+mod validating;

@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
-pub(super) fn progress_bar() -> ProgressBar {
+pub(in crate::cli) fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("[{elapsed_precise}] {bar:36} {pos}/{len} cells, {eta} left  {msg}")
         .expect("the template is constant");
     ProgressBar::new(0).with_style(style.progress_chars("=> "))
 }
 
-pub(super) fn show(bar: &ProgressBar, event: &Event<'_>) {
+pub(in crate::cli) fn show(bar: &ProgressBar, event: &Event<'_>) {
     match event {
         Event::Begin { cells, resumed } => {
             bar.set_length(*cells);
@@ -96,10 +96,14 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
 
 /// The command that goes on with a run, as a POSIX shell reads it.
 pub(super) fn resume_command(out: &Path) -> String {
+    format!("gemmscope sweep --resume --out {}", quoted(out))
+}
+
+/// A path as a POSIX shell reads it.
+pub(in crate::cli) fn quoted(out: &Path) -> String {
     let path = out.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    let quoted = if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
-    format!("gemmscope sweep --resume --out {quoted}")
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Reasons of skipped and failed cells, the most frequent first, numbers left as they are in the first of each kind.

@@ -21,6 +21,7 @@ mod module;
 mod operands;
 mod problem;
 mod route;
+mod tensor_map;
 mod timer;
 
 use super::{Device, DeviceError, DeviceInfo, GpuAbsent, Job, Prepared, Reading, Telemetry};
