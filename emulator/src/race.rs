@@ -38,6 +38,7 @@ impl Conflict {
             0 => format!("warp {w}"),
             1 => format!("an asynchronous copy of warp {w}"),
             2 => format!("a bulk copy of warp {w}"),
+            4 => format!("a bulk copy out of shared memory of warp {w}"),
             _ => format!("a wgmma of the warpgroup of warp {w}"),
         }
     }
@@ -76,6 +77,9 @@ fn run(cells: &[Cell], at: usize, end: usize) -> usize {
     at + 1 + cells[at + 1..end].iter().take_while(|c| **c == first).count()
 }
 
+/// Kinds of actors: warps, their copies, their bulk copies into shared memory, their wgmmas, and their bulk copies out of it.
+const ACTORS: usize = 5;
+
 pub(crate) struct Race {
     on: bool,
     n: usize,
@@ -87,12 +91,18 @@ pub(crate) struct Race {
     bars_a: Vec<Vec<u32>>,
     done_a: Vec<Vec<u32>>,
     bulk: Vec<u32>,
+    store: Vec<u32>,
     wgmma: Vec<u32>,
     bars: Vec<Vec<u32>>,
     done: Vec<Vec<u32>>,
     group: Vec<u32>,
-    /// What a warp knew at its latest fence of the cluster's scope, generic and proxy.
+    /// The clock of a warp's copies at the end of each of its groups.
+    closed: Vec<Vec<u32>>,
+    /// What a warp knew at its latest fence of the cluster's scope, generic and proxy, and at its latest of any.
     fenced: Vec<(Vec<u32>, Vec<u32>)>,
+    fenced_near: Vec<(Vec<u32>, Vec<u32>)>,
+    /// What relaxed waits have learnt, which counts from the next fence on.
+    unacquired: Vec<Order>,
     /// The latest access of an actor to another block's shared memory: by rank of that block and actor, when and where.
     remote: HashMap<(u32, u32), (u32, u32)>,
     cells: Vec<Cell>,
@@ -132,16 +142,20 @@ impl Race {
             on,
             n,
             per: warps,
-            vc: vec![vec![0; 4 * n]; n],
-            avc: vec![vec![0; 4 * n]; n],
-            bars_a: vec![vec![0; 4 * n]; bars],
-            done_a: vec![vec![0; 4 * n]; bars],
+            vc: vec![vec![0; ACTORS * n]; n],
+            avc: vec![vec![0; ACTORS * n]; n],
+            bars_a: vec![vec![0; ACTORS * n]; bars],
+            done_a: vec![vec![0; ACTORS * n]; bars],
             bulk: vec![1; n],
+            store: vec![1; n],
             wgmma: vec![1; n],
-            bars: vec![vec![0; 4 * n]; bars],
-            done: vec![vec![0; 4 * n]; bars],
+            bars: vec![vec![0; ACTORS * n]; bars],
+            done: vec![vec![0; ACTORS * n]; bars],
             group: vec![1; n],
+            closed: vec![Vec::new(); n],
             fenced: vec![Default::default(); n],
+            fenced_near: vec![Default::default(); n],
+            unacquired: vec![Order::default(); n],
             remote: HashMap::new(),
             cells,
             many: Vec::new(),
@@ -161,12 +175,16 @@ impl Race {
         self.bars_a.iter_mut().for_each(|b| b.fill(0));
         self.group.fill(1);
         self.bulk.fill(1);
+        self.store.fill(1);
+        self.closed.iter_mut().for_each(Vec::clear);
+        self.unacquired.fill(Order::default());
         self.wgmma.fill(1);
         self.cells.fill(Cell::default());
         self.many.clear();
         self.free.clear();
         self.sync.clear();
         self.fenced.fill(Default::default());
+        self.fenced_near.fill(Default::default());
         self.remote.clear();
     }
     pub fn barrier_arrive(&mut self, b: usize, w: u32) {
@@ -181,11 +199,18 @@ impl Race {
         join(&mut self.bars[b], vc);
         join(&mut self.bars_a[b], avc);
     }
-    /// A fence of the cluster's scope or a wider one.
-    pub fn fence(&mut self, w: u32) {
+    /// A fence; `wide` where its scope is the cluster's or a wider one.
+    pub fn fence(&mut self, w: u32, wide: bool) {
         let w = w as usize;
         if self.on {
-            self.fenced[w] = (self.vc[w].clone(), self.avc[w].clone());
+            let o = std::mem::take(&mut self.unacquired[w]);
+            join(&mut self.vc[w], &o.generic);
+            join(&mut self.avc[w], &o.proxy);
+            let now = (self.vc[w].clone(), self.avc[w].clone());
+            if wide {
+                self.fenced[w] = now.clone();
+            }
+            self.fenced_near[w] = now;
             self.vc[w][w] += 1;
         }
     }
@@ -232,12 +257,30 @@ impl Race {
         join(&mut self.avc[w as usize], &self.done_a[b]);
     }
     pub fn commit(&mut self, w: u32) {
-        self.group[w as usize] += 1;
+        let w = w as usize;
+        self.closed[w].push(self.group[w]);
+        self.group[w] += 1;
+    }
+    /// The clock of a warp's copies so far, for an mbarrier that tells of them.
+    pub fn close_copies(&mut self, w: u32) -> u32 {
+        let c = &mut self.group[w as usize];
+        *c += 1;
+        *c - 1
+    }
+    pub fn copies_landed(&self, w: u32, clock: u32, order: &mut Order) {
+        if self.on {
+            order.fit(ACTORS * self.n);
+            let c = &mut order.generic[self.n + w as usize];
+            *c = (*c).max(clock);
+        }
     }
     pub fn wait_copies(&mut self, w: u32, n: Option<u32>) {
         let w = w as usize;
         let upto = match n {
-            Some(n) => (self.group[w] - 1).saturating_sub(n),
+            Some(n) => {
+                let all = &self.closed[w];
+                all.len().checked_sub(1 + n as usize).map_or(0, |i| all[i])
+            }
             None => {
                 self.group[w] += 1;
                 self.group[w] - 1
@@ -250,7 +293,7 @@ impl Race {
     /// An atomic access synchronises with the others at its address.
     fn meet(&mut self, o: usize, w: usize) {
         let n = self.n;
-        let s = self.sync.entry(o).or_insert_with(|| vec![0; 4 * n]);
+        let s = self.sync.entry(o).or_insert_with(|| vec![0; ACTORS * n]);
         join(s, &self.vc[w]);
         join(&mut self.vc[w], s);
         self.vc[w][w] += 1;
@@ -274,7 +317,7 @@ impl Race {
         }
         let n = self.n as u32;
         let (actor, clock) =
-            if wgmma { (3 * n + w, self.wgmma[w as usize]) } else { (2 * n + w, self.bulk[w as usize]) };
+            if wgmma { (3 * n + w, self.wgmma[w as usize]) } else { (4 * n + w, self.store[w as usize]) };
         self.read_as(o, size, w, actor, clock, pc, false, true)
     }
 
@@ -374,10 +417,31 @@ impl Race {
     pub fn give(&mut self, w: u32, order: &mut Order) {
         let w = w as usize;
         if self.on {
-            order.fit(4 * self.n);
+            order.fit(ACTORS * self.n);
             join(&mut order.generic, &self.vc[w]);
             join(&mut order.proxy, &self.avc[w]);
             self.vc[w][w] += 1;
+        }
+    }
+    /// As [`Self::give`] for a relaxed arrival: only what stands before a fence counts.
+    pub fn give_relaxed(&mut self, w: u32, order: &mut Order, near: bool) {
+        let w = w as usize;
+        if self.on {
+            order.fit(ACTORS * self.n);
+            let (vc, avc) = if near { &self.fenced_near[w] } else { &self.fenced[w] };
+            join(&mut order.generic, vc);
+            join(&mut order.proxy, avc);
+        }
+    }
+    /// As [`Self::take`] for a relaxed wait: it counts from the next fence on.
+    pub fn take_relaxed(&mut self, w: u32, order: &Order) {
+        let w = w as usize;
+        if self.on && !order.generic.is_empty() {
+            let n = self.n;
+            let o = &mut self.unacquired[w];
+            o.fit(ACTORS * n);
+            join(&mut o.generic, &order.generic);
+            join(&mut o.proxy, &order.proxy);
         }
     }
     pub fn take(&mut self, w: u32, order: &Order) {
@@ -395,7 +459,7 @@ impl Race {
     }
     pub fn bulk_landed(&self, w: u32, clock: u32, order: &mut Order) {
         if self.on {
-            order.fit(4 * self.n);
+            order.fit(ACTORS * self.n);
             let c = &mut order.generic[2 * self.n + w as usize];
             *c = (*c).max(clock);
         }
@@ -406,13 +470,26 @@ impl Race {
         }
         self.write_as(o, size, w, 2 * self.n as u32 + w, clock, pc, false)
     }
-    /// A warp has waited for its bulk groups: its bulk copies have read what they had to.
-    pub fn bulk_waited(&mut self, w: u32) {
-        let i = 2 * self.n + w as usize;
-        let c = self.bulk[w as usize];
+    /// The clock of the bulk copy out of shared memory that comes next, and of those after it.
+    pub fn store_issued(&mut self, w: u32) -> u32 {
+        let c = &mut self.store[w as usize];
+        *c += 1;
+        *c - 1
+    }
+    /// A warp has waited for its bulk copies up to a clock: they have read what they had to.
+    pub fn stores_done(&mut self, w: u32, upto: u32) {
+        let i = 4 * self.n + w as usize;
         if self.on {
-            self.vc[w as usize][i] = c;
-            self.bulk[w as usize] += 1;
+            let c = &mut self.vc[w as usize][i];
+            *c = (*c).max(upto);
+        }
+    }
+    /// What a bulk copy between blocks has read is known to whoever waits for its mbarrier.
+    pub fn store_landed(&self, w: u32, clock: u32, order: &mut Order) {
+        if self.on {
+            order.fit(ACTORS * self.n);
+            let c = &mut order.generic[4 * self.n + w as usize];
+            *c = (*c).max(clock);
         }
     }
     /// A warp closes a wgmma group.
@@ -518,8 +595,10 @@ pub(crate) struct Order {
 }
 impl Order {
     fn fit(&mut self, n: usize) {
-        self.generic.resize(n, 0);
-        self.proxy.resize(n, 0);
+        if self.generic.len() < n {
+            self.generic.resize(n, 0);
+            self.proxy.resize(n, 0);
+        }
     }
 }
 
@@ -554,7 +633,9 @@ impl GridOrder {
         }
     }
     /// An atomic operation of a block.
-    pub fn sync(&self, cta: u32, addr: u64) {
+    ///
+    /// With `publish`, what the block did before is known to those who come later; without, it only learns.
+    pub fn sync(&self, cta: u32, addr: u64, publish: bool) {
         if !self.on {
             return;
         }
@@ -563,8 +644,10 @@ impl GridOrder {
         let at = at.entry(addr).or_default();
         let known = known.entry(cta).or_default();
         known.extend(at.iter());
-        at.insert(cta);
-        at.extend(known.iter());
+        if publish {
+            at.insert(cta);
+            at.extend(known.iter());
+        }
     }
     fn knows(&self, cta: u32, other: u32) -> bool {
         self.sync.lock().is_ok_and(|s| s.known.get(&cta).is_some_and(|k| k.contains(&other)))
@@ -602,7 +685,7 @@ impl GridOrder {
         });
         if fl.strong {
             // Flags order blocks as atomics do: a store publishes, a load learns.
-            self.sync(cta_id, al.base + off);
+            self.sync(cta_id, al.base + off, fl.release);
         }
         let me = cta_id + 1;
         let strong = if fl.strong { STRONG_BIT } else { 0 };

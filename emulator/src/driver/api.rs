@@ -951,7 +951,7 @@ api! {
             return Err(code::NOT_SUPPORTED);
         }
         let t = crate::TensorMap { elem, swizzle: [0, 32, 64, 128][swizzle as usize], nan_fill: fill == 1, addr, dims: d.to_vec(), strides: st.to_vec(), boxes: b.to_vec() };
-        let bytes = t.encode().ok_or(code::INVALID_VALUE)?;
+        let bytes = t.encode_typed(ty as u8).ok_or(code::INVALID_VALUE)?;
         out(map.cast::<[u8; 128]>(), bytes)
     }
 
