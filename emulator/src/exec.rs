@@ -209,6 +209,13 @@ impl Launch<'_> {
     pub fn source(&self, pc: u32) -> String {
         self.k.ins.get(pc as usize).map_or_else(String::new, |i| loc_text(self.files, i.loc))
     }
+    /// Where an instruction stands, in the source or, where nothing is known of that, in the PTX.
+    pub fn place(&self, pc: u32) -> String {
+        match self.k.ins.get(pc as usize) {
+            Some(i) if i.loc.line == 0 => format!("PTX line {}", i.ptx_line),
+            _ => self.source(pc),
+        }
+    }
     #[allow(clippy::too_many_arguments)]
     pub fn found(
         &self,

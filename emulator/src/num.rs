@@ -275,11 +275,8 @@ impl Format {
             return over(false);
         }
         // The number is `whole` times two to the power of `at`.
-        let (whole, at) = if b >> 52 == 0 {
-            (b, -1074)
-        } else {
-            (b & ((1 << 52) - 1) | 1 << 52, (b >> 52) as i32 - 1075)
-        };
+        let (whole, at) =
+            if b >> 52 == 0 { (b, -1074) } else { (b & ((1 << 52) - 1) | 1 << 52, (b >> 52) as i32 - 1075) };
         if whole == 0 {
             return sign;
         }
@@ -301,8 +298,7 @@ impl Format {
         };
         let kept = kept + u64::from(up);
         // A carry out of the fraction goes into the exponent by itself.
-        let code =
-            if log < least { kept } else { (((log + bias) as u64) << self.m) + kept - (1 << self.m) };
+        let code = if log < least { kept } else { (((log + bias) as u64) << self.m) + kept - (1 << self.m) };
         let toward_zero = match r {
             Rnd::Zero => true,
             Rnd::Up => negative,

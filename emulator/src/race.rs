@@ -5,7 +5,7 @@
 //! Accesses by lanes of one warp count as ordered, as they are in lockstep here; that is laxer than the hardware's rules.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
 use crate::exec::Launch;
@@ -70,11 +70,69 @@ struct Readers {
     cells: u32,
 }
 
-/// How many cells from `at` to `end` are as the first; what holds for one of them holds for all.
-#[inline]
-fn run(cells: &[Cell], at: usize, end: usize) -> usize {
-    let first = cells[at];
-    at + 1 + cells[at + 1..end].iter().take_while(|c| **c == first).count()
+/// The cells of sixteen bytes: one for all of them while they have the same history, as most have, or a cell for every two bytes.
+#[derive(Clone, Copy, Default)]
+struct Line {
+    all: Cell,
+    /// Zero, or the number of the cells in the pool, plus one.
+    parts: u32,
+}
+const PARTS: usize = 8;
+
+#[derive(Default)]
+struct Cells {
+    lines: Vec<Line>,
+    pool: Vec<[Cell; PARTS]>,
+    free: Vec<u32>,
+}
+
+impl Cells {
+    fn new(bytes: usize) -> Self {
+        Self { lines: vec![Line::default(); bytes.div_ceil(2 * PARTS)], ..Self::default() }
+    }
+    fn reset(&mut self) {
+        self.lines.fill(Line::default());
+        self.pool.clear();
+        self.free.clear();
+    }
+    /// The cell at a place, and where the cells that are as it end, at `end` at the latest.
+    #[inline]
+    fn run(&mut self, at: usize, end: usize) -> (Cell, usize) {
+        let line = &mut self.lines[at / PARTS];
+        let inside = at % PARTS;
+        let upto = PARTS.min(inside + end - at);
+        if line.parts == 0 {
+            if upto - inside == PARTS {
+                return (line.all, at + PARTS);
+            }
+            // Part of the line gets a history of its own.
+            line.parts = match self.free.pop() {
+                Some(i) => i + 1,
+                None => {
+                    self.pool.push([Cell::default(); PARTS]);
+                    self.pool.len() as u32
+                }
+            };
+            self.pool[line.parts as usize - 1] = [line.all; PARTS];
+        }
+        let cells = &self.pool[line.parts as usize - 1][inside..upto];
+        let same = cells.iter().take_while(|c| **c == cells[0]).count();
+        (cells[0], at + same)
+    }
+    /// Sets the cells that [`Self::run`] has found.
+    #[inline]
+    fn fill(&mut self, at: usize, next: usize, cell: Cell) {
+        let line = &mut self.lines[at / PARTS];
+        if next - at == PARTS {
+            if line.parts != 0 {
+                self.free.push(line.parts - 1);
+            }
+            *line = Line { all: cell, parts: 0 };
+        } else {
+            let inside = at % PARTS;
+            self.pool[line.parts as usize - 1][inside..inside + next - at].fill(cell);
+        }
+    }
 }
 
 /// Kinds of actors: warps, their copies, their bulk copies into shared memory, their wgmmas, and their bulk copies out of it.
@@ -105,7 +163,7 @@ pub(crate) struct Race {
     unacquired: Vec<Order>,
     /// The latest access of an actor to another block's shared memory: by rank of that block and actor, when and where.
     remote: HashMap<(u32, u32), (u32, u32)>,
-    cells: Vec<Cell>,
+    cells: Cells,
     many: Vec<Readers>,
     free: Vec<u32>,
     sync: HashMap<usize, Vec<u32>>,
@@ -137,7 +195,7 @@ impl Race {
         let n = (warps * blocks) as usize;
         let bars = 16 * blocks as usize + 1;
         let on = on && n > 0;
-        let cells = if on { vec![Cell::default(); (size as usize).div_ceil(2)] } else { Vec::new() };
+        let cells = Cells::new(if on { size as usize } else { 0 });
         let mut r = Self {
             on,
             n,
@@ -179,7 +237,7 @@ impl Race {
         self.closed.iter_mut().for_each(Vec::clear);
         self.unacquired.fill(Order::default());
         self.wgmma.fill(1);
-        self.cells.fill(Cell::default());
+        self.cells.reset();
         self.many.clear();
         self.free.clear();
         self.sync.clear();
@@ -339,8 +397,7 @@ impl Race {
         let (warps, per) = (self.n as u32, self.per);
         let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
         while at < end {
-            let next = run(&self.cells, at, end);
-            let mut cell = self.cells[at];
+            let (mut cell, next) = self.cells.run(at, end);
             let count = (next - at) as u32;
             let e = cell.w;
             if e.clock != 0 && bad.is_none() {
@@ -398,7 +455,7 @@ impl Race {
                 readers.cells = count;
                 cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
             }
-            self.cells[at..next].fill(cell);
+            self.cells.fill(at, next, cell);
             at = next;
         }
         bad
@@ -548,8 +605,7 @@ impl Race {
         };
         let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
         while at < end {
-            let next = run(&self.cells, at, end);
-            let cell = self.cells[at];
+            let (cell, next) = self.cells.run(at, end);
             let e = cell.w;
             if e.clock != 0 {
                 let a = u32::from(e.actor & ACTOR);
@@ -580,7 +636,7 @@ impl Race {
                 w: Epoch { clock, actor: actor as u16 | if strong { STRONG } else { 0 }, pc },
                 r: Epoch::default(),
             };
-            self.cells[at..next].fill(new);
+            self.cells.fill(at, next, new);
             at = next;
         }
         bad
@@ -602,10 +658,30 @@ impl Order {
     }
 }
 
-/// Who touched which two bytes of an allocation during a launch: block numbers plus one.
+/// Who touched which bytes of an allocation during a launch, block numbers plus one: by two bytes, and by sixteen where an access
+/// took them all.
 struct Touch {
     writer: Sparse,
     reader: Sparse,
+    writer_wide: Sparse,
+    reader_wide: Sparse,
+    /// Whether the tables by two bytes hold anything.
+    written_fine: AtomicBool,
+    read_fine: AtomicBool,
+}
+
+impl Touch {
+    fn new(bytes: u64) -> Self {
+        let n = |per: u64| Sparse::new(bytes.div_ceil(per) as usize);
+        Self {
+            writer: n(2),
+            reader: n(2),
+            writer_wide: n(16),
+            reader_wide: n(16),
+            written_fine: AtomicBool::new(false),
+            read_fine: AtomicBool::new(false),
+        }
+    }
 }
 const SEVERAL: u32 = u32::MAX >> 1;
 const STRONG_BIT: u32 = 1 << 31;
@@ -679,57 +755,92 @@ impl GridOrder {
         let Some(slot) = self.touch.get(index) else {
             return;
         };
-        let t = slot.get_or_init(|| {
-            let n = (al.size as usize).div_ceil(2);
-            Touch { writer: Sparse::new(n), reader: Sparse::new(n) }
-        });
+        let t = slot.get_or_init(|| Touch::new(al.size));
         if fl.strong {
             // Flags order blocks as atomics do: a store publishes, a load learns.
             self.sync(cta_id, al.base + off, fl.release);
         }
         let me = cta_id + 1;
         let strong = if fl.strong { STRONG_BIT } else { 0 };
-        for c in (off / 2)..(off + u64::from(size)).div_ceil(2) {
-            let c = c as usize;
-            let w = t.writer.at(c).load(Relaxed);
-            if w != 0
-                && w & !STRONG_BIT != me
-                && !(strong != 0 && w & STRONG_BIT != 0)
-                && !self.knows(cta_id, (w & !STRONG_BIT) - 1)
-            {
-                let what = if write { "also written" } else { "written" };
-                l.found(
-                    Kind::Race,
-                    pc,
-                    cta,
-                    warp,
-                    Some(lane),
-                    Some(al.base + 2 * c as u64),
+        let report = |at: u64, what: String| {
+            l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + at), what);
+        };
+        let check_writer = |w: u32, at: u64| {
+            let other = w & !STRONG_BIT;
+            let ordered =
+                w == 0 || other == me || (strong != 0 && w & STRONG_BIT != 0) || self.knows(cta_id, other - 1);
+            if !ordered {
+                let (this, what) = if write { ("write", "also written") } else { ("read", "written") };
+                report(
+                    at,
                     format!(
-                        "{} of global memory {} bytes into {}, {what} by block {} with no order between the blocks",
-                        if write { "write" } else { "read" },
-                        2 * c,
+                        "{this} of global memory {at} bytes into {}, {what} by block {} with no order between the blocks",
                         al.name,
-                        (w & !STRONG_BIT) - 1
+                        other - 1
                     ),
                 );
             }
-            let rd = t.reader.at(c);
-            let r = rd.load(Relaxed);
+        };
+        let check_reader = |r: u32, at: u64| {
+            let other = r & !STRONG_BIT;
+            if r == 0 || other == me || (strong != 0 && r & STRONG_BIT != 0) {
+                return;
+            }
+            let ordered = if other == SEVERAL { self.knows_any(cta_id) } else { self.knows(cta_id, other - 1) };
+            if !ordered {
+                let by = if other == SEVERAL { "several blocks".to_owned() } else { format!("block {}", other - 1) };
+                report(
+                    at,
+                    format!(
+                        "write of global memory {at} bytes into {}, read by {by} with no order between the blocks",
+                        al.name
+                    ),
+                );
+            }
+        };
+        let note = |writer: &AtomicU32, reader: &AtomicU32| {
             if write {
-                if r != 0 && r & !STRONG_BIT != me && !(strong != 0 && r & STRONG_BIT != 0) {
-                    let other = r & !STRONG_BIT;
-                    let ordered = if other == SEVERAL { self.knows_any(cta_id) } else { self.knows(cta_id, other - 1) };
-                    if !ordered {
-                        let by =
-                            if other == SEVERAL { "several blocks".to_owned() } else { format!("block {}", other - 1) };
-                        l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + 2 * c as u64), format!("write of global memory {} bytes into {}, read by {by} with no order between the blocks", 2 * c, al.name));
+                writer.store(me | strong, Relaxed);
+                return;
+            }
+            let r = reader.load(Relaxed);
+            if r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
+                reader.store(if r == 0 { me | strong } else { SEVERAL | (r & strong) }, Relaxed);
+            }
+        };
+        let end = off + u64::from(size);
+        if off % 16 == 0 && size.is_multiple_of(16) {
+            let (fine_w, fine_r) = (t.written_fine.load(Relaxed), write && t.read_fine.load(Relaxed));
+            for g in off / 16..end / 16 {
+                let (w, r) = (t.writer_wide.at(g as usize), t.reader_wide.at(g as usize));
+                check_writer(w.load(Relaxed), 16 * g);
+                if write {
+                    check_reader(r.load(Relaxed), 16 * g);
+                }
+                if fine_w || fine_r {
+                    for c in 8 * g..8 * g + 8 {
+                        if fine_w {
+                            check_writer(t.writer.at(c as usize).load(Relaxed), 2 * c);
+                        }
+                        if fine_r {
+                            check_reader(t.reader.at(c as usize).load(Relaxed), 2 * c);
+                        }
                     }
                 }
-                t.writer.at(c).store(me | strong, Relaxed);
-            } else if r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
-                rd.store(if r == 0 { me | strong } else { SEVERAL | (r & strong) }, Relaxed);
+                note(w, r);
             }
+            return;
+        }
+        if write { &t.written_fine } else { &t.read_fine }.store(true, Relaxed);
+        for c in off / 2..end.div_ceil(2) {
+            let (w, r) = (t.writer.at(c as usize), t.reader.at(c as usize));
+            check_writer(w.load(Relaxed), 2 * c);
+            check_writer(t.writer_wide.at(c as usize / 8).load(Relaxed), 2 * c);
+            if write {
+                check_reader(r.load(Relaxed), 2 * c);
+                check_reader(t.reader_wide.at(c as usize / 8).load(Relaxed), 2 * c);
+            }
+            note(w, r);
         }
     }
 }

@@ -60,31 +60,13 @@ pub(crate) struct Flight {
 
 pub(crate) enum What {
     /// A bulk copy into shared memory: offsets and the sixteen bytes, or fewer, that go there, with what to do to what is there.
-    Into {
-        parts: Vec<(u32, u32, [u32; 4])>,
-        red: Option<(AtomOp, Ty)>,
-        mbar: u32,
-        bytes: u32,
-    },
+    Into { parts: Vec<(u32, u32, [u32; 4])>, red: Option<(AtomOp, Ty)>, mbar: u32, bytes: u32 },
     /// As `Into` from the block's own shared memory, which is read when the copy lands: pairs of offsets of source and target.
-    Across {
-        parts: Vec<(u32, u32)>,
-        red: Option<(AtomOp, Ty)>,
-        mbar: u32,
-        bytes: u32,
-        read_clock: u32,
-    },
+    Across { parts: Vec<(u32, u32)>, red: Option<(AtomOp, Ty)>, mbar: u32, bytes: u32, read_clock: u32 },
     /// A bulk copy out of shared memory: offsets, addresses and bytes.
-    OutOf {
-        parts: Vec<(u32, u64, u32)>,
-        red: Option<(AtomOp, Ty)>,
-    },
+    OutOf { parts: Vec<(u32, u64, u32)>, red: Option<(AtomOp, Ty)> },
     /// Arrivals at an mbarrier when the `cp.async` copies given here have landed: offsets, bytes, data.
-    Arrive {
-        parts: Vec<(u32, u32, [u32; 4])>,
-        mbar: u32,
-        arrivals: u32,
-    },
+    Arrive { parts: Vec<(u32, u32, [u32; 4])>, mbar: u32, arrivals: u32 },
 }
 
 /// What the blocks of a cluster share besides their memory.
@@ -144,6 +126,10 @@ impl Shared {
     /// Blocks of the cluster.
     pub fn blocks(&self) -> u32 {
         self.cluster.ended.len() as u32
+    }
+    /// Numbers that a block's warps take in the cluster.
+    pub fn warps_of_a_block(&self) -> u32 {
+        (self.cluster.arrived.len() / self.cluster.ended.len()) as u32
     }
     /// Where the memory of the block of a rank begins.
     pub fn start(&self, rank: u32) -> usize {
@@ -304,6 +290,11 @@ impl Shared {
     #[inline]
     pub fn unready(&self, o: usize, size: u32) -> Option<bool> {
         let s = &self.state[o..o + size as usize];
+        if let Ok(all) = <[u8; 16]>::try_from(s)
+            && u128::from_ne_bytes(all) == u128::from_ne_bytes([READY; 16])
+        {
+            return None;
+        }
         if s.iter().all(|b| *b == READY) { None } else { Some(s.contains(&COMING)) }
     }
 }
@@ -336,6 +327,23 @@ pub(crate) fn wavefronts(offs: &V, size: u32, m: u32) -> (u64, u64) {
         let group = if per == 32 { m } else { m >> lane & ((1u32 << per) - 1) };
         if group != 0 {
             ideal += 1;
+            // No two lanes in the same banks, as most often.
+            if size >= 4 {
+                let mut seen = 0u32;
+                let mut apart = true;
+                for i in 0..per {
+                    if group >> i & 1 != 0 {
+                        let mine = ((1u32 << words) - 1).rotate_left(offs[lane + i] / 4 & 31);
+                        apart &= seen & mine == 0;
+                        seen |= mine;
+                    }
+                }
+                if apart {
+                    total += 1;
+                    lane += per;
+                    continue;
+                }
+            }
             let mut first = [u32::MAX; 32];
             let mut extra: Vec<u32> = Vec::new();
             let mut depth = [0u8; 32];

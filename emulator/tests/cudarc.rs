@@ -71,7 +71,7 @@ fn load() {
 const SCENARIO: &str = "SCENARIO";
 
 /// What runs in a process of its own, since a process has one driver and a lost context stays lost.
-const SCENARIOS: [(&str, fn()); 19] = [
+const SCENARIOS: [(&str, fn()); 21] = [
     ("end_to_end", end_to_end),
     ("shared_memory_limit", shared_memory_limit),
     ("clocks_go_on", clocks_go_on),

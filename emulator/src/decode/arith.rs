@@ -477,7 +477,8 @@ impl<'a> Decoder<'_, 'a> {
 /// Whether a conversion exists (section 9.7.9.21 of the ISA). Flags: ftz, sat, relu.
 fn cvt_allowed(dst: Ty, src: Ty, to_int: bool, rnd: Option<Rnd>, [ftz, sat, relu]: [bool; 3]) -> bool {
     use Ty::{BF16, F16, F32, F64};
-    let plain = |t: Ty| !matches!(t, Ty::F16x2 | Ty::BF16x2 | Ty::Pred | Ty::B128 | Ty::B8 | Ty::B16 | Ty::B32 | Ty::B64);
+    let plain =
+        |t: Ty| !matches!(t, Ty::F16x2 | Ty::BF16x2 | Ty::Pred | Ty::B128 | Ty::B8 | Ty::B16 | Ty::B32 | Ty::B64);
     if !plain(dst) || !plain(src) {
         return false;
     }
@@ -497,9 +498,7 @@ fn cvt_allowed(dst: Ty, src: Ty, to_int: bool, rnd: Option<Rnd>, [ftz, sat, relu
         (false, true) => {
             to_int && rnd.is_none() && !relu && !(ftz && src != F32) && !(src == BF16 && (sat || byte(dst)))
         }
-        (true, false) => {
-            !to_int && rnd.is_some() && !ftz && !relu && !(dst == BF16 && (sat || byte(src)))
-        }
+        (true, false) => !to_int && rnd.is_some() && !ftz && !relu && !(dst == BF16 && (sat || byte(src))),
         (true, true) => match (dst, src) {
             (d, s) if d == s => rnd.is_none() && !relu && !(ftz && d != F32) && !(d == BF16 && (sat || relu)),
             _ if to_int => false,
@@ -508,9 +507,7 @@ fn cvt_allowed(dst: Ty, src: Ty, to_int: bool, rnd: Option<Rnd>, [ftz, sat, relu
             (F32 | F64, F16) => rnd.is_none() && !relu && !(ftz && dst == F64),
             (F64, F32) => rnd.is_none() && !relu,
             (F16, F32) => rnd.is_some() && !(relu && (sat || ftz || !matches!(rnd, Some(Rnd::Near | Rnd::Zero)))),
-            (BF16, F32) => {
-                rnd.is_some() && !sat && !(relu && (ftz || !matches!(rnd, Some(Rnd::Near | Rnd::Zero))))
-            }
+            (BF16, F32) => rnd.is_some() && !sat && !(relu && (ftz || !matches!(rnd, Some(Rnd::Near | Rnd::Zero)))),
             (F16, F64) => rnd.is_some() && !ftz && !relu,
             (BF16, F64) => rnd.is_some() && !ftz && !sat && !relu,
             _ => rnd.is_some() && !relu,

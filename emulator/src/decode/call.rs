@@ -49,7 +49,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
 
     fn copy(&mut self, d: Reg, s: Reg) -> R<()> {
         match (d, s) {
-            (Reg::Q(d), Reg::Q(s)) => self.scalar(&[Reg::D(d), Reg::D(d + 1)], &[Reg::D(s), Reg::D(s + 1)], |s| [s[0], s[1]]),
+            (Reg::Q(d), Reg::Q(s)) => {
+                self.scalar(&[Reg::D(d), Reg::D(d + 1)], &[Reg::D(s), Reg::D(s + 1)], |s| [s[0], s[1]])
+            }
             (Reg::Q(_), _) | (_, Reg::Q(_)) => self.unknown("an argument of another width"),
             (d, s) => self.scalar(&[d], &[s], |s| [s[0], 0]),
         }
@@ -240,7 +242,8 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let end = self.new_label("the end of a call through an address".into());
         for f in candidates {
             if self.calls.contains(&f.name.as_str()) {
-                return self.err(format!("'{}' may call itself through an address: recursion is not supported", f.name));
+                return self
+                    .err(format!("'{}' may call itself through an address: recursion is not supported", f.name));
             }
             let Some(GlobalSym::Func(a)) = self.globals.get(&f.name).copied() else { continue };
             let next = self.new_label(format!("after {}", f.name));

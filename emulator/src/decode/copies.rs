@@ -6,8 +6,7 @@ const COMPLETE: &str = "mbarrier::complete_tx::bytes";
 
 impl<'a> Decoder<'_, 'a> {
     pub(super) fn mbarrier(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
-        let what =
-            m.any(&["init", "inval", "arrive_drop", "arrive", "pending_count", "test_wait", "try_wait"]);
+        let what = m.any(&["init", "inval", "arrive_drop", "arrive", "pending_count", "test_wait", "try_wait"]);
         let expect = m.take("expect_tx");
         let what = what.or(if expect { Some("expect_tx") } else { m.any(&["complete_tx"]) });
         let parity = m.take("parity");

@@ -160,7 +160,8 @@ impl<'a> Decoder<'_, 'a> {
 
     /// Products of doubles, of integers of eight bits and an 8x8 result, and of integers of four bits and of one.
     fn plain_mma(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
-        let shape = m.rest.iter().position(|x| x.starts_with("m8n8k") || x.starts_with("m16n8k")).map(|i| m.rest.remove(i));
+        let shape =
+            m.rest.iter().position(|x| x.starts_with("m8n8k") || x.starts_with("m16n8k")).map(|i| m.rest.remove(i));
         let Some((rows, k)) = shape.and_then(|s| {
             let (mn, k) = s.split_once('k')?;
             Some((if mn == "m8n8" { 8 } else { 16 }, k.parse::<u32>().ok()?))

@@ -25,7 +25,11 @@ use operand::{Mods, Opd};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum GlobalSym {
     Mem(u64),
-    Shared { size: u64, align: u32, dynamic: bool },
+    Shared {
+        size: u64,
+        align: u32,
+        dynamic: bool,
+    },
     /// The address of a function.
     Func(u64),
 }

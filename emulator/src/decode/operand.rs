@@ -173,7 +173,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
             ("%cluster_ctarank", None) => Sreg::ClusterRank,
             ("%cluster_nctarank", None) => Sreg::ClusterSize,
             ("%aggr_smem_size", None) => Sreg::TotalSmem,
-            ("%reserved_smem_offset_begin" | "%reserved_smem_offset_end" | "%reserved_smem_offset_cap", None) => Sreg::Zero,
+            ("%reserved_smem_offset_begin" | "%reserved_smem_offset_end" | "%reserved_smem_offset_cap", None) => {
+                Sreg::Zero
+            }
             ("WARP_SZ", None) => Sreg::WarpSize,
             _ => return None,
         };

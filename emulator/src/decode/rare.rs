@@ -238,7 +238,13 @@ impl<'a> Decoder<'_, 'a> {
             let flag = if takes { u128::from(s[last]) } else { 0 };
             let (a, b) = if mad {
                 let wide = if signed { Ty::S64 } else { Ty::U64 };
-                let ty = if bits == 64 { wide } else if signed { Ty::S32 } else { Ty::U32 };
+                let ty = if bits == 64 {
+                    wide
+                } else if signed {
+                    Ty::S32
+                } else {
+                    Ty::U32
+                };
                 let p = integer(ty, s[0]).wrapping_mul(integer(ty, s[1]));
                 ((if high { p >> bits } else { p }) as u64 & mask, s[2] & mask)
             } else {
@@ -270,7 +276,13 @@ impl<'a> Decoder<'_, 'a> {
             let add = base == "add";
             let f = elements(true, move |a, b, _| {
                 let (x, y) = (integer(ty, u64::from(a)), integer(ty, u64::from(b)));
-                let r = if add { x + y } else if max { x.max(y) } else { x.min(y) };
+                let r = if add {
+                    x + y
+                } else if max {
+                    x.max(y)
+                } else {
+                    x.min(y)
+                };
                 (if relu { r.max(0) } else { r }) as u16
             });
             let (d, s) = (self.result(&o[0], Ty::B32)?, self.sources(&o[1..], Ty::B32)?);
@@ -709,8 +721,11 @@ impl<'a> Decoder<'_, 'a> {
         }
         let o = self.need(ops, if below { 4 } else { 3 })?;
         let (d, s) = (Reg::W(self.dw(&o[0])?), self.sources(&o[1..], Ty::B32)?);
-        let (lo, hi) =
-            if to.starts_with('s') { (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1) } else { (0, (1i64 << bits) - 1) };
+        let (lo, hi) = if to.starts_with('s') {
+            (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1)
+        } else {
+            (0, (1i64 << bits) - 1)
+        };
         self.scalar(&[d], &s, move |s| {
             let one = |x: u64| (i64::from(x as i32).clamp(lo, hi) as u64) & ((1 << bits) - 1);
             let two = one(s[1]) | one(s[0]) << bits;
@@ -764,9 +779,7 @@ impl<'a> Decoder<'_, 'a> {
             m.ty();
             let s = self.sources(v, Ty::B8)?;
             let d = Reg::W(self.dw(to)?);
-            self.scalar(&[d], &s, |s| {
-                [s.iter().enumerate().fold(0, |r, (i, x)| r | (x & 0xff) << (8 * i)), 0]
-            })?;
+            self.scalar(&[d], &s, |s| [s.iter().enumerate().fold(0, |r, (i, x)| r | (x & 0xff) << (8 * i)), 0])?;
             return Ok(true);
         }
         if let Opd::Word(w @ ("%gridid" | "%is_explicit_cluster"), 0) = from {

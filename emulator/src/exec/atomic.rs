@@ -128,7 +128,13 @@ impl Warp {
                 let b = value(self, &x.b);
                 let c = x.c.as_ref().map(|c| value(self, c));
                 let old = self.replace(env, space, i, addrs[i], 16, x.fl, |old| match c {
-                    Some(c) => if old == b { c } else { old },
+                    Some(c) => {
+                        if old == b {
+                            c
+                        } else {
+                            old
+                        }
+                    }
                     None => b,
                 })?;
                 if let Some(d) = &x.d {
@@ -186,4 +192,3 @@ pub(crate) fn atom(op: AtomOp, ty: Ty, old: u64, b: u64, c: u64) -> u64 {
         (AtomOp::Max, _) => old.max(b),
     }
 }
-

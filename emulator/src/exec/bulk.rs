@@ -9,12 +9,7 @@ use crate::tensormap::{TensorMap, swizzle};
 
 impl Warp {
     /// The tensor map at an address that a lane gives.
-    pub(super) fn tensor_map(
-        &mut self,
-        env: &Env<'_, '_>,
-        lane: usize,
-        addr: u64,
-    ) -> Run<(TensorMap, Option<Ty>)> {
+    pub(super) fn tensor_map(&mut self, env: &Env<'_, '_>, lane: usize, addr: u64) -> Run<(TensorMap, Option<Ty>)> {
         let mut one = [addr; 32];
         let space = Self::resolve(Space::Generic, &mut one, 1 << lane).unwrap_or(Space::Global);
         let a = one[lane];
@@ -156,7 +151,7 @@ impl Warp {
                         _ => return self.out_of_bounds(env, i, a, n, "global"),
                     };
                     let off = a - al.base;
-                    if env.l.opt.check_init && (0..u64::from(n)).any(|k| !al.is_valid(off + k, 1)) {
+                    if env.l.opt.check_init && !al.all_valid(off, u64::from(n)) {
                         env.find(
                             Kind::Uninitialised,
                             self,
@@ -397,18 +392,7 @@ impl Warp {
                     }
                     if env.l.opt.check_race {
                         env.l.order.access(
-                            env.l,
-                            self.hint,
-                            al,
-                            off,
-                            16,
-                            true,
-                            fl,
-                            env.cta_id,
-                            self.at,
-                            self.id,
-                            i as u32,
-                            env.cta,
+                            env.l, self.hint, al, off, 16, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
                         );
                     }
                     if red.is_none()
@@ -418,8 +402,10 @@ impl Warp {
                         env.find(Kind::Coverage, self, Some(i as u32), Some(a), what);
                     }
                     if red.is_some() && env.l.opt.check_init && !al.is_valid(off, 16) {
-                        let text =
-                            format!("reduction of global memory that nothing has written, {off} bytes into {}", al.name);
+                        let text = format!(
+                            "reduction of global memory that nothing has written, {off} bytes into {}",
+                            al.name
+                        );
                         env.find(Kind::Uninitialised, self, Some(i as u32), Some(a), text);
                     }
                     parts.push((o, a, 16));

@@ -217,7 +217,7 @@ impl Group {
                 "the block of rank {} ends without an order after the use of its shared memory by {} at {}",
                 cta.rank,
                 c.who(),
-                l.source(c.pc)
+                l.place(c.pc)
             );
             let pc = cta.warps.first().map_or(0, |w| w.at);
             l.found(Kind::Race, pc, cta.at, 0, None, None, text);
@@ -234,7 +234,7 @@ impl Group {
             for w in &cta.warps {
                 let waits = !matches!(w.state, State::Done | State::Ready);
                 first = first.or(waits.then_some((cta.at, w.id, w.at)));
-                let at = l.source(w.at);
+                let at = l.place(w.at);
                 match w.state {
                     State::Barrier(b) => {
                         let bar = &cta.bars[b as usize];
@@ -248,8 +248,19 @@ impl Group {
                     State::Done => text += &format!(" warp {} has ended;", w.id),
                     State::Mbar(o, phase) => {
                         let m = sh.mbars.get(&o).cloned().unwrap_or_default();
+                        let per = sh.warps_of_a_block();
+                        let came: Vec<String> = m
+                            .arrivals
+                            .iter()
+                            .map(|(gid, pc, n)| {
+                                let of = if ctas.len() > 1 { format!(" of rank {}", gid / per) } else { String::new() };
+                                format!("{n} by warp {}{of} at {}", gid % per, l.place(*pc))
+                            })
+                            .collect();
+                        let came = if came.is_empty() { "none yet".to_owned() } else { came.join(", ") };
                         text += &format!(
-                            " warp {} waits for phase {phase} of the mbarrier at offset {} ({} arrivals and {} bytes missing) at {at};",
+                            " warp {} waits for phase {phase} of the mbarrier at offset {} ({} arrivals and {} bytes missing; \
+                             arrived: {came}) at {at};",
                             w.id,
                             sh.local(o as usize),
                             m.pending,

@@ -156,8 +156,7 @@ impl Warp {
                 WmmaEl::S32 => mma::Acc::S32,
                 _ => mma::Acc::F32,
             };
-            let form =
-                mma::Form { a: el, b: el, deep: true, c: acc(fc.el), d: acc(fd.el), saturate: x.saturate };
+            let form = mma::Form { a: el, b: el, deep: true, c: acc(fc.el), d: acc(fd.el), saturate: x.saturate };
             let fbv: Vec<f32> = b.iter().map(|v| el.value(*v as u32, 0)).collect();
             for first in (0..rows).step_by(16) {
                 let here = (rows - first).min(16);
@@ -180,8 +179,7 @@ impl Warp {
             for (i, o) in out.iter_mut().enumerate() {
                 let (r, j) = (i / cols, i % cols);
                 let number = |v: u64| f64::from_bits(v);
-                let dot =
-                    (0..k).fold(number(c[i]), |s, q| number(a[r * k + q]).mul_add(number(b[q * cols + j]), s));
+                let dot = (0..k).fold(number(c[i]), |s, q| number(a[r * k + q]).mul_add(number(b[q * cols + j]), s));
                 *o = dot.to_bits();
             }
         }

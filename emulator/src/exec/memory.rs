@@ -360,7 +360,7 @@ impl Warp {
         }
     }
     pub(super) fn race(&self, env: &Env<'_, '_>, lane: usize, o: usize, c: &crate::race::Conflict) {
-        let other = env.l.source(c.pc);
+        let other = env.l.place(c.pc);
         env.find(
             Kind::Race,
             self,
@@ -542,8 +542,12 @@ impl Warp {
                         env.cta,
                     );
                 }
-                al.read_bytes(off, &mut buf[..n as usize]);
-                data[i] = words(&buf);
+                if n == 16 {
+                    data[i] = al.read(off, 16);
+                } else {
+                    al.read_bytes(off, &mut buf[..n as usize]);
+                    data[i] = words(&buf);
+                }
             }
             if env.l.opt.check_race
                 && let Some(c) = env.sh.race.copy_write(o, size, self.gid, self.at)

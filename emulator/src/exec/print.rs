@@ -127,7 +127,15 @@ fn format_c(format: &str, next: &mut dyn FnMut(u64) -> u64, string: &dyn Fn(u64)
                     _ if bytes == 8 => v as i64,
                     _ => i64::from(v as i32),
                 };
-                let sign = if v < 0 { "-" } else if plus { "+" } else if space { " " } else { "" };
+                let sign = if v < 0 {
+                    "-"
+                } else if plus {
+                    "+"
+                } else if space {
+                    " "
+                } else {
+                    ""
+                };
                 (sign, digits(v.unsigned_abs().to_string()))
             }
             'u' => ("", digits(narrow(next(bytes)).to_string())),
@@ -142,7 +150,15 @@ fn format_c(format: &str, next: &mut dyn FnMut(u64) -> u64, string: &dyn Fn(u64)
             }
             'f' | 'F' | 'e' | 'E' | 'g' | 'G' | 'a' | 'A' => {
                 let v = f64::from_bits(next(8));
-                let sign = if v.is_sign_negative() { "-" } else if plus { "+" } else if space { " " } else { "" };
+                let sign = if v.is_sign_negative() {
+                    "-"
+                } else if plus {
+                    "+"
+                } else if space {
+                    " "
+                } else {
+                    ""
+                };
                 let v = v.abs();
                 zero &= v.is_finite();
                 let s = float_c(kind, v, precision);
