@@ -3,13 +3,14 @@
 
 #include <cuda_fp16.h>
 
-// C = alpha * A * B + beta * C with row-major A (m x k), B (k x n) and C (m x n); FP16 in and out, FP32 in between.
-// Leading dimensions are in elements. The pointers already include any base offset, so all that is known about
-// them is that they are 2-byte aligned; a variant that needs more says so as `align_bytes` in catalog.toml.
-struct GemmParams {
-    const __half* a;
-    const __half* b;
-    __half* c;
+// C = alpha * A * B + beta * C. Matrices are stored row by row: A m x k and B k x n, or transposed, A k x m and B n x k, as the
+// kernel's layout says; C m x n. Leading dimensions are in elements. The pointers already include any base offset, so all that
+// is known about them is that they are multiples of an element; a variant that needs more says so in catalog.toml.
+template <class In, class Out>
+struct GemmParamsT {
+    const In* a;
+    const In* b;
+    Out* c;
     long long lda;
     long long ldb;
     long long ldc;
@@ -20,6 +21,21 @@ struct GemmParams {
     float beta;
     unsigned reserved;
 };
+using GemmParams = GemmParamsT<__half, __half>;
 
 static_assert(sizeof(GemmParams) == 72, "the host builds this struct byte by byte: no implicit padding");
 static_assert(alignof(GemmParams) == 8, "kernel parameters are laid out at 8-byte alignment");
+
+// Which operands are stored transposed: the first letter is A's, the second B's.
+struct LayoutNN {
+    static constexpr bool kTransA = false, kTransB = false;
+};
+struct LayoutNT {
+    static constexpr bool kTransA = false, kTransB = true;
+};
+struct LayoutTN {
+    static constexpr bool kTransA = true, kTransB = false;
+};
+struct LayoutTT {
+    static constexpr bool kTransA = true, kTransB = true;
+};

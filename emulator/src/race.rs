@@ -668,6 +668,8 @@ struct Touch {
     /// Whether the tables by two bytes hold anything.
     written_fine: AtomicBool,
     read_fine: AtomicBool,
+    /// Writers and readers of single bytes, once there is an access of one byte.
+    bytes: OnceLock<[Sparse; 2]>,
 }
 
 impl Touch {
@@ -680,6 +682,7 @@ impl Touch {
             reader_wide: n(16),
             written_fine: AtomicBool::new(false),
             read_fine: AtomicBool::new(false),
+            bytes: OnceLock::new(),
         }
     }
 }
@@ -809,6 +812,28 @@ impl GridOrder {
             }
         };
         let end = off + u64::from(size);
+        if size == 1 {
+            let [writer, reader] = t.bytes.get_or_init(|| [0, 1].map(|_| Sparse::new(al.size as usize)));
+            let (pair, wide) = (off as usize / 2, off as usize / 16);
+            for w in [t.writer.at(pair), t.writer_wide.at(wide), writer.at(off as usize)] {
+                check_writer(w.load(Relaxed), off);
+            }
+            if write {
+                for r in [t.reader.at(pair), t.reader_wide.at(wide), reader.at(off as usize)] {
+                    check_reader(r.load(Relaxed), off);
+                }
+            }
+            note(writer.at(off as usize), reader.at(off as usize));
+            return;
+        }
+        if let Some([writer, reader]) = t.bytes.get() {
+            for at in off..end {
+                check_writer(writer.at(at as usize).load(Relaxed), at);
+                if write {
+                    check_reader(reader.at(at as usize).load(Relaxed), at);
+                }
+            }
+        }
         if off % 16 == 0 && size.is_multiple_of(16) {
             let (fine_w, fine_r) = (t.written_fine.load(Relaxed), write && t.read_fine.load(Relaxed));
             for g in off / 16..end / 16 {

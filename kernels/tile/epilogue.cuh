@@ -9,14 +9,14 @@
 #include "params.cuh"
 #include "tile/realign.cuh"
 #include "tile/swizzle.cuh"
+#include "types.cuh"
 
-// FP32 all the way: the product is not rounded to FP16 before beta * C is added.
 __device__ __forceinline__ __half blend(float acc, float alpha, float beta, __half old) {
-    return __float2half_rn(__fmaf_rn(beta, __half2float(old), alpha * acc));
+    return TypeF16::finish(acc, alpha, beta, old);
 }
 
 __device__ __forceinline__ __half scale(float acc, float alpha) {
-    return __float2half_rn(alpha * acc);
+    return TypeF16::finish(acc, alpha);
 }
 
 template <unsigned kRows, unsigned kCols, unsigned kThreads>

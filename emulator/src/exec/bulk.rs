@@ -7,6 +7,12 @@ use super::*;
 use crate::shared::{Flight, What};
 use crate::tensormap::{TensorMap, swizzle};
 
+/// The 32-byte sectors that hold some bytes of a row of a box.
+fn sectors(row: u64, have: &std::ops::Range<u32>) -> u64 {
+    let at = |byte: u32| row.wrapping_add(u64::from(byte)) / 32;
+    if have.is_empty() { 0 } else { at(have.end - 1) - at(have.start) + 1 }
+}
+
 impl Warp {
     /// The tensor map at an address that a lane gives.
     pub(super) fn tensor_map(&mut self, env: &Env<'_, '_>, lane: usize, addr: u64) -> Run<(TensorMap, Option<Ty>)> {
@@ -144,6 +150,7 @@ impl Warp {
                 if t.nan_fill {
                     buf.fill(0xff);
                 }
+                env.st.c.bulk_load_sectors += sectors(addr, &have);
                 if !have.is_empty() {
                     let (a, n) = (addr.wrapping_add(u64::from(have.start)), have.end - have.start);
                     let al = match env.l.mem.find(a, &mut self.hint) {
@@ -372,6 +379,7 @@ impl Warp {
                         ),
                     );
                 }
+                env.st.c.bulk_store_sectors += sectors(addr, &have);
                 for k in 0..row_bytes / 16 {
                     let a = swizzle(from[i] as u32 + at + 16 * k, t.swizzle);
                     let o = self.shared_at(env, i, u64::from(a), 16)? as u32;
