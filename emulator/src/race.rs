@@ -375,7 +375,7 @@ impl Race {
         }
         let n = self.n as u32;
         let (actor, clock) =
-            if wgmma { (3 * n + w, self.wgmma[w as usize]) } else { (4 * n + w, self.store[w as usize]) };
+            if wgmma { (3 * n + w / 4 * 4, self.wgmma[w as usize]) } else { (4 * n + w, self.store[w as usize]) };
         self.read_as(o, size, w, actor, clock, pc, false, true)
     }
 
@@ -441,11 +441,14 @@ impl Race {
                 };
                 let list = &mut self.many[i as usize].list;
                 match list.iter_mut().find(|x| x.0 as usize == me) {
-                    Some(x) => (x.1, x.2) = (now, pc),
+                    Some(x) => (x.1, x.2) = (now.max(x.1), pc),
                     None => list.push((me as u32, now, pc)),
                 }
                 cell.r.clock = i;
-            } else if ra == me || vc[ra] >= r.clock {
+            } else if ra == me {
+                // The warps of a warpgroup are one reader, and may be a group apart.
+                cell.r = Epoch { clock: now.max(r.clock), ..epoch };
+            } else if vc[ra] >= r.clock {
                 cell.r = epoch;
             } else {
                 let i = fresh(&mut self.many, &mut self.free);
