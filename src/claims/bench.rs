@@ -1,12 +1,12 @@
 //! What plans are made for: the device, its kernels, and sizes that suit it.
 
 use super::experiment::{Comparison, Held, Per};
-use crate::catalog::Variant;
+use crate::catalog::{Variant, baseline_kernel};
 use crate::device::DeviceInfo;
 use crate::dispatch::{choose, kernels, select};
 use crate::measure::Regime;
 use crate::model::{DeviceDescription, Measured};
-use crate::problem::{DType, Layout, Problem};
+use crate::problem::{DType, Layout, Operand, Problem};
 use crate::record::{DeviceKind, DeviceRecord};
 use crate::sweep::Arm;
 use std::fmt;
@@ -187,9 +187,10 @@ impl<'a> Bench<'a> {
     fn kernel(&self, problem: &Problem, pick: Pick) -> Result<String, Need> {
         let all = kernels(self.device.kind());
         if pick == Pick::Baseline {
-            return match select("cublaslt", self.device.kind()) {
-                Ok(_) => Ok("cublaslt".to_owned()),
-                Err(_) => need("the library cuBLASLt as a baseline"),
+            return match self.device.kind() {
+                // Whether the library is installed shows when its cells are measured.
+                DeviceKind::Cuda => Ok(baseline_kernel().name.clone()),
+                DeviceKind::Cpu | DeviceKind::Emulated => need("a GPU, for the library cuBLASLt as a baseline"),
             };
         }
         if self.is_cpu() {
@@ -197,8 +198,11 @@ impl<'a> Bench<'a> {
         }
         let [layout, dtype] = [problem.layout.name(), problem.dtype.name()];
         let unit = if let Pick::Unit(unit) = pick { unit } else { FAMILY };
-        let able =
-            || all.iter().filter(|k| k.unit == unit && k.dtype == dtype && k.layouts.iter().any(|l| l == layout));
+        let able = || {
+            all.iter().filter(|k| {
+                k.unit == unit && k.dtypes.iter().any(|d| d == dtype) && k.layouts.iter().any(|l| l == layout)
+            })
+        };
         let Some(first) = able().next() else {
             return need(format!("a kernel on {unit} for the layout {layout}"));
         };
@@ -208,15 +212,16 @@ impl<'a> Bench<'a> {
         }
         let fits = |v: &&Variant, tile: [u32; 2]| v.tile[..2] == tile;
         let legal = |v: &Variant| {
-            [crate::problem::Operand::A, crate::problem::Operand::B]
-                .into_iter()
-                .all(|o| problem.align_bytes(o) >= u64::from(v.align_bytes))
+            v.takes_form(problem)
+                && Operand::ALL.into_iter().all(|o| problem.align_bytes(o) >= v.align_of(o, problem.dtype))
         };
         let found = able().filter(|k| k.min_cc <= self.device.cc).find_map(|k| {
             let variants = k.variants.iter();
             let variant = match pick {
                 Pick::Tile(tile) => variants.filter(|v| fits(v, tile) && legal(v)).max_by_key(|v| v.align_bytes),
-                Pick::Class(tile, class) => variants.filter(|v| fits(v, tile)).find(|v| v.align_bytes == class),
+                Pick::Class(tile, class) => {
+                    variants.filter(|v| fits(v, tile) && v.takes_form(problem)).find(|v| v.align_bytes == class)
+                }
                 Pick::Unit(_) => variants.filter(|v| legal(v)).max_by_key(|v| v.tile[0] * v.tile[1]),
                 Pick::Baseline => None,
             };
@@ -262,10 +267,7 @@ impl<'a> Bench<'a> {
 
 /// A problem whose rows follow each other without a gap, in any layout.
 pub fn compact(layout: Layout, m: u64, n: u64, k: u64) -> Problem {
-    let [a, b] = layout.name().as_bytes() else { return Problem::new(m, n, k) };
-    let lda = if *a == b't' { m } else { k };
-    let ldb = if *b == b't' { k } else { n };
-    Problem { layout, lda: lda.max(1), ldb: ldb.max(1), ..Problem::new(m, n, k) }
+    Problem::new(m, n, k).in_form(layout, DType::F16)
 }
 
 /// The same problem with rows this far apart: of A, of B, and of C.

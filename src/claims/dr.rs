@@ -3,7 +3,7 @@
 use super::bench::{Bench, MIDDLE_TILE, Need, Pick, SMALL_TILE, compact, padded};
 use super::experiment::{Comparison, Evidence, Held, Per, Question, at_least, no_more_than};
 use super::{Claim, Reference};
-use crate::problem::{Layout, Problem};
+use crate::problem::Problem;
 
 const OURS: Reference = Reference { title: "hypotheses derived in this project", author: "gemmscope", year: "2026" };
 
@@ -80,9 +80,7 @@ fn dr01(bench: &Bench) -> Result<Vec<Question>, Need> {
             .collect::<Result<Vec<Comparison>, Need>>()?,
     )];
     // The contrast: activations stored by column, where the batch is contiguous.
-    if let Ok(layout) = bench.layout("tn")
-        && layout != Layout::Nn
-    {
+    if let (Ok(layout), false) = (bench.layout("tn"), bench.is_cpu()) {
         let columns = |m: u64| (compact(layout, m, s, s), pick);
         if let Ok(pair) = bench.compare(Per::Launch, &[Held::Kernel, Held::Tiles], columns(s - 8), columns(s - 7)) {
             questions.push(Question::mean("stored by column it does not", at_least(1.05, 1.02), vec![pair]));

@@ -3,15 +3,15 @@
 use super::bench::{Bench, Scale};
 use super::experiment::{Comparison, Evidence, Per, Question};
 use super::facts::Fact;
-use super::records::{Found, Index, Key, Records};
+use super::records::{Found, Index, Key, Records, SKIPPED};
 use super::sound::{Blocks, Fit, blocks, fit, named};
 use super::{Claim, REPETITIONS};
 use crate::device::DeviceInfo;
 use crate::model::predict;
 use crate::problem::Problem;
 use crate::record::{
-    ComparisonRecord, DeviceKind, Effect, EffectUnit, Finding, QuestionRecord, RuleRecord, Status, VERDICTS_VERSION,
-    Verdict, Verdicts,
+    ComparisonRecord, DeviceKind, Effect, EffectUnit, Finding, NOT_REACHED, QuestionRecord, RuleRecord, Status,
+    VERDICTS_VERSION, Verdict, Verdicts,
 };
 use crate::stats::{
     ALPHA, Decision, Estimate, MIN_BLOCKS, Rule, Unit, combine, decide, difference, false_discovery, median, repeated,
@@ -158,6 +158,11 @@ impl Judge<'_> {
             verdict.reason = "the records hold none of its cells".to_owned();
             let cell = cell.unwrap_or_default();
             verdict.needs = Some(format!("records of cells such as {cell}: `gemmscope validate {}`", claim.id));
+            return verdict;
+        }
+        if let Some(why) = all_skipped(&verdict.questions) {
+            verdict.reason.clone_from(&why);
+            verdict.needs = Some(why);
             return verdict;
         }
         conclude(&mut verdict);
@@ -599,6 +604,14 @@ fn paired_effect(units: &[Blocks]) -> Option<Both> {
 fn ratio(e: &Estimate) -> [f64; 3] {
     let (lo, hi) = e.interval(ALPHA);
     [e.value, lo, hi].map(f64::exp)
+}
+
+/// The reason that all comparisons share for having been skipped, as where a library is not installed.
+fn all_skipped(questions: &[QuestionRecord]) -> Option<String> {
+    let mut notes = questions.iter().flat_map(|q| &q.comparisons).map(|c| c.note.as_deref().unwrap_or_default());
+    let skipped = |note: &str| note.starts_with(SKIPPED) && !note.contains(NOT_REACHED);
+    let first = notes.next().filter(|note| skipped(note))?.to_owned();
+    notes.all(skipped).then_some(first)
 }
 
 /// What the answers to its questions make of a claim: all must be yes, and one no is enough.

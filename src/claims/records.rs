@@ -17,6 +17,9 @@ const MEDIAN_SLACK: f64 = 0.05;
 /// Largest share of samples without a time in a record that is still used.
 const BROKEN_SHARE: f64 = 0.2;
 
+/// How the reason of a skipped cell begins.
+pub const SKIPPED: &str = "the cell was skipped";
+
 /// How far above the device's peak a record may be.
 const PEAK_SLACK: f64 = 1.1;
 
@@ -261,7 +264,7 @@ fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64], cycles: Opt
     let why = || record.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
     match record.status {
         Status::Failed => return Err(format!("the cell failed{}", why())),
-        Status::Skipped => return Err(format!("the cell was skipped{}", why())),
+        Status::Skipped => return Err(format!("{SKIPPED}{}", why())),
         Status::Ok => {}
     }
     if manifest.device.kind == DeviceKind::Emulated {

@@ -2,7 +2,7 @@
 
 use super::experiment::{Comparison, Held, load_class};
 use super::records::Found;
-use crate::catalog::{Kernel, Variant};
+use crate::catalog::{Kernel, Variant, baseline_kernel};
 use crate::device::DeviceInfo;
 use crate::dispatch::kernels;
 use crate::problem::{Operand, Problem};
@@ -15,7 +15,7 @@ const THROTTLE_SLACK: f64 = 0.1;
 /// The kernel and variant of a name such as `04_mma/128x128x32-a16`, or a kernel that has only one variant.
 pub fn named(name: &str, kind: DeviceKind) -> Option<(&'static Kernel, &'static Variant)> {
     let (kernel, variant) = name.split_once('/').map_or((name, None), |(k, v)| (k, Some(v)));
-    let kernel = kernels(kind).into_iter().find(|k| k.name == kernel)?;
+    let kernel = kernels(kind).into_iter().chain([baseline_kernel()]).find(|k| k.name == kernel)?;
     let variant = match variant {
         Some(variant) => kernel.variants.iter().find(|v| v.name == variant),
         None => kernel.variants.first().filter(|_| kernel.variants.len() == 1),

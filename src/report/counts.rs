@@ -88,8 +88,11 @@ pub fn metrics(names: &[String]) -> Result<Vec<&'static Metric>, String> {
     names.iter().map(find).collect()
 }
 
+/// A column of the table and what it holds.
+type Sum = (&'static str, fn(&Counters) -> u64);
+
 /// Columns of the table: sums over all kinds of access, then the metrics.
-const SUMS: [(&str, fn(&Counters) -> u64); 10] = [
+const SUMS: [Sum; 10] = [
     ("global_requests", |c| global(c, |t| t.requests)),
     ("global_sectors", |c| global(c, |t| t.sectors)),
     ("global_bytes", |c| global(c, |t| t.bytes)),

@@ -110,10 +110,9 @@ impl CudaProblem {
         self.queue_and(copy, || ())
     }
 
-    /// The same, with something to do before the last launch, the one that writes C.
+    /// The same, with something to do before the last launch of a kernel's, the one that writes C.
     fn queue_and(&self, copy: usize, before_the_last: impl FnOnce()) -> Result<(), DeviceError> {
         if let Work::Library(call) = &self.work {
-            before_the_last();
             let (params, workspace) = (self.operands.params(copy), self.operands.workspace());
             // SAFETY: the operands and their workspace are freed only after the stream is empty and after the graphs are gone.
             return unsafe { call.queue(&self.context, &params, workspace) };
