@@ -1,6 +1,80 @@
-//! Where diverged threads meet again: immediate post-dominators of the control-flow graph.
+//! The control-flow graph of a kernel, and where diverged threads meet again: its immediate post-dominators.
 
 use crate::ins::*;
+
+/// The control-flow graph of a kernel.
+pub(crate) struct Graph {
+    /// The first instruction of every block.
+    pub starts: Vec<usize>,
+    /// The block of every instruction.
+    pub of: Vec<usize>,
+    /// The blocks that can follow a block; the number after the last stands for the end of the thread.
+    pub succ: Vec<Vec<usize>>,
+}
+
+impl Graph {
+    pub fn new(ins: &[Ins]) -> Self {
+        let n = ins.len();
+        // Blocks begin at targets and after branches and ends.
+        let mut lead = vec![false; n];
+        if let Some(first) = lead.first_mut() {
+            *first = true;
+        }
+        for (pc, i) in ins.iter().enumerate() {
+            let ends = match &i.op {
+                Op::Bra { to, .. } => {
+                    lead[*to as usize] = true;
+                    true
+                }
+                Op::Brx { table, .. } => {
+                    table.iter().for_each(|t| lead[*t as usize] = true);
+                    true
+                }
+                Op::Exit | Op::Trap(_) | Op::Assert(_) => true,
+                _ => false,
+            };
+            if ends && pc + 1 < n {
+                lead[pc + 1] = true;
+            }
+        }
+        let starts: Vec<usize> = (0..n).filter(|pc| lead[*pc]).collect();
+        let nb = starts.len();
+        let mut of = vec![0usize; n];
+        for (b, s) in starts.iter().enumerate() {
+            let e = starts.get(b + 1).copied().unwrap_or(n);
+            of[*s..e].fill(b);
+        }
+        let mut succ: Vec<Vec<usize>> = vec![Vec::new(); nb + 1];
+        for (b, out) in succ.iter_mut().enumerate().take(nb) {
+            let last = starts.get(b + 1).copied().unwrap_or(n) - 1;
+            follow(ins, last, |next| out.push(of.get(next).copied().unwrap_or(nb)));
+        }
+        Self { starts, of, succ }
+    }
+}
+
+/// Names the instructions that can come after one; a number past the last stands for the end of the thread.
+pub(crate) fn follow(ins: &[Ins], pc: usize, mut to: impl FnMut(usize)) {
+    let i = &ins[pc];
+    let falls_through = match &i.op {
+        Op::Bra { to: target, .. } => {
+            to(*target as usize);
+            i.guard != NONE
+        }
+        Op::Brx { table, .. } => {
+            table.iter().for_each(|t| to(*t as usize));
+            i.guard != NONE || table.is_empty()
+        }
+        Op::Exit | Op::Trap(_) | Op::Assert(_) => {
+            to(ins.len());
+            i.guard != NONE
+        }
+        _ => true,
+    };
+    if falls_through {
+        to(pc + 1);
+    }
+}
 
 /// Sets the reconvergence point of every branch.
 pub(crate) fn reconvergence(ins: &mut [Ins]) {
@@ -8,63 +82,9 @@ pub(crate) fn reconvergence(ins: &mut [Ins]) {
     if n == 0 {
         return;
     }
-    // Blocks begin at targets and after branches and ends.
-    let mut lead = vec![false; n];
-    lead[0] = true;
-    for (pc, i) in ins.iter().enumerate() {
-        let ends = match &i.op {
-            Op::Bra { to, .. } => {
-                lead[*to as usize] = true;
-                true
-            }
-            Op::Brx { table, .. } => {
-                table.iter().for_each(|t| lead[*t as usize] = true);
-                true
-            }
-            Op::Exit | Op::Trap(_) | Op::Assert(_) => true,
-            _ => false,
-        };
-        if ends && pc + 1 < n {
-            lead[pc + 1] = true;
-        }
-    }
-    let starts: Vec<usize> = (0..n).filter(|pc| lead[*pc]).collect();
-    let mut block_of = vec![0usize; n];
-    for (b, s) in starts.iter().enumerate() {
-        let e = starts.get(b + 1).copied().unwrap_or(n);
-        block_of[*s..e].fill(b);
-    }
+    let Graph { starts, of: block_of, succ } = Graph::new(ins);
     let nb = starts.len();
     let exit = nb;
-    let mut succ: Vec<Vec<usize>> = vec![Vec::new(); nb + 1];
-    for (b, out) in succ.iter_mut().enumerate().take(nb) {
-        let last = starts.get(b + 1).copied().unwrap_or(n) - 1;
-        let i = &ins[last];
-        let next = if last + 1 < n { block_of[last + 1] } else { exit };
-        match &i.op {
-            Op::Bra { to, .. } => {
-                out.push(block_of[*to as usize]);
-                if i.guard != NONE {
-                    out.push(next);
-                }
-            }
-            Op::Brx { table, .. } => {
-                for t in table.iter() {
-                    out.push(block_of[*t as usize]);
-                }
-                if i.guard != NONE || table.is_empty() {
-                    out.push(next);
-                }
-            }
-            Op::Exit | Op::Trap(_) | Op::Assert(_) => {
-                out.push(exit);
-                if i.guard != NONE {
-                    out.push(next);
-                }
-            }
-            _ => out.push(next),
-        }
-    }
     let mut pred: Vec<Vec<usize>> = vec![Vec::new(); nb + 1];
     for (b, s) in succ.iter().enumerate() {
         for t in s {

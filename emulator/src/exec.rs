@@ -11,6 +11,7 @@ mod memory;
 mod print;
 mod step;
 mod tensormap;
+mod undefined;
 mod warp;
 mod wgmma;
 

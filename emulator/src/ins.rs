@@ -701,147 +701,6 @@ pub(crate) enum Op {
     },
 }
 
-impl Op {
-    /// Names every 32-bit register that the instruction reads or writes.
-    pub fn words(&self, f: &mut dyn FnMut(u32)) {
-        let mut all = |regs: &[u32]| regs.iter().filter(|r| **r != NONE).for_each(|r| f(*r));
-        let addr = |a: &Addr| match a.base {
-            Base::W(r) => r,
-            _ => NONE,
-        };
-        let word = |r: &Reg| match r {
-            Reg::W(r) => *r,
-            _ => NONE,
-        };
-        match self {
-            Self::Nop
-            | Self::Bra { .. }
-            | Self::Exit
-            | Self::Trap(_)
-            | Self::D1 { .. }
-            | Self::D2 { .. }
-            | Self::D3 { .. }
-            | Self::SetpD { .. }
-            | Self::SelD { .. }
-            | Self::P2 { .. }
-            | Self::PNot { .. }
-            | Self::PMov { .. }
-            | Self::PConst { .. }
-            | Self::Cvta { .. }
-            | Self::Prefetch
-            | Self::CpCommit
-            | Self::CpWait { .. }
-            | Self::CpWaitAll
-            | Self::FenceAsync
-            | Self::BulkCommit
-            | Self::BulkWait { .. }
-            | Self::WgmmaFence
-            | Self::WgmmaCommit
-            | Self::WgmmaWait { .. }
-            | Self::SetMaxNReg
-            | Self::Fence { .. }
-            | Self::ClusterArrive { .. }
-            | Self::ClusterWait
-            | Self::Assert(_)
-            | Self::Print { .. } => {}
-            Self::Scalar(x) => x.d.iter().chain(x.s.iter()).for_each(|r| all(&[word(r)])),
-            Self::Brx { index, .. } => all(&[*index]),
-            Self::W1 { d, a, .. } | Self::Movmatrix { d, a } => all(&[*d, *a]),
-            Self::W2 { d, a, b, .. } | Self::SelW { d, a, b, .. } => all(&[*d, *a, *b]),
-            Self::W3 { d, a, b, c, .. } | Self::FloatX { d, a, b, c, .. } | Self::Lop3 { d, a, b, c, .. } => {
-                all(&[*d, *a, *b, *c]);
-            }
-            Self::Dw { b, .. } => all(&[*b]),
-            Self::Dww { b, c, .. } => all(&[*b, *c]),
-            Self::Wd1 { d, .. } => all(&[*d]),
-            Self::Dw1 { a, .. } => all(&[*a]),
-            Self::Wide2 { a, b, .. } | Self::Wide3 { a, b, .. } | Self::SetpW { a, b, .. } => all(&[*a, *b]),
-            Self::Bfi32 { d, a, b, c, e } => all(&[*d, *a, *b, *c, *e]),
-            Self::Bfi64 { c, e, .. } => all(&[*c, *e]),
-            Self::SetpF { a, b, .. } => all(&[word(a), word(b)]),
-            Self::Pack2x16 { d, s } => all(&[*d, s[0], s[1]]),
-            Self::Unpack2x16 { d, s } => all(&[d[0], d[1], *s]),
-            Self::Pack2x32 { s, .. } => all(s),
-            Self::Unpack2x32 { d, .. } => all(d),
-            Self::Pack4x16 { s, .. } => all(s),
-            Self::Unpack4x16 { d, .. } => all(d),
-            Self::Cvt { d, a, .. } => all(&[word(d), word(a)]),
-            Self::CvtPack { d, hi, lo, .. } => all(&[*d, *hi, *lo]),
-            Self::Clock { d } => all(&[word(d)]),
-            Self::Ld { n, d: r, a, .. } | Self::St { n, s: r, a, .. } => {
-                all(&[addr(a)]);
-                r.iter().take(usize::from(*n)).for_each(|r| all(&[word(r)]));
-            }
-            Self::Atom { d, a, b, c, .. } => {
-                all(&[d.as_ref().map_or(NONE, word), addr(a), word(b), c.as_ref().map_or(NONE, word)]);
-            }
-            Self::Atom128(x) => all(&[addr(&x.a)]),
-            Self::CpAsync { dst, src, src_size, .. } => all(&[addr(dst), addr(src), *src_size]),
-            Self::Ldmatrix { n, d: r, a, .. } | Self::Stmatrix { n, s: r, a, .. } => {
-                all(&[addr(a)]);
-                all(&r[..usize::from(*n)]);
-            }
-            Self::Mma { f, d, a, b, c } => {
-                let [na, nb, nc, nd] = f.regs();
-                all(&d[..nd]);
-                all(&a[..na]);
-                all(&b[..nb]);
-                all(&c[..nc]);
-            }
-            Self::PlainMma(x) => {
-                if x.kind != PlainKind::F64 {
-                    [&x.d, &x.a, &x.b, &x.c].iter().for_each(|r| all(r));
-                }
-            }
-            Self::WmmaMove(x) => {
-                if x.f.el != WmmaEl::F64 {
-                    all(&x.regs);
-                }
-                all(&[addr(&x.a), x.ld]);
-            }
-            Self::WmmaMma(x) => {
-                if x.f[0].el != WmmaEl::F64 {
-                    x.regs.iter().for_each(|r| all(r));
-                }
-            }
-            Self::Vote { d, mask, .. } => all(&[word(d), *mask]),
-            Self::Shfl { d, a, b, c, mask, .. } => all(&[*d, *a, *b, *c, *mask]),
-            Self::Match { wide, d, a, mask, .. } => all(&[*d, if *wide { NONE } else { *a }, *mask]),
-            Self::Redux { d, a, mask, .. } => all(&[*d, *a, *mask]),
-            Self::Activemask { d } => all(&[*d]),
-            Self::Mbar { a, count, tx, .. } => all(&[addr(a), *count, *tx]),
-            Self::MbarWait { a, v, .. } => all(&[addr(a), word(v)]),
-            Self::CpArrive { a, .. } => all(&[addr(a)]),
-            Self::Mapa { d, a, rank } => all(&[word(d), word(a), *rank]),
-            Self::Ctarank { d, a } => all(&[*d, word(a)]),
-            Self::BulkLoad(x) => {
-                all(&[addr(&x.dst), addr(&x.src), x.bytes, addr(&x.mbar), x.mask]);
-                all(&x.coords);
-            }
-            Self::BulkStore(x) => {
-                all(&[addr(&x.dst), addr(&x.src), x.bytes]);
-                all(&x.coords);
-            }
-            Self::StAsync { n, s, a, mbar, .. } => {
-                all(&[addr(a), addr(mbar)]);
-                s.iter().take(usize::from(*n)).for_each(|r| all(&[word(r)]));
-            }
-            Self::TensorMap(x) => all(&[addr(&x.a), word(&x.v)]),
-            Self::MapCopy { dst, src } => all(&[addr(dst), addr(src)]),
-            Self::MapFence { acquire } => all(&[acquire.as_ref().map_or(NONE, addr)]),
-            Self::Wgmma(g) => {
-                all(&g.d);
-                if let Err(a) = g.a {
-                    all(&a);
-                }
-            }
-            Self::Elect { d, mask, .. } => all(&[*d, *mask]),
-            Self::WarpSync { mask } => all(&[*mask]),
-            Self::Bar { id, count, d, .. } => all(&[*id, *count, word(d)]),
-        }
-    }
-}
-
 /// What an instruction does to registers that a wgmma uses somewhere in its kernel.
 #[derive(Clone, Debug)]
 pub(crate) enum Watch {
@@ -855,12 +714,21 @@ pub(crate) enum Watch {
     },
 }
 
+/// Names every 32-bit register that an instruction reads or writes.
+fn words(op: &Op, f: &mut dyn FnMut(u32)) {
+    op.operands(&mut |r, _| {
+        if let Reg::W(r) = r {
+            f(r);
+        }
+    });
+}
+
 /// What every instruction does to the registers of wgmma; nothing at all for a kernel without.
 pub(crate) fn watches(ins: &[Ins], opcodes: &[String]) -> Vec<Watch> {
     let mut watched = std::collections::HashSet::new();
     for i in ins {
         if matches!(i.op, Op::Wgmma(_)) {
-            i.op.words(&mut |r| _ = watched.insert(r));
+            words(&i.op, &mut |r| _ = watched.insert(r));
         }
     }
     if watched.is_empty() {
@@ -888,7 +756,7 @@ pub(crate) fn watches(ins: &[Ins], opcodes: &[String]) -> Vec<Watch> {
             Some((d, s)) if watched.contains(&s) => Watch::Move { d, s },
             _ => {
                 let mut list = Vec::new();
-                i.op.words(&mut |r| {
+                words(&i.op, &mut |r| {
                     if watched.contains(&r) {
                         list.push(r);
                     }
@@ -1078,6 +946,9 @@ pub(crate) struct Kernel {
     pub ins: Vec<Ins>,
     /// For every instruction, or empty where no wgmma is.
     pub watch: Vec<Watch>,
+    pub doubtful: crate::operands::Doubtful,
+    /// The `mbarrier.try_wait`s whose result nothing looks at.
+    pub ignored: Vec<u32>,
     pub opcodes: Vec<String>,
     pub n_w: u32,
     pub n_d: u32,

@@ -43,6 +43,7 @@ mod ins;
 mod mem;
 mod mma;
 mod num;
+mod operands;
 mod ptx;
 mod race;
 mod report;

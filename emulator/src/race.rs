@@ -44,7 +44,7 @@ impl Conflict {
     }
 }
 
-/// The latest write and reads of two bytes.
+/// The latest write and reads of a byte.
 #[derive(Clone, Copy, Default, PartialEq)]
 struct Cell {
     w: Epoch,
@@ -70,14 +70,14 @@ struct Readers {
     cells: u32,
 }
 
-/// The cells of sixteen bytes: one for all of them while they have the same history, as most have, or a cell for every two bytes.
+/// The cells of sixteen bytes: one for all of them while they have the same history, as most have, or a cell for every byte.
 #[derive(Clone, Copy, Default)]
 struct Line {
     all: Cell,
     /// Zero, or the number of the cells in the pool, plus one.
     parts: u32,
 }
-const PARTS: usize = 8;
+const PARTS: usize = 16;
 
 #[derive(Default)]
 struct Cells {
@@ -88,7 +88,7 @@ struct Cells {
 
 impl Cells {
     fn new(bytes: usize) -> Self {
-        Self { lines: vec![Line::default(); bytes.div_ceil(2 * PARTS)], ..Self::default() }
+        Self { lines: vec![Line::default(); bytes.div_ceil(PARTS)], ..Self::default() }
     }
     fn reset(&mut self) {
         self.lines.fill(Line::default());
@@ -395,7 +395,7 @@ impl Race {
         let (vc, avc) = (&self.vc[wu], &self.avc[wu]);
         let mut bad = None;
         let (warps, per) = (self.n as u32, self.per);
-        let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
+        let (mut at, end) = (o, o + size as usize);
         while at < end {
             let (mut cell, next) = self.cells.run(at, end);
             let count = (next - at) as u32;
@@ -606,7 +606,7 @@ impl Race {
                 bad = Some(Conflict { pc, actor, warps, per, now_write: true, was_write, proxy: false });
             }
         };
-        let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
+        let (mut at, end) = (o, o + size as usize);
         while at < end {
             let (cell, next) = self.cells.run(at, end);
             let e = cell.w;

@@ -94,8 +94,13 @@ pub(crate) struct Shared {
     data: Vec<u8>,
     state: Vec<u8>,
     track: bool,
+    /// The swizzle with which a tensor copy wrote sixteen bytes, plus one; zero where threads or other copies did. Empty until there
+    /// is such a copy.
+    swizzle: Vec<u8>,
     pub race: Race,
     pub mbars: BTreeMap<u32, Mbar>,
+    /// Of every warp, by its number in the cluster, how many wgmmas it has come to, and the latest.
+    pub wgmmas: Vec<(u64, u32)>,
     /// What has not landed, oldest first.
     pub flying: VecDeque<Flight>,
 }
@@ -118,10 +123,17 @@ impl Shared {
             data: vec![0xff; all as usize],
             state: vec![NEVER; all as usize],
             track,
+            swizzle: Vec::new(),
             race: Race::new(all, warps, blocks, race),
             mbars: BTreeMap::new(),
+            wgmmas: vec![(0, 0); (warps * blocks) as usize],
             flying: VecDeque::new(),
         }
+    }
+    /// Whether all four warps of a warp's warpgroup have come to their wgmma of a number.
+    pub fn warpgroup_is_at(&self, gid: u32, n: u64) -> bool {
+        let first = (gid / 4 * 4) as usize;
+        self.wgmmas[first..(first + 4).min(self.wgmmas.len())].iter().all(|w| w.0 >= n)
     }
     /// Blocks of the cluster.
     pub fn blocks(&self) -> u32 {
@@ -154,8 +166,10 @@ impl Shared {
     pub fn reset(&mut self) {
         self.data.fill(0xff);
         self.state.fill(NEVER);
+        self.swizzle.clear();
         self.race.reset();
         self.mbars.clear();
+        self.wgmmas.fill((0, 0));
         self.flying.clear();
         self.cluster.arrived.fill(false);
         self.cluster.ended.fill(false);
@@ -189,7 +203,7 @@ impl Shared {
     }
     fn put_reduced(&mut self, o: u32, n: u32, v: &[u32; 4], red: Option<(AtomOp, Ty)>) {
         let v = red.map_or(*v, |r| reduced(&self.read(o as usize, n), v, n, r));
-        self.write(o as usize, n, &v);
+        self.put(o as usize, n, &v);
     }
     fn finish(&mut self, f: Flight, mem: &Memory, atomics: &Mutex<()>) {
         match f.what {
@@ -261,6 +275,13 @@ impl Shared {
     }
     #[inline]
     pub fn write(&mut self, o: usize, size: u32, v: &[u32; 4]) {
+        if let Some(s) = self.swizzle.get_mut(o / 16) {
+            *s = 0;
+        }
+        self.put(o, size, v);
+    }
+    #[inline]
+    fn put(&mut self, o: usize, size: u32, v: &[u32; 4]) {
         let mut b = [0u8; 16];
         for (i, w) in v.iter().enumerate() {
             b[4 * i..4 * i + 4].copy_from_slice(&w.to_le_bytes());
@@ -271,10 +292,22 @@ impl Shared {
             self.state[o..o + n].fill(READY);
         }
     }
+    /// Notes the swizzle of a tensor copy that writes sixteen bytes.
+    pub fn swizzled(&mut self, o: usize, swizzle: u32) {
+        self.swizzle.resize(self.data.len().div_ceil(16), 0);
+        self.swizzle[o / 16] = swizzle as u8 + 1;
+    }
+    /// The swizzle with which a tensor copy wrote the bytes at an offset, if one did.
+    pub fn swizzle_of(&self, o: usize) -> Option<u32> {
+        self.swizzle.get(o / 16)?.checked_sub(1).map(u32::from)
+    }
     /// Marks bytes as the target of a copy that has not landed; until then they hold no value to rely on.
     pub fn in_flight(&mut self, o: usize, size: u32) {
         let n = size as usize;
         self.data[o..o + n].fill(0xff);
+        if let Some(s) = self.swizzle.get_mut(o / 16) {
+            *s = 0;
+        }
         if self.track {
             self.state[o..o + n].fill(COMING);
         }

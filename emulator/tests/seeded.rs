@@ -50,6 +50,9 @@ const AGAIN: &str = ".loc 1 33 1\nst.shared.u32 [%r4], %r0;";
 const OPERANDS: &str = "mov.u32 %r7, 0; FILL: add.u32 %r8, %r4, %r7; .loc 1 40 1\nst.shared.u32 [%r8], %r5; add.u32 %r7, %r7, 512; setp.lt.u32 %p2, %r7, 4096; @%p2 bra FILL;
     shr.u32 %r9, %r1, 4; cvt.u64.u32 %rd8, %r9; add.u64 %rd8, %rd8, 0x1000080000; mov.u64 %rd9, %rd8; setp.eq.u32 %p3, 0, 0;
     mov.b32 %r10, 0; mov.b32 %r11, 0; mov.b32 %r12, 0; mov.b32 %r13, 0;";
+/// Descriptors of what a copy has brought.
+const DESCRIPTOR: &str = "shr.u32 %r9, %r1, 4; cvt.u64.u32 %rd8, %r9; add.u64 %rd8, %rd8, 0x0000000100080000; mov.u64 %rd9, %rd8; setp.ne.u32 %p3, 0, 0;
+    mov.b32 %r10, 0; mov.b32 %r11, 0; mov.b32 %r12, 0; mov.b32 %r13, 0;";
 const BEGIN: &str = "wgmma.fence.sync.aligned;";
 const MULTIPLY: &str = ".loc 1 41 1\nwgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 {%r10, %r11, %r12, %r13}, %rd8, %rd9, %p3, 1, 1, 0, 0;";
 const DONE: &str = "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;";
@@ -76,9 +79,33 @@ fn bugs() -> Vec<Bug> {
     let product = [OPERANDS, FENCE, SYNC, BEGIN, MULTIPLY, DONE, RESULT];
     let bulk = ".loc 1 25 1\n@%p0 cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%r1], [%rd1], 8192, [%r2];";
     let bulks = [INIT, EXPECT, bulk, WAIT, READ];
+    let other: &'static str = Box::leak(
+        format!("{BEGIN} setp.ge.u32 %p4, %r0, 96; @!%p4 bra SAME; {} bra DONE; SAME:", MULTIPLY.replace("41 1", "45 1")).into_boxed_str(),
+    );
+    let product_done = MULTIPLY.to_owned() + " DONE:";
+    let product_read = [OPERANDS, FENCE, SYNC, BEGIN, &product_done, DONE, RESULT];
+    let byte = ".loc 1 60 1\nadd.u32 %r6, %r1, %r0; st.shared.u8 [%r6], %r0; bar.sync 0; ld.shared.u8 %r7, [%r6]; st.global.u32 [%rd6], %r7;";
+    let registers = ".loc 1 61 1\nmov.b32 %r20, 5; .loc 1 62 1\nadd.u32 %r21, %r20, %r0; .loc 1 63 1\nst.global.u32 [%rd6], %r21;";
+    let guarded = "setp.lt.u32 %p4, %r0, 64; @%p4 mov.u32 %r20, 1; @!%p4 mov.u32 %r20, 2; .loc 1 63 1\nst.global.u32 [%rd6], %r20;";
+    let branch = "setp.lt.u32 %p4, %r0, 64; .loc 1 64 1\n@%p4 bra SKIP; mov.u32 %r20, 1; SKIP:";
+    let address = "mov.u32 %r20, %r4; .loc 1 65 1\nst.shared.u32 [%r20], %r0;";
+    // What a compiler leaves: a value that is chosen away, half a pair that nobody reads, a predicate that another one decides.
+    let harmless = "setp.lt.u32 %p4, %r0, 512; selp.u32 %r21, %r0, %r20, %p4; mov.b64 %rd10, {%r21, %r20}; mov.b64 {%r22, %r23}, %rd10;
+        setp.ge.u32 %p5, %r0, 512; and.pred %p5, %p5, %p6; @%p5 bra NEVER; st.global.u32 [%rd6], %r22; NEVER: .loc 1 66 1\nmov.u32 %r24, 0; st.global.u32 [%rd6], %r24;";
     vec![
+        // Registers.
+        bug("a register that nothing has written", &[registers], ("mov.b32 %r20, 5;", ""), Uninitialised, 63, "nothing has written"),
+        bug("one that some lanes have not written", &[guarded], ("@!%p4 mov.u32 %r20, 2;", ""), Uninitialised, 63, "nothing has written"),
+        bug("a branch by a predicate that nothing has set", &[branch], ("setp.lt.u32 %p4, %r0, 64;", ""), Uninitialised, 64, "a predicate"),
+        bug("an address that nothing has written", &[address], ("mov.u32 %r20, %r4;", ""), Uninitialised, 65, "an operand"),
+        bug("a register that does no harm", &[harmless], ("mov.u32 %r24, 0;", ""), Uninitialised, 66, "an operand"),
+        bug("accumulators that nothing has set", &product, ("mov.b32 %r11, 0;", ""), Uninitialised, 41, "nothing has written"),
+        // Bytes of one pair by two warps are two places; one byte by two warps is not.
+        bug("bytes", &[byte], ("%r1, %r0;", "%r1, 7;"), Race, 60, "write"),
         // Tensor copies and mbarriers.
         bug("the parity of the phase before", &load, ("[%r2], 0;", "[%r2], 1;"), Uninitialised, 23, "copy still has to write"),
+        bug("a wait whose result nobody looks at", &load, ("@!%p1 bra AGAIN;", ""), Race, 22, "looked at by nobody"),
+        bug("a wait whose result goes nowhere", &load, ("@!%p1 bra AGAIN;", "selp.u32 %r9, 1, 0, %p1; add.u32 %r9, %r9, 1;"), Race, 22, "looked at by nobody"),
         bug("no wait", &load, (WAIT, ""), Uninitialised, 23, "copy still has to write"),
         bug("too few bytes expected", &load, ("8192;", "4096;"), Deadlock, 22, "-4096 bytes missing"),
         bug("too many bytes expected", &load, ("8192;", "8208;"), Deadlock, 22, "16 bytes missing"),
@@ -101,6 +128,7 @@ fn bugs() -> Vec<Bug> {
         bug("no barrier before the store", &store, ("fence.proxy.async.shared::cta; bar.sync 0;", "fence.proxy.async.shared::cta;"), Uninitialised, 31, ""),
         bug("the buffer used again before it was read", &store, (STORED, ""), Race, 33, "not ordered after the read"),
         bug("the wait by a thread that stored nothing", &store, (STORED, "setp.eq.u32 %p4, %r0, 32; @%p4 cp.async.bulk.wait_group.read 0;"), Race, 33, "not ordered after the read"),
+        bug("a copy in no group", &store, (COMMIT, ""), Race, 33, "not ordered after the read"),
         bug("nobody is told of the wait", &store, ("wait_group.read 0; bar.sync 0;", "wait_group.read 0;"), Race, 33, "not ordered after the read"),
         // Products of a warpgroup.
         bug("operands without a fence", &product, (FENCE, ""), Race, 41, "no fence.proxy.async"),
@@ -108,10 +136,17 @@ fn bugs() -> Vec<Bug> {
         bug("the result before the wait", &product, ("wgmma.wait_group.sync.aligned 0;", ""), Race, 43, "accumulator"),
         bug("a wait that leaves the group", &product, ("wait_group.sync.aligned 0;", "wait_group.sync.aligned 1;"), Race, 43, "accumulator"),
         bug("a group that was not committed", &product, ("wgmma.commit_group.sync.aligned;", ""), Race, 43, "accumulator"),
-        bug("operands written before the wait", &product, ("wgmma.commit_group.sync.aligned;", "wgmma.commit_group.sync.aligned; .loc 1 42 1\nst.shared.u32 [%r4], %r5;"), Race, 42, "wgmma"),
-        bug("a lane that left", &product, (BEGIN, "setp.eq.u32 %p4, %r0, 5; @%p4 ret; .loc 1 44 1\nwgmma.fence.sync.aligned;"), Divergence, 41, "lanes have ended"),
+        bug("operands written before the wait", &product, ("wgmma.commit_group.sync.aligned;", "wgmma.commit_group.sync.aligned; .loc 1 42 1\nst.shared.u32 [%r4], %r5;"), Race, 41, "not ordered after the write by warp 3 at kernels/bad.cu:42"),
+        bug("a lane that left", &product, (BEGIN, "setp.eq.u32 %p4, %r0, 5; @%p4 ret; .loc 1 44 1\nwgmma.fence.sync.aligned;"), Divergence, 44, "lanes have ended"),
+        bug("a lane that left before the commit", &product, ("wgmma.commit_group", "setp.eq.u32 %p4, %r0, 5; @%p4 ret; .loc 1 44 1\nwgmma.commit_group"), Divergence, 44, "lanes have ended"),
+        bug("a lane that left before the wait", &product, ("wgmma.wait_group", "setp.eq.u32 %p4, %r0, 5; @%p4 ret; .loc 1 44 1\nwgmma.wait_group"), Divergence, 44, "lanes have ended"),
+        bug("a warp that left", &product, (BEGIN, "setp.ge.u32 %p4, %r0, 96; @%p4 ret; wgmma.fence.sync.aligned;"), Deadlock, 41, "other warps of its warpgroup"),
+        bug("a warp that goes round the product", &product, (BEGIN, "setp.ge.u32 %p4, %r0, 96; @%p4 bar.sync 1, 128; wgmma.fence.sync.aligned;"), Deadlock, 41, "waits at barrier 1"),
+        bug("warps at two products", &product_read, (BEGIN, other), Divergence, 45, "while warp"),
         bug("a descriptor past the end of shared memory", &product, ("add.u64 %rd8, %rd8, 0x1000080000;", "add.u64 %rd8, %rd8, 0x1000080f00;"), OutOfBounds, 41, "shared"),
         bug("operands that were never written", &product, ("%r7, 4096;", "%r7, 512;"), Uninitialised, 41, ""),
+        bug("a descriptor with another swizzle than the copy", &[INIT, "@%p0 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 8192;", LOAD, WAIT, DESCRIPTOR, BEGIN, MULTIPLY, DONE, RESULT], ("0x0000000100080000;", "0x4000000000080000;"), Trap, 41, "a swizzle of 128 bytes, of shared memory at offset 0 that a tensor copy wrote with no swizzle"),
+        bug("a matrix in the middle of its pattern", &[OPERANDS, "add.u64 %rd8, %rd8, 0x4000000000000000; mov.u64 %rd9, %rd8;", FENCE, SYNC, BEGIN, MULTIPLY, DONE, RESULT], ("0x4000000000000000;", "0x4000000000000008;"), Misaligned, 41, "128 bytes past a multiple of 1024"),
         // Barriers and matrices.
         bug("a barrier of 100 threads", &[".loc 1 50 1\nbar.sync 1, 128;"], ("128;", "100;"), Trap, 50, "multiple of"),
         bug("an arrival for nobody", &["setp.lt.u32 %p4, %r0, 64; .loc 1 51 1\n@%p4 bar.arrive 1, 128; .loc 1 52 1\n@!%p4 bar.sync 1, 128;"], ("bar.arrive 1", "bar.arrive 2"), Deadlock, 52, "64 arrived, 128"),

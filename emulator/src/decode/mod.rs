@@ -18,6 +18,7 @@ use crate::alu::*;
 use crate::error::LoadError;
 use crate::ins::*;
 use crate::mma::{Acc, El, Form};
+use crate::operands;
 use crate::ptx::*;
 use operand::{Mods, Opd};
 
@@ -189,9 +190,14 @@ impl<'o, 'a> Decoder<'o, 'a> {
         if self.local > 512 * 1024 {
             return Err(LoadError::new(f.line, "more local memory than a thread can have"));
         }
+        let words = self.const_w.values().chain(self.sregs.values()).map(|r| Reg::W(*r));
+        let preset: Vec<Reg> = words.chain(self.const_d.values().map(|r| Reg::D(*r))).collect();
+        let doubtful = operands::doubtful(&self.ins, self.n, &preset);
         Ok(Kernel {
             name: f.name.clone(),
             watch: watches(&self.ins, &self.opcodes),
+            doubtful,
+            ignored: operands::ignored_waits(&self.ins),
             ins: self.ins,
             opcodes: self.opcodes,
             n_w: self.n[0],

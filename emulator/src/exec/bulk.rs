@@ -204,6 +204,9 @@ impl Warp {
                         self.race(env, i, o, &c);
                     }
                     env.sh.in_flight(o, 16);
+                    if tensor {
+                        env.sh.swizzled(o, t.swizzle);
+                    }
                     parts.push((o as u32, 16, *data));
                 }
                 let mbar = self.cluster_at(env, i, in_block(bars[i], rank), 8, Some(clock))? as u32;

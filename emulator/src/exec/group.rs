@@ -45,6 +45,8 @@ impl Cta {
                 hint: 0,
                 at: 0,
                 red: None,
+                undefined: vec![0; if k.doubtful.ins.is_empty() { 0 } else { (k.n_w + k.n_d + k.n_p) as usize }],
+                at_wgmma: false,
                 asynchronous: vec![Pending::default(); if k.watch.is_empty() { 0 } else { k.n_w as usize }],
                 wgmma_group: 1,
                 wgmma_done: 0,
@@ -144,6 +146,7 @@ impl Group {
                         warp.state = State::Ready;
                     }
                     State::Cluster(g) if sh.cluster.generation > g => warp.state = State::Ready,
+                    State::Warpgroup(n) if sh.warpgroup_is_at(warp.gid, n) => warp.state = State::Ready,
                     _ => {}
                 }
                 if warp.state != State::Ready {
@@ -266,6 +269,10 @@ impl Group {
                             m.pending,
                             m.tx
                         );
+                    }
+                    State::Warpgroup(_) => {
+                        text +=
+                            &format!(" warp {} waits at a wgmma for the other warps of its warpgroup at {at};", w.id);
                     }
                     State::Cluster(_) => text += &format!(" warp {} waits at the cluster's barrier at {at};", w.id),
                     State::Ready => {}

@@ -197,8 +197,14 @@ impl Warp {
                 }
             }
         }
+        if blocking && env.l.opt.check_race && env.l.k.ignored.contains(&self.at) {
+            let text =
+                "the result of mbarrier.try_wait is looked at by nobody: it can come back before the phase has ended";
+            env.find(Kind::Race, self, None, None, text.into());
+        }
         if blocking
             && done == 0
+            && !(env.l.opt.shuffle != 0 && draw(&mut self.random).is_multiple_of(4))
             && let Some((off, phase)) = first
         {
             self.state = State::Mbar(off, phase);

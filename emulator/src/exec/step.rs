@@ -451,18 +451,35 @@ impl Warp {
             Op::MapFence { .. } => env.sh.race.fence(self.gid, true),
             Op::SetMaxNReg => {}
             Op::BulkCommit => self.bulk_commit(m),
-            Op::WgmmaFence => self.wgmma_fences += 1,
+            Op::WgmmaFence => {
+                if !self.together(env, m, u32::MAX, "wgmma.fence")? {
+                    return Ok(Flow::Block);
+                }
+                self.full_warp(env, "wgmma.fence")?;
+                self.wgmma_fences += 1;
+            }
             Op::BulkWait { n } => self.bulk_wait(env, *n, m),
             Op::WgmmaCommit => {
+                if !self.together(env, m, u32::MAX, "wgmma.commit_group")? {
+                    return Ok(Flow::Block);
+                }
+                self.full_warp(env, "wgmma.commit_group")?;
                 env.sh.race.wgmma_commit(self.gid);
                 self.wgmma_group += 1;
             }
             Op::WgmmaWait { n } => {
+                if !self.together(env, m, u32::MAX, "wgmma.wait_group")? {
+                    return Ok(Flow::Block);
+                }
+                self.full_warp(env, "wgmma.wait_group")?;
                 env.sh.race.wgmma_waited(self.gid, *n);
                 self.wgmma_done = self.wgmma_done.max((self.wgmma_group - 1).saturating_sub(*n));
             }
             Op::Wgmma(g) => {
                 if !self.together(env, m, u32::MAX, "wgmma")? {
+                    return Ok(Flow::Block);
+                }
+                if !self.meet_warpgroup(env)? {
                     return Ok(Flow::Block);
                 }
                 self.wgmma(env, g)?;

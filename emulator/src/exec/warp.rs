@@ -1,5 +1,6 @@
 //! A warp: its registers, its lanes' ways through the kernel, and its turn.
 
+use super::undefined::{NO_TRUTH, NO_VALUE};
 use super::*;
 
 /// A set of lanes that runs as one, and where it joins the others.
@@ -26,6 +27,8 @@ pub(super) enum State {
     Barrier(u32),
     /// Waits for the end of a phase of the mbarrier at an offset.
     Mbar(u32, u64),
+    /// Has come to its wgmma of that number and waits for the other warps of its warpgroup.
+    Warpgroup(u64),
     /// Waits for the cluster's barrier of that number.
     Cluster(u64),
     Done,
@@ -56,6 +59,10 @@ pub(crate) struct Warp {
     pub at: u32,
     /// The reduction that a barrier in progress will give.
     pub red: Option<(BarRed, Reg, u32)>,
+    /// The lanes in which a register of the three files has no value, where that may matter; empty for a kernel where it cannot.
+    pub undefined: Vec<u32>,
+    /// Whether the warp has come to the wgmma at which it is, and waits for the rest of its warpgroup.
+    pub at_wgmma: bool,
     /// What wgmma does to the registers, by register; empty for a kernel without.
     pub asynchronous: Vec<Pending>,
     /// The number of the wgmma group that is being filled, of the latest that was waited for, and of fences so far.
@@ -85,9 +92,13 @@ pub(super) enum Flow {
 impl Warp {
     pub(super) fn reset(&mut self, l: &Launch<'_>, cta: [u32; 3], index: u64, rank: u32, threads: u32) {
         let (k, c) = (l.k, l.cluster);
-        self.w.iter_mut().for_each(|r| *r = [0; 32]);
-        self.d.iter_mut().for_each(|r| *r = [0; 32]);
-        self.p.iter_mut().for_each(|r| *r = 0);
+        self.w.fill([u32::from(NO_VALUE) * 0x1_0001; 32]);
+        self.d.fill([u64::from(NO_VALUE) * 0x1_0001_0001_0001; 32]);
+        self.p.fill(NO_TRUTH);
+        self.undefined.fill(0);
+        for r in &k.doubtful.registers {
+            self.undefined[*r] = u32::MAX;
+        }
         for (s, v) in &k.const_w {
             self.w[*s as usize] = [*v; 32];
         }
@@ -142,6 +153,7 @@ impl Warp {
         self.bulk_open.clear();
         self.state = State::Ready;
         self.arrived = None;
+        self.at_wgmma = false;
         self.at = 0;
         self.asynchronous.fill(Pending::default());
         (self.wgmma_group, self.wgmma_done, self.wgmma_fences) = (1, 0, 0);
@@ -204,6 +216,9 @@ impl Warp {
                     mask & if i.guard_not { !p } else { p }
                 }
             };
+            if !self.undefined.is_empty() && l.k.doubtful.ins[pc as usize] {
+                self.follow_undefined(env, i, mask, m);
+            }
             let flow = if m == 0 && !matches!(i.op, Op::Bra { .. } | Op::Brx { .. }) {
                 Flow::Next
             } else {
@@ -227,7 +242,7 @@ impl Warp {
                     s.1 += u64::from(mask.count_ones());
                 }
                 Flow::Block => {
-                    if matches!(self.state, State::Mbar(..) | State::Cluster(_)) {
+                    if matches!(self.state, State::Mbar(..) | State::Cluster(_) | State::Warpgroup(_)) {
                         return Ok(());
                     }
                     if matches!(self.state, State::Barrier(_)) {

@@ -9,7 +9,7 @@ impl Warp {
     pub(super) fn piece(&mut self, env: &mut Env<'_, '_>, desc: u64, trans: bool, mn: u32, k: u32) -> Run<[u32; 4]> {
         let field = |bit: u32| ((desc >> bit) & 0x3fff) as u32 * 16;
         let (start, lbo, sbo) = (field(0), field(16), field(32));
-        let span = match desc >> 62 {
+        let span: u32 = match desc >> 62 {
             1 => 128,
             2 => 64,
             3 => 32,
@@ -18,6 +18,16 @@ impl Warp {
         if desc >> 49 & 7 != 0 {
             return env.stop(Kind::Trap, self, None, None, "a matrix descriptor with a base offset".into());
         }
+        // The permutation takes its bits from the address; where the matrix begins within the pattern would be the base offset's to say.
+        let rows = span.saturating_sub(1) / 16 << 7;
+        if start & rows != 0 {
+            let text = format!(
+                "a matrix descriptor with a swizzle of {span} bytes that starts at {start:#x}, {} bytes past a multiple of {}",
+                start & (8 * span - 1),
+                8 * span
+            );
+            return env.stop(Kind::Misaligned, self, None, Some(u64::from(start)), text);
+        }
         let addr = match (trans, span) {
             (false, 0) => start + mn / 8 * sbo + k / 8 * lbo + mn % 8 * 16,
             (false, s) => start + mn / 8 * sbo + mn % 8 * s + k * 2,
@@ -25,6 +35,16 @@ impl Warp {
             (true, s) => start + mn / (s / 2) * lbo + k / 8 * sbo + k % 8 * s + mn % (s / 2) * 2,
         };
         let o = self.shared_at(env, 0, u64::from(swizzle(addr, span)), 16)?;
+        if let Some(was) = env.sh.swizzle_of(o).filter(|was| *was != span) {
+            let mode = |s: u32| if s == 0 { "no swizzle".to_owned() } else { format!("a swizzle of {s} bytes") };
+            let text = format!(
+                "a matrix descriptor with {}, of shared memory at offset {} that a tensor copy wrote with {}",
+                mode(span),
+                env.sh.local(o),
+                mode(was)
+            );
+            return env.stop(Kind::Trap, self, None, Some(u64::from(addr)), text);
+        }
         Ok(self.async_read(env, 0, o, true))
     }
 
@@ -89,11 +109,37 @@ impl Warp {
         }
     }
 
-    pub(super) fn wgmma(&mut self, env: &mut Env<'_, '_>, g: &Wgmma) -> Run<()> {
+    /// A wgmma is one instruction of four warps: comes to it, and says whether the others have as well.
+    pub(super) fn meet_warpgroup(&mut self, env: &mut Env<'_, '_>) -> Run<bool> {
         self.full_warp(env, "wgmma")?;
         if (env.cta_threads / 32) <= self.id / 4 * 4 + 3 {
             return env.stop(Kind::Divergence, self, None, None, "wgmma in a warpgroup of less than four warps".into());
         }
+        let me = self.gid as usize;
+        if !self.at_wgmma {
+            self.at_wgmma = true;
+            env.sh.wgmmas[me] = (env.sh.wgmmas[me].0 + 1, self.at);
+        }
+        let n = env.sh.wgmmas[me].0;
+        let first = me / 4 * 4;
+        if let Some(w) = (first..first + 4).find(|w| env.sh.wgmmas[*w].0 == n && env.sh.wgmmas[*w].1 != self.at) {
+            let other = env.l.place(env.sh.wgmmas[w].1);
+            let text =
+                format!("a wgmma of warp {}, while warp {} of its warpgroup is at the wgmma at {other}", self.id, {
+                    self.id / 4 * 4 + (w - first) as u32
+                });
+            return env.stop(Kind::Divergence, self, None, None, text);
+        }
+        if env.sh.warpgroup_is_at(self.gid, n) {
+            self.at_wgmma = false;
+            Ok(true)
+        } else {
+            self.state = State::Warpgroup(n);
+            Ok(false)
+        }
+    }
+
+    pub(super) fn wgmma(&mut self, env: &mut Env<'_, '_>, g: &Wgmma) -> Run<()> {
         let same = |r: u32, w: &Self| w.d[r as usize].iter().all(|x| *x == w.d[r as usize][0]);
         if !same(g.b, self) || g.a.is_ok_and(|a| !same(a, self)) {
             return env.stop(
