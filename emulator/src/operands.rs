@@ -404,7 +404,8 @@ pub(crate) struct Doubtful {
 /// The registers that nothing has written on some way through the kernel to an instruction that reads them.
 pub(crate) fn doubtful(ins: &[Ins], n: [u32; 3], preset: &[Reg]) -> Doubtful {
     let at = |r: Reg| place(r, n[0], n[1]);
-    let words = n.iter().map(|n| *n as usize).sum::<usize>().div_ceil(64);
+    // At least one, as an empty set is one that no way has led to yet.
+    let words = n.iter().map(|n| *n as usize).sum::<usize>().div_ceil(64).max(1);
     let g = Graph::new(ins);
     let blocks = g.starts.len();
     let range = |b: usize| g.starts[b]..g.starts.get(b + 1).copied().unwrap_or(ins.len());

@@ -24,6 +24,7 @@ fn warp_report(body: &str, input: impl Fn(u32) -> [u32; 4]) -> (Vec<[u32; 4]>, R
     add.s64 %rd4, %rd1, %rd3;
     add.s64 %rd5, %rd2, %rd3;
     ld.global.v4.u32 {{%r1, %r2, %r3, %r4}}, [%rd4];
+    mov.u32 %r11, 0; mov.u32 %r12, 0; mov.u32 %r13, 0; mov.u32 %r14, 0;
     {body}
     st.global.v4.u32 [%rd5], {{%r11, %r12, %r13, %r14}};
     ret;

@@ -30,6 +30,7 @@ fn lanes(functions: &str, body: &str, input: impl Fn(u32) -> [u32; 4]) -> Vec<[u
         "{HEAD}{functions}.visible .entry k(.param .u64 pin, .param .u64 pout)\n{{ {REGS}
     ld.param.u64 %rd1, [pin]; ld.param.u64 %rd2, [pout]; mov.u32 %r0, %tid.x; mul.wide.u32 %rd3, %r0, 16;
     add.s64 %rd4, %rd1, %rd3; add.s64 %rd5, %rd2, %rd3; ld.global.v4.u32 {{%r1, %r2, %r3, %r4}}, [%rd4];
+    mov.u32 %r11, 0; mov.u32 %r12, 0; mov.u32 %r13, 0; mov.u32 %r14, 0;
     {body}
     st.global.v4.u32 [%rd5], {{%r11, %r12, %r13, %r14}}; ret; }}"
     );

@@ -227,7 +227,9 @@ impl<'a> Decoder<'_, 'a> {
             }
         };
         let mut s = self.sources(&o[1..], ty)?;
-        s.push(Reg::P(flag));
+        if takes {
+            s.push(Reg::P(flag));
+        }
         let d = self.result(&o[0], ty)?;
         let d: &[Reg] = if gives { &[d, Reg::P(flag)] } else { &[d] };
         let bits = ty.bytes() * 8;
