@@ -11,9 +11,11 @@ macro_rules! say {
 }
 
 mod devices;
+mod explain;
 mod heatmap;
 mod interrupt;
 mod kernels;
+mod planning;
 mod profile;
 mod sweep;
 mod verify;
@@ -38,6 +40,7 @@ enum Command {
     Kernels(kernels::Args),
     Sweep(Box<sweep::Args>),
     Verify(verify::Args),
+    Explain(explain::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
     /// Measures cells for a parent process; not for use by hand.
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Kernels(args) => kernels::run(&args),
         Command::Sweep(args) => sweep::run(*args),
         Command::Verify(args) => verify::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
         Command::Worker => crate::sweep::serve().map(|()| Ending::Done).map_err(Into::into),

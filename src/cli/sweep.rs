@@ -246,7 +246,7 @@ fn spec(args: &Args, kind: DeviceKind) -> Result<Spec> {
             for (size, name) in sizes.iter().zip(["m", "n", "k"]) {
                 anyhow::ensure!(size.is_some(), "--{name} is missing: a plan needs --m, --n and --k, or a --preset");
             }
-            Spec { preset: None, parts: vec![Part { regimes, ..Part::new("sweep") }] }
+            Spec { parts: vec![Part { regimes, ..Part::new("sweep") }], ..Spec::default() }
         }
     };
     for part in &mut spec.parts {
