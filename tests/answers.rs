@@ -42,16 +42,24 @@ fn explain_puts_a_measurement_beside_the_prediction() {
 fn advise_reads_lists_of_layers_and_says_what_is_wrong_with_one() {
     let dir = tempfile::tempdir().unwrap();
     let list = dir.path().join("layers.toml");
-    fs::write(&list, "name = 'x'\nbatch = 8\n[[layer]]\nkind = 'linear'\nname = 'head'\ninputs = 768\noutputs = 50257\nrows = 512\n")
-        .unwrap();
+    fs::write(
+        &list,
+        "name = 'x'\nbatch = 8\n[[layer]]\nkind = 'linear'\nname = 'head'\ninputs = 768\noutputs = 50257\nrows = 512\n",
+    )
+    .unwrap();
     let advice = ok(dir.path(), &["advise", "--model", "layers.toml", "--device", "a100-80", "--kernel", "library"]);
     assert!(advice.contains("head: outputs 502") && advice.contains("instead of 50257"), "{advice}");
-    fs::write(&list, "name = 'x'\nbatch = 8\n[[layer]]\nkind = 'linear'\nname = 'head'\ninputs = 'many'\noutputs = 8\n").unwrap();
+    fs::write(
+        &list,
+        "name = 'x'\nbatch = 8\n[[layer]]\nkind = 'linear'\nname = 'head'\ninputs = 'many'\noutputs = 8\n",
+    )
+    .unwrap();
     let wrong = refused(dir.path(), &["advise", "--model", "layers.toml", "--device", "a100-80"]);
     assert!(wrong.contains("layers.toml") && wrong.contains("docs/ADVICE.md"), "{wrong}");
     let two = ["advise", "--m", "1..8", "--n", "1..8", "--k", "64", "--device", "l4"];
     assert!(refused(dir.path(), &two).contains("one range"));
-    let vocabulary = ["advise", "--m", "4096", "--n", "50257..50304", "--k", "768", "--device", "h200", "--kernel", "library"];
+    let vocabulary =
+        ["advise", "--m", "4096", "--n", "50257..50304", "--k", "768", "--device", "h200", "--kernel", "library"];
     assert!(ok(dir.path(), &vocabulary).contains("padded to"));
 }
 
