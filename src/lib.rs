@@ -56,6 +56,7 @@ pub mod baseline;
 pub mod catalog;
 pub mod claims;
 pub mod cli;
+pub mod compare;
 pub mod data;
 pub mod device;
 pub mod dispatch;

@@ -10,6 +10,8 @@ macro_rules! say {
     }};
 }
 
+mod advise;
+mod compare;
 mod devices;
 mod explain;
 mod heatmap;
@@ -43,6 +45,8 @@ enum Command {
     Sweep(Box<sweep::Args>),
     Verify(verify::Args),
     Explain(explain::Args),
+    Advise(advise::Args),
+    Compare(compare::Args),
     Validate(validate::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
@@ -69,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(*args),
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Advise(args) => advise::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
