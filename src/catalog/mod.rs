@@ -51,6 +51,37 @@ pub fn cpu_kernel() -> &'static Kernel {
     &CPU
 }
 
+/// The library that our kernels are compared with: cuBLASLt, found at run time. Never chosen unless asked for by name.
+pub fn baseline_kernel() -> &'static Kernel {
+    static BASELINE: LazyLock<Kernel> = LazyLock::new(|| {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let (dtypes, layouts) = (names(&schema::DTYPES), names(&schema::LAYOUTS));
+        let variant = |name: &str| Variant {
+            name: name.to_owned(),
+            dtypes: dtypes.clone(),
+            layouts: layouts.clone(),
+            tile: [1, 1, 1],
+            stages: 1,
+            threads: 1,
+            cluster: 1,
+            align_bytes: 1,
+            ..Variant::default()
+        };
+        Kernel {
+            name: "cublaslt".to_owned(),
+            file: String::new(),
+            summary: "cuBLASLt, where it is installed: the fastest algorithm that its search offers, by measurement, or the first"
+                .to_owned(),
+            unit: "library".to_owned(),
+            min_cc: 80,
+            variants: vec![variant("best"), variant("first")],
+            dtypes: dtypes.clone(),
+            layouts,
+        }
+    });
+    &BASELINE
+}
+
 impl Variant {
     /// Whether it takes the problem's type and layout.
     pub fn takes_form(&self, problem: &Problem) -> bool {
