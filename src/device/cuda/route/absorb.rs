@@ -61,11 +61,8 @@ impl Route for Absorb {
 
     fn launches(&self, site: &Site<'_>, mut params: GemmParams, _: u64) -> Result<Vec<Launch>, DeviceError> {
         let Site { context, problem, variant, .. } = *site;
-        let (operand, partner) = if contiguous_along_k(problem, Operand::A) {
-            (Operand::A, Operand::B)
-        } else {
-            (Operand::B, Operand::A)
-        };
+        let (operand, partner) =
+            if contiguous_along_k(problem, Operand::A) { (Operand::A, Operand::B) } else { (Operand::B, Operand::A) };
         let address = |o: Operand| if o == Operand::A { params.a } else { params.b };
         let tile = |o: Operand| u64::from(variant.tile[if o == Operand::A { 0 } else { 1 }]);
         let (from, with) = (problem.placement(operand), problem.placement(partner));

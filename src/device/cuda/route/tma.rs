@@ -62,8 +62,10 @@ fn tiles(problem: &Problem, variant: &Variant) -> Result<u32, DeviceError> {
     let along_n = tile_n * (tile_m / part(variant, Operand::A));
     let clusters = Variant { tile: [along_m, along_n, variant.tile[2]], ..variant.clone() };
     let ctas = gemm_ctas(problem, &clusters)?;
-    ctas.checked_mul(variant.cluster)
-        .ok_or_else(|| DeviceError::Grid { variant: variant.name.clone(), ctas: u64::from(ctas) * u64::from(variant.cluster) })
+    ctas.checked_mul(variant.cluster).ok_or_else(|| DeviceError::Grid {
+        variant: variant.name.clone(),
+        ctas: u64::from(ctas) * u64::from(variant.cluster),
+    })
 }
 
 /// The map of A or B as stored. Zeros where the variant takes the operand at any alignment: it then comes another way.
