@@ -301,7 +301,7 @@ fn capable(kernel: &Kernel, variant: &Variant, device: &DeviceInfo) -> Result<()
         return error(cc(lowest));
     }
     // PTX for an architecture with a letter, such as compute_90a, runs on no other.
-    let file = catalog().files.iter().find(|f| f.path == kernel.file);
+    let file = catalog().files.iter().find(|f| kernel.files().contains(&f.path));
     let arch = file.map_or("", |f| f.ptx_arch.as_str());
     match capability(arch) {
         Some(only) if arch.ends_with(char::is_alphabetic) && only != device.cc => {
@@ -329,7 +329,7 @@ pub fn may_run(
         return Err(NoKernel::Form { kernel, takes, asked: problem.form() });
     }
     for operand in Operand::ALL {
-        let (needs, has) = (variant.align_of(operand, problem.dtype), problem.align_bytes(operand));
+        let (needs, has) = (variant.align_of(operand, problem.dtype), variant.align_had(operand, problem));
         if has < needs {
             return Err(NoKernel::Alignment {
                 kernel: &kernel.name,

@@ -103,6 +103,16 @@ impl Variant {
         };
         u64::from(said).max(element)
     }
+
+    /// What a problem offers of that: the alignment of all rows, or of their distance where the base may lie anywhere.
+    pub fn align_had(&self, operand: Operand, problem: &Problem) -> u64 {
+        let name = operand.name().to_ascii_lowercase();
+        let mut place = problem.placement(operand);
+        if self.free_base.as_ref().is_some_and(|free| free.contains(&name)) {
+            place.offset = 0;
+        }
+        place.align_bytes(problem.element_bytes(operand))
+    }
 }
 
 #[cfg(test)]

@@ -341,6 +341,12 @@ pub trait Device {
 
     /// Sets the counters to zero and forgets the findings, where there are any.
     fn reset_counters(&self) {}
+
+    /// Runs the warps and asynchronous copies of later launches in an order that a number decides; 0 is the plain one. Says whether
+    /// the device can: only an emulated one does.
+    fn shuffle(&self, _seed: u64) -> bool {
+        false
+    }
 }
 
 /// What is here, and why the rest is not.

@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::cli::Ending;
-use crate::record::{CellRecord, Manifest, Outcome, Status};
+use crate::record::{CellRecord, DeviceKind, Manifest, Outcome, Status};
 use crate::report;
 use crate::sweep::Event;
 use anyhow::Result;
@@ -58,18 +58,22 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
     if args.json {
         say!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }))?;
     } else {
-        let pictures = miniature(std::slice::from_ref(&loaded));
+        let pictures = miniature(std::slice::from_ref(&loaded), &[]);
         if !pictures.is_empty() {
             say!("{}", pictures.trim_end())?;
         }
+        let inside = match manifest.device.kind {
+            // Where nothing is timed, no share of time means anything.
+            DeviceKind::Emulated => String::new(),
+            _ => format!(", {:.0} % of it inside kernels", 100.0 * progress.kernel_time_share),
+        };
         say!(
-            "{} cells: {} ok, {} skipped, {} failed; {:.1} s, {:.0} % of it inside kernels",
+            "{} cells: {} ok, {} skipped, {} failed; {:.1} s{inside}",
             progress.planned,
             progress.ok,
             progress.skipped,
             progress.failed,
-            progress.wall_ns as f64 * 1e-9,
-            100.0 * progress.kernel_time_share
+            progress.wall_ns as f64 * 1e-9
         )?;
         for (reason, count) in reasons(&loaded.cells) {
             say!("  {count} x {}", report::clean(&reason))?;
@@ -115,10 +119,13 @@ fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
     list
 }
 
-/// The pictures of runs in the terminal's width.
-pub fn miniature(runs: &[report::Run]) -> String {
+/// The pictures of runs in the terminal's width; of an emulated device's counts, those that are asked for or the first.
+pub fn miniature(runs: &[report::Run], metrics: &[&report::Metric]) -> String {
     let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
     let width = asked.or_else(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).unwrap_or(100);
     let ansi = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    report::terminal(runs, width, ansi)
+    match metrics {
+        [] => report::terminal(runs, width, ansi),
+        metrics => report::terminal_of(runs, width, ansi, metrics),
+    }
 }

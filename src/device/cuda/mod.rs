@@ -21,6 +21,7 @@ mod module;
 mod operands;
 mod problem;
 mod route;
+mod tensor_map;
 mod timer;
 
 use super::{Device, DeviceError, DeviceInfo, GpuAbsent, Job, Prepared, Reading, Telemetry};
@@ -147,5 +148,9 @@ impl Device for CudaDevice {
 
     fn reset_counters(&self) {
         emulated::reset_counters();
+    }
+
+    fn shuffle(&self, seed: u64) -> bool {
+        emulated::shuffle(seed)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::check;
 use super::context::Context;
+use super::emulated;
 use super::graph::Graph;
 use super::library::{Call, Wanted};
 use super::operands::{Operands, out_of_memory};
@@ -106,15 +107,24 @@ impl CudaProblem {
 
     /// Queues one run on a copy of the operands.
     fn queue(&self, copy: usize) -> Result<(), DeviceError> {
+        self.queue_and(copy, || ())
+    }
+
+    /// The same, with something to do before the last launch of a kernel's, the one that writes C.
+    fn queue_and(&self, copy: usize, before_the_last: impl FnOnce()) -> Result<(), DeviceError> {
         if let Work::Library(call) = &self.work {
             let (params, workspace) = (self.operands.params(copy), self.operands.workspace());
             // SAFETY: the operands and their workspace are freed only after the stream is empty and after the graphs are gone.
             return unsafe { call.queue(&self.context, &params, workspace) };
         }
-        for launch in self.launches(copy)? {
-            // SAFETY: a route gives each kernel the parameters of its source; the layout keeps all operands inside their
-            // allocations, which are freed only after the stream is empty and after the graphs are gone.
-            unsafe { launch.queue(&self.context) }?;
+        let launches = self.launches(copy)?;
+        // SAFETY: a route gives each kernel the parameters of its source; the layout keeps all operands inside their
+        // allocations, which are freed only after the stream is empty and after the graphs are gone.
+        let queue = |launch: &Launch| unsafe { launch.queue(&self.context) };
+        if let Some((last, first)) = launches.split_last() {
+            first.iter().try_for_each(queue)?;
+            before_the_last();
+            queue(last)?;
         }
         Ok(())
     }
@@ -158,7 +168,8 @@ impl Prepared for CudaProblem {
 
     fn launch(&mut self) -> Result<(), DeviceError> {
         self.context.bind()?;
-        self.queue(self.next)?;
+        let [address, row_bytes, rows, pitch] = self.operands.c_bytes(self.next);
+        self.queue_and(self.next, || emulated::expect_written_once(address, row_bytes, rows, pitch))?;
         self.context.synchronize()?;
         self.next = (self.next + 1) % self.operands.copies();
         Ok(())
