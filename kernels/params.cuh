@@ -3,12 +3,11 @@
 
 #include <cuda_fp16.h>
 
-// C = alpha * op(A) * op(B) + beta * C with op(A) m x k, op(B) k x n and C m x n, all stored row-major. Whether A or B is
-// stored transposed, and the types of their elements, belong to the entry point and are not told here.
-// Leading dimensions are in elements, of the matrices as stored. The pointers already include any base offset, so all that
-// is known about them is that they are aligned to an element; a variant that needs more says so in catalog.toml.
+// C = alpha * A * B + beta * C. Matrices are stored row by row: A m x k and B k x n, or transposed, A k x m and B n x k, as the
+// kernel's layout says; C m x n. Leading dimensions are in elements. The pointers already include any base offset, so all that
+// is known about them is that they are multiples of an element; a variant that needs more says so in catalog.toml.
 template <class In, class Out>
-struct GemmParamsOf {
+struct GemmParamsT {
     const In* a;
     const In* b;
     Out* c;
@@ -22,8 +21,21 @@ struct GemmParamsOf {
     float beta;
     unsigned reserved;
 };
-
-using GemmParams = GemmParamsOf<__half, __half>;
+using GemmParams = GemmParamsT<__half, __half>;
 
 static_assert(sizeof(GemmParams) == 72, "the host builds this struct byte by byte: no implicit padding");
 static_assert(alignof(GemmParams) == 8, "kernel parameters are laid out at 8-byte alignment");
+
+// Which operands are stored transposed: the first letter is A's, the second B's.
+struct LayoutNN {
+    static constexpr bool kTransA = false, kTransB = false;
+};
+struct LayoutNT {
+    static constexpr bool kTransA = false, kTransB = true;
+};
+struct LayoutTN {
+    static constexpr bool kTransA = true, kTransB = false;
+};
+struct LayoutTT {
+    static constexpr bool kTransA = true, kTransB = true;
+};

@@ -136,8 +136,8 @@ __device__ __forceinline__ void gemm_tiled(const GemmParams& p) {
 #pragma unroll
         for (unsigned j = 0; j < kPerThread; j += 2) {
             unsigned& to = output.pair(i / 4 * kGroupStepM + y * 4 + i % 4, j / 4 * kGroupStepN + x * 4 + j % 4);
-            to = p.beta != 0.0f ? blend_pair<__half>(acc[i][j], acc[i][j + 1], p.alpha, p.beta, to)
-                                : scale_pair<__half>(acc[i][j], acc[i][j + 1], p.alpha);
+            to = p.beta != 0.0f ? finish_pair<TypeF16>(acc[i][j], acc[i][j + 1], p.alpha, p.beta, to)
+                                : finish_pair<TypeF16>(acc[i][j], acc[i][j + 1], p.alpha);
         }
     }
     __syncthreads();

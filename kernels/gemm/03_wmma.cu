@@ -43,7 +43,7 @@ struct WmmaTile {
 
 // Eight results as one chunk; `finish` makes an element of C of an accumulator and of what C held.
 template <class Finish>
-__device__ __forceinline__ uint4 pack_chunk(float4 low, float4 high, uint4 old, Finish finish) {
+__device__ __forceinline__ uint4 pack(float4 low, float4 high, uint4 old, Finish finish) {
     const auto pair = [&finish](float first, float second, unsigned olds) {
         const __half h0 = finish(first, __ushort_as_half(static_cast<unsigned short>(olds)));
         const __half h1 = finish(second, __ushort_as_half(static_cast<unsigned short>(olds >> 16)));
@@ -176,9 +176,9 @@ __device__ __forceinline__ void gemm_wmma(const GemmParams& p) {
             uint4& to = output.chunk(warp_row + i * 16 + lane_row, (warp_col + j * 16 + lane_col) / 8);
             if (p.beta != 0.0f) {
                 const uint4 old = to;
-                to = pack_chunk(from[0], from[1], old, [&](float x, __half c) { return blend(x, p.alpha, p.beta, c); });
+                to = pack(from[0], from[1], old, [&](float x, __half c) { return TypeF16::finish(x, p.alpha, p.beta, c); });
             } else {
-                to = pack_chunk(from[0], from[1], uint4{}, [&](float x, __half) { return scale<__half>(x, p.alpha); });
+                to = pack(from[0], from[1], uint4{}, [&](float x, __half) { return TypeF16::finish(x, p.alpha); });
             }
             // All lanes have read the scratch before the next fragment lands in it.
             __syncwarp();

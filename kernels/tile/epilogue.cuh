@@ -21,7 +21,7 @@ public:
     static_assert(sizeof(Out) == 2, "the tile holds 16-bit elements");
 
     template <class In>
-    __device__ __forceinline__ StagedOutput(unsigned char* shared, const GemmParamsOf<In, Out>& p, unsigned row0,
+    __device__ __forceinline__ StagedOutput(unsigned char* shared, const GemmParamsT<In, Out>& p, unsigned row0,
                                             unsigned col0)
         : shared_(shared),
           first_(p.c + (row0 * p.ldc + col0)),

@@ -271,3 +271,15 @@ __device__ __forceinline__ void multiply_tile(WarpTile<C>& warp_tile, const type
         multiply_shifted<C>(warp_tile, feed_a, feed_b, p.k, memory, shared);
     }
 }
+
+// The whole of a kernel with one tile for each CTA.
+template <class C, unsigned kAlignA, unsigned kAlignB>
+__device__ __forceinline__ void gemm_mma(const typename C::Params& p) {
+    extern __shared__ __align__(128) unsigned char memory[];
+    const TileOrigin origin = raster_grouped<C::kGroup, C::kM, C::kN>(blockIdx.x, p.m, p.n);
+    WarpTile<C> warp_tile(threadIdx.x);
+    multiply_tile<C, kAlignA, kAlignB>(warp_tile, p, origin, memory);
+    // All warps are done with the pipeline's shared memory: it becomes the stage for C.
+    __syncthreads();
+    warp_tile.write(p, origin, memory);
+}

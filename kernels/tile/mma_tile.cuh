@@ -33,15 +33,16 @@ using Tiles128x256 = Tiling<128, 256, 64, 64, 3, 16>;
 using Tiles128x128 = Tiling<128, 128, 64, 64, 4, 8>;
 using Tiles64x64 = Tiling<64, 64, 32, 32, 6, 8>;
 
-// A tiling for one type of operands and one layout: kTransA, kTransB say which operands are stored transposed.
-template <class T, class In_, bool kTransA_, bool kTransB_>
+// A tiling for one type (types.cuh) and one layout (params.cuh).
+template <class T, class Type_, class Layout>
 struct MmaConfig : T {
-    using In = In_;
-    using Acc = typename Element<In>::Acc;
-    using Out = typename Element<In>::Out;
-    using Params = GemmParamsOf<In, Out>;
-    static constexpr bool kTransA = kTransA_;
-    static constexpr bool kTransB = kTransB_;
+    using Type = Type_;
+    using In = typename Type::In;
+    using Acc = typename Type::Acc;
+    using Out = typename Type::Out;
+    using Params = GemmParamsT<In, Out>;
+    static constexpr bool kTransA = Layout::kTransA;
+    static constexpr bool kTransB = Layout::kTransB;
     // Elements along k in a k step: two fragments of 32 bytes.
     static constexpr unsigned kK = 64 / sizeof(In);
     using TileA = std::conditional_t<kTransA, SwizzledTile<kK, T::kM>, SwizzledTile<T::kM, 32>>;
@@ -59,6 +60,7 @@ template <class C>
 class WarpTile {
     static constexpr unsigned kBlocksM = C::kWarpM / 16;
     static constexpr unsigned kBlocksN = C::kWarpN / 8;
+    using Type = typename C::Type;
     using Acc = typename C::Acc;
     using Out = typename C::Out;
 
@@ -117,22 +119,10 @@ public:
     __device__ __forceinline__ void multiply() {
 #pragma unroll
         for (unsigned i = 0; i < kBlocksM; ++i) {
-            for (unsigned& bits : a_[kStep][i]) {
-                bits = Element<typename C::In>::prepared(bits);
-            }
-        }
-#pragma unroll
-        for (unsigned j = 0; j < kBlocksN / 2; ++j) {
-            for (unsigned& bits : b_[kStep][j]) {
-                bits = Element<typename C::In>::prepared(bits);
-            }
-        }
-#pragma unroll
-        for (unsigned i = 0; i < kBlocksM; ++i) {
 #pragma unroll
             for (unsigned j = 0; j < kBlocksN; ++j) {
                 const unsigned* b = b_[kStep][j / 2] + j % 2 * 2;
-                Element<typename C::In>::mma(acc_[i][j], a_[kStep][i], b[0], b[1]);
+                mma<Type>(acc_[i][j], a_[kStep][i], b[0], b[1]);
             }
         }
     }
@@ -204,11 +194,11 @@ private:
             __syncthreads();
             for_each_output([&](unsigned row, unsigned col, Acc first, Acc second) {
                 unsigned& to = output.pair(row, col);
-                to = blend_pair<Out>(first, second, p.alpha, p.beta, to);
+                to = finish_pair<Type>(first, second, p.alpha, p.beta, to);
             });
         } else {
             for_each_output([&](unsigned row, unsigned col, Acc first, Acc second) {
-                output.pair(row, col) = scale_pair<Out>(first, second, p.alpha);
+                output.pair(row, col) = finish_pair<Type>(first, second, p.alpha);
             });
         }
         __syncthreads();
@@ -238,7 +228,7 @@ private:
     }
 
     __device__ __forceinline__ static Out finish(Acc acc, float alpha, float beta, const Out* old) {
-        return beta != 0.0f ? blend(acc, alpha, beta, *old) : scale<Out>(acc, alpha);
+        return beta != 0.0f ? Type::finish(acc, alpha, beta, *old) : Type::finish(acc, alpha);
     }
 
     __device__ __forceinline__ static void store_pair(Out* to, Acc first, Acc second, float alpha, float beta) {
@@ -246,9 +236,9 @@ private:
         Pair out;
         if (beta != 0.0f) {
             const Pair old = *reinterpret_cast<const Pair*>(to);
-            out = {blend(first, alpha, beta, old.x), blend(second, alpha, beta, old.y)};
+            out = {Type::finish(first, alpha, beta, old.x), Type::finish(second, alpha, beta, old.y)};
         } else {
-            out = {scale<Out>(first, alpha), scale<Out>(second, alpha)};
+            out = {Type::finish(first, alpha), Type::finish(second, alpha)};
         }
         *reinterpret_cast<Pair*>(to) = out;
     }
