@@ -30,6 +30,9 @@ public:
 
     // The tile lies wholly inside the matrix: no masks.
     __device__ __forceinline__ void copy_full(unsigned shared) const {
+        if (Cover::idle(row_)) {
+            return;
+        }
         const char* row_source = source_;
 #pragma unroll
         for (unsigned i = 0; i < Cover::kRowPasses; ++i) {
@@ -43,6 +46,9 @@ public:
 
     // What does not exist becomes zero without being read.
     __device__ __forceinline__ void copy_guarded(unsigned shared, const TileExtent& extent) const {
+        if (Cover::idle(row_)) {
+            return;
+        }
         const char* row_source = source_;
         const unsigned cols_bytes = extent.cols * static_cast<unsigned>(sizeof(In));
 #pragma unroll 4
@@ -65,7 +71,7 @@ public:
     // after its own wait and before the barrier that publishes the tile.
     __device__ __forceinline__ void drop_heads(unsigned char* memory, unsigned gone) const {
         static_assert(kPiece == 16, "one piece holds a row's head");
-        if (col_bytes_ == 0) {
+        if (col_bytes_ == 0 && !Cover::idle(row_)) {
 #pragma unroll
             for (unsigned i = 0; i < Cover::kRowPasses; ++i) {
                 auto* const head = reinterpret_cast<uint4*>(memory + Cover::offset(first_offset_, i, 0));

@@ -95,6 +95,9 @@ public:
 private:
     template <class Body>
     __device__ __forceinline__ void for_each_pass(Body body) const {
+        if (Cover::idle(row_)) {
+            return;
+        }
         const char* row_granule = granule_;
 #pragma unroll
         for (unsigned i = 0; i < Cover::kRowPasses; ++i) {

@@ -32,6 +32,8 @@ struct Tiling {
 using Tiles128x256 = Tiling<128, 256, 64, 64, 3, 16>;
 using Tiles128x128 = Tiling<128, 128, 64, 64, 4, 8>;
 using Tiles64x64 = Tiling<64, 64, 32, 32, 6, 8>;
+// For few rows: the multiplier takes no fewer than 16.
+using Tiles16x128 = Tiling<16, 128, 16, 32, 6, 8>;
 
 // A tiling for one type (types.cuh) and one layout (params.cuh).
 template <class T, class Type_, class Layout>
@@ -50,7 +52,7 @@ struct MmaConfig : T {
     static constexpr unsigned kStageBytes = TileA::kBytes + TileB::kBytes;
     static constexpr unsigned kSharedBytes = T::kStages * kStageBytes;
     static_assert(sizeof(In) == 2 || (!kTransA && kTransB), "other than 16-bit operands must be K-major");
-    static_assert(T::kWarpM == 32 || T::kWarpM == 64, "a warp's columns of A stay inside one swizzle period");
+    static_assert(!kTransA || T::kWarpM == 32 || T::kWarpM == 64, "a warp's columns of A stay inside one swizzle period");
     static_assert(T::kWarpN == 32 || T::kWarpN == 64, "a warp's columns of B stay inside one swizzle period");
     static_assert(T::kM * T::kN * 2 <= kSharedBytes, "a tile of C is staged where the pipeline was");
 };
@@ -89,7 +91,12 @@ public:
     }
 
     __device__ __forceinline__ void clear() {
-        for_each([](unsigned, unsigned, Acc& acc) { acc = 0; });
+        for_each_block([](unsigned, Acc(&acc)[4]) {
+#pragma unroll
+            for (unsigned e = 0; e < 4; ++e) {
+                acc[e] = 0;
+            }
+        });
     }
 
     // Fragments of the 32 bytes along k that start at 32 * kStep in the stage at `shared`.
@@ -137,38 +144,21 @@ public:
         }
     }
 
-    // Calls body(index, pair of accumulators) for neighbouring accumulators, in an order that is the same for all threads.
+    // Calls body(index, four accumulators), in an order that is the same for all threads and layouts.
     template <class Body>
-    __device__ __forceinline__ void for_each_pair(Body body) {
+    __device__ __forceinline__ void for_each_block(Body body) {
 #pragma unroll
         for (unsigned i = 0; i < kBlocksM; ++i) {
 #pragma unroll
             for (unsigned j = 0; j < kBlocksN; ++j) {
-#pragma unroll
-                for (unsigned half = 0; half < 2; ++half) {
-                    body((i * kBlocksN + j) * 2 + half, acc_[i][j][half * 2], acc_[i][j][half * 2 + 1]);
-                }
+                body(i * kBlocksN + j, acc_[i][j]);
             }
         }
     }
 
-    static constexpr unsigned kPairs = kBlocksM * kBlocksN * 2;
+    static constexpr unsigned kBlocks = kBlocksM * kBlocksN;
 
 private:
-    template <class Body>
-    __device__ __forceinline__ void for_each(Body body) {
-#pragma unroll
-        for (unsigned i = 0; i < kBlocksM; ++i) {
-#pragma unroll
-            for (unsigned j = 0; j < kBlocksN; ++j) {
-#pragma unroll
-                for (unsigned e = 0; e < 4; ++e) {
-                    body(i, j, acc_[i][j][e]);
-                }
-            }
-        }
-    }
-
     // Calls body(row, col, first, second) for pairs of neighbouring elements of the tile.
     template <class Body>
     __device__ __forceinline__ void for_each_output(Body body) const {

@@ -34,9 +34,11 @@ struct TileCover {
     static constexpr unsigned kSpan = Tile::kPitch < 128 ? Tile::kPitch : 128;
     static constexpr unsigned kLanes = kSpan / kPiece;
     static constexpr unsigned kRowStep = kThreads / kLanes;
-    static constexpr unsigned kRowPasses = Tile::kRows / kRowStep;
+    // A small tile leaves threads without a row.
+    static constexpr bool kSomeIdle = Tile::kRows < kRowStep;
+    static constexpr unsigned kRowPasses = kSomeIdle ? 1 : Tile::kRows / kRowStep;
     static constexpr unsigned kColPasses = Tile::kPitch / kSpan;
-    static_assert(kThreads % kLanes == 0 && Tile::kRows % kRowStep == 0, "the passes cover the tile exactly");
+    static_assert(kThreads % kLanes == 0 && (kSomeIdle || Tile::kRows % kRowStep == 0), "the passes cover the tile exactly");
     static_assert((kRowStep & (kRowStep - 1)) == 0, "flipping swizzle bits needs a power of two");
     static_assert(kSpan == 128 || kRowStep % 8 == 0, "64-byte rows: each pass starts at the same swizzle");
 
@@ -47,6 +49,8 @@ struct TileCover {
     __device__ __forceinline__ static unsigned first_offset(unsigned thread) {
         return Tile::offset(row(thread), col_bytes(thread) / 16) + col_bytes(thread) % 16;
     }
+
+    __device__ __forceinline__ static bool idle(unsigned row) { return kSomeIdle && row >= Tile::kRows; }
 
     // From a thread's first offset to its piece in row pass i, column pass j.
     __device__ __forceinline__ static unsigned offset(unsigned first, unsigned i, unsigned j) {
