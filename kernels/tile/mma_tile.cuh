@@ -31,6 +31,8 @@ struct Tiling {
 
 using Tiles128x256 = Tiling<128, 256, 64, 64, 3, 16>;
 using Tiles128x128 = Tiling<128, 128, 64, 64, 4, 8>;
+// Smaller warp tiles, where operands on their way to the multiplier need registers of their own.
+using Tiles128x128Wide = Tiling<128, 128, 64, 32, 4, 8>;
 using Tiles64x64 = Tiling<64, 64, 32, 32, 6, 8>;
 // For few rows: the multiplier takes no fewer than 16.
 using Tiles16x128 = Tiling<16, 128, 16, 32, 6, 8>;
