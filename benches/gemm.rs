@@ -7,7 +7,7 @@ use gemmscope::data::Distribution;
 use gemmscope::device::{self, Device, DeviceChoice, Job};
 use gemmscope::dispatch::{choose, kernels, select};
 use gemmscope::measure::DeviceTime;
-use gemmscope::problem::Problem;
+use gemmscope::problem::{DType, Problem};
 use gemmscope::record::DeviceKind;
 
 /// Elements of padding that leave rows at multiples of this many bytes, where the size is a multiple of 8 elements.
@@ -30,7 +30,7 @@ fn bench(criterion: &mut Criterion<DeviceTime>, device: &dyn Device) {
         DeviceKind::Cuda | DeviceKind::Emulated => (4096, "cuda"),
         DeviceKind::Cpu => (512, "CPU"),
     };
-    let table = Distribution::Uniform.table();
+    let tables = Distribution::Uniform.tables(DType::F16);
     eprintln!("{}: {size} x {size} x {size}", info.record.name);
     for kernel in kernels(info.kind()) {
         let mut group = criterion.benchmark_group(format!("{label}/{}", kernel.name));
@@ -47,7 +47,8 @@ fn bench(criterion: &mut Criterion<DeviceTime>, device: &dyn Device) {
                 }
             };
             let rotate_bytes = if info.kind() == DeviceKind::Cuda { info.cold_bytes() } else { 0 };
-            let job = Job { problem: &problem, kernel, variant: choice.variant, table: &table, seed: 1, rotate_bytes };
+            let job =
+                Job { problem: &problem, kernel, variant: choice.variant, tables: &tables, seed: 1, rotate_bytes };
             let mut prepared = match device.prepare(&job) {
                 Ok(prepared) => prepared,
                 Err(why) => {

@@ -220,13 +220,23 @@ fn is_header(source: &str) -> bool {
 /// The catalogue and the PTX must have the same entries.
 fn check_entries(file: &str, text: &str, promises: &[Promise]) -> Result<(), Error> {
     let made = ptx::entries(text);
-    let listed: BTreeSet<&str> = promises.iter().map(|p| p.entry).collect();
+    let listed: BTreeSet<&str> = promises.iter().map(|p| p.entry.as_str()).collect();
     let missing = listed
         .difference(&made)
         .map(|e| format!("kernels/{file} defines no entry {e:?}; correct the name or the file"));
     let unlisted =
         made.difference(&listed).map(|e| format!("the entry {e:?} of kernels/{file} is not listed; add or remove it"));
-    let problems: Vec<String> = missing.chain(unlisted).collect();
+    // ptxas makes wgmma an HGMMA (or QGMMA, IGMMA) or refuses the file, so that its PTX tells.
+    let without = promises.iter().filter(|p| p.wgmma && made.contains(p.entry.as_str())).filter_map(|p| {
+        let holds = ptx::body(text, &p.entry).contains("wgmma.mma_async");
+        (!holds).then(|| {
+            format!(
+                "the unit of {:?} in kernels/{file} is wgmma, and its code has none; correct the unit or the kernel",
+                p.entry
+            )
+        })
+    });
+    let problems: Vec<String> = missing.chain(unlisted).chain(without).collect();
     if problems.is_empty() { Ok(()) } else { Err(Error::Catalog(problems)) }
 }
 
@@ -398,6 +408,21 @@ mod tests {
         let error = Bench::new().compile(&nvcc, PTXAS).unwrap_err().to_string();
         assert!(error.contains("kernels/a.cu defines no entry \"fill\""), "{error}");
         assert!(error.contains("the entry \"full\" of kernels/a.cu is not listed"), "{error}");
+    }
+
+    #[test]
+    fn a_wgmma_kernel_holds_wgmma() {
+        let with_unit = |nvcc: &str| {
+            let bench = Bench::new();
+            let catalog = CATALOG.replace("unit = \"simt\"", "unit = \"wgmma\"");
+            fs::write(bench.root.path().join("kernels/catalog.toml"), catalog).unwrap();
+            bench.compile(nvcc, PTXAS)
+        };
+        // In another entry it does not count.
+        let error = with_unit(&format!("{NVCC}\necho 'wgmma.mma_async x;' >> $out")).unwrap_err().to_string();
+        assert!(error.contains("the unit of \"gemm\" in kernels/a.cu is wgmma"), "{error}");
+        let inside = NVCC.replace(".visible .entry gemm(\\n", ".visible .entry gemm(\\nwgmma.mma_async x;\\n");
+        with_unit(&inside).unwrap();
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub fn faults(report: &Report, architecture: &str, promises: &[Promise]) -> Vec<
                  so give its tile fewer registers or its launch bounds more"
             ));
         }
-        let max = promises.iter().find(|p| p.entry == name).and_then(|p| p.registers_max);
+        let max = promises.iter().find(|p| p.entry == *name).and_then(|p| p.registers_max);
         if let (Some(used), Some(max)) = (registers, max)
             && *used > max
         {
@@ -109,13 +109,17 @@ ptxas info    : Function properties for called
     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
 ";
 
+    fn promise(registers: u32) -> Promise {
+        Promise { entry: "gemm".to_owned(), registers_max: Some(registers), wgmma: false }
+    }
+
     #[test]
     fn clean() {
         let report = parse(CLEAN);
         let gemm = Function { name: "gemm".to_owned(), registers: Some(214), ..Function::default() };
         let called = Function { name: "called".to_owned(), ..Function::default() };
         assert_eq!(report, Report { functions: vec![gemm, called], losses: vec![] });
-        assert!(faults(&report, "sm_90a", &[Promise { entry: "gemm", registers_max: Some(214) }]).is_empty());
+        assert!(faults(&report, "sm_90a", &[promise(214)]).is_empty());
     }
 
     #[test]
@@ -147,7 +151,7 @@ ptxas info    : Function properties for called
 
     #[test]
     fn more_registers_than_promised() {
-        let faults = faults(&parse(CLEAN), "sm_90a", &[Promise { entry: "gemm", registers_max: Some(168) }]);
+        let faults = faults(&parse(CLEAN), "sm_90a", &[promise(168)]);
         let start = "gemm for sm_90a uses 214 registers and catalog.toml says registers_max = 168";
         assert!(faults.len() == 1 && faults[0].starts_with(start), "{faults:?}");
     }

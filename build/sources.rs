@@ -1,7 +1,7 @@
 //! The files below `kernels/`: their list, their hash, and the catalogue that must agree with them.
 
 use super::Error;
-use super::schema::Catalog;
+use super::schema::{self, Catalog, Kernel, Variant};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
@@ -88,7 +88,7 @@ pub fn hash_all(root: &Path) -> Result<String, Error> {
 pub fn catalog(root: &Path) -> Result<Catalog, Error> {
     let path = root.join("kernels/catalog.toml");
     let text = fs::read_to_string(&path).map_err(Error::io("reading", &path))?;
-    let catalog: Catalog = toml::from_str(&text).map_err(|e| Error::CatalogText(e.to_string()))?;
+    let catalog: Catalog = schema::parse(&text).map_err(|e| Error::CatalogText(e.to_string()))?;
     let problems = problems(&catalog, &list(root)?);
     if problems.is_empty() { Ok(catalog) } else { Err(Error::Catalog(problems)) }
 }
@@ -130,6 +130,11 @@ pub fn problems(catalog: &Catalog, sources: &[String]) -> Vec<String> {
         if !files.contains(kernel.file.as_str()) {
             problems.push(format!("kernel {:?} names the file {:?}, which has no [[file]]", kernel.name, kernel.file));
         }
+        if !schema::UNITS.contains(&kernel.unit.as_str()) {
+            let known = schema::UNITS.join(", ");
+            problems
+                .push(format!("kernel {:?} has the unit {:?}; it must be one of {known}", kernel.name, kernel.unit));
+        }
         if kernel.variants.is_empty() {
             problems.push(format!("kernel {:?} has no variant", kernel.name));
         }
@@ -138,9 +143,14 @@ pub fn problems(catalog: &Catalog, sources: &[String]) -> Vec<String> {
             if !variants.insert(&variant.name) {
                 problems.push(format!("kernel {:?} has two variants {:?}; rename one", kernel.name, variant.name));
             }
-            if !entries.insert((kernel.file.as_str(), variant.entry.as_str())) {
-                problems.push(format!("the entry {:?} of {:?} is listed twice", variant.entry, kernel.file));
+            for symbol in variant.symbols() {
+                if !entries.insert((kernel.file.as_str(), symbol.clone())) {
+                    problems.push(format!("the entry {symbol:?} of {:?} is listed twice", kernel.file));
+                }
             }
+            let name = format!("variant \"{}/{}\"", kernel.name, variant.name);
+            problems
+                .extend(variant_problems(catalog, kernel, variant).into_iter().map(|what| format!("{name} {what}")));
         }
         used.insert(kernel.file.as_str());
     }
@@ -148,7 +158,7 @@ pub fn problems(catalog: &Catalog, sources: &[String]) -> Vec<String> {
         if !files.contains(helper.file.as_str()) {
             problems.push(format!("helper {:?} names the file {:?}, which has no [[file]]", helper.entry, helper.file));
         }
-        if !entries.insert((helper.file.as_str(), helper.entry.as_str())) {
+        if !entries.insert((helper.file.as_str(), helper.entry.clone())) {
             problems.push(format!("the entry {:?} of {:?} is listed twice", helper.entry, helper.file));
         }
         used.insert(helper.file.as_str());
@@ -159,23 +169,107 @@ pub fn problems(catalog: &Catalog, sources: &[String]) -> Vec<String> {
     problems
 }
 
-/// An entry that the catalogue promises in a file, with the register count that its launch bounds allow.
+/// What is wrong with one variant, to be read after its name.
+fn variant_problems(catalog: &Catalog, kernel: &Kernel, variant: &Variant) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut known = |what: &str, values: &[String], names: &[&str]| {
+        for value in values.iter().filter(|v| !names.contains(&v.as_str())) {
+            problems.push(format!("has the {what} {value:?}; it must be one of {}", names.join(", ")));
+        }
+        if values.is_empty() {
+            problems.push(format!("has no {what}; name at least one of {}", names.join(", ")));
+        }
+    };
+    known("dtype", &variant.dtypes, &schema::DTYPES);
+    known("layout", &variant.layouts, &schema::LAYOUTS);
+    known("route", std::slice::from_ref(&variant.route), &schema::ROUTES);
+    if let Some(pack) = &variant.pack {
+        known("pack", std::slice::from_ref(pack), &["a", "b", "ab"]);
+    }
+    if let Some(fixed) = &variant.fixed {
+        known("static", std::slice::from_ref(fixed), &["a", "b", "ab"]);
+    }
+
+    if variant.tile.contains(&0) || variant.stages == 0 {
+        problems.push(format!("has the tile {:?} in {} stages; each must be at least 1", variant.tile, variant.stages));
+    }
+    if !(1..=1024).contains(&variant.threads) || !variant.threads.is_multiple_of(32) {
+        problems.push(format!("has {} threads; a CTA has a multiple of 32, 1024 at most", variant.threads));
+    }
+    let aligns = [
+        ("align_bytes", Some(variant.align_bytes)),
+        ("align_a", variant.align_a),
+        ("align_b", variant.align_b),
+        ("align_c", variant.align_c),
+    ];
+    for (name, bytes) in aligns {
+        if let Some(bytes) = bytes
+            && (!bytes.is_power_of_two() || bytes > 4096)
+        {
+            problems.push(format!("has {name} = {bytes}; it must be a power of two from 1 to 4096"));
+        }
+    }
+    for (name, sides) in [("box_a", variant.box_a), ("box_b", variant.box_b), ("box_c", variant.box_c)] {
+        if sides.is_some_and(|sides| sides.iter().any(|side| !(1..=256).contains(side))) {
+            problems.push(format!("has {name} = {sides:?}; a side of a tensor map's box is from 1 to 256 elements"));
+        }
+    }
+    for (name, (min, max)) in ["m", "n", "k"].into_iter().zip(variant.limits()) {
+        if min > max {
+            problems.push(format!("has min_{name} = {min} above max_{name} = {max}; no problem can have both"));
+        }
+    }
+
+    let min_cc = variant.min_cc.unwrap_or(kernel.min_cc);
+    if !variant.cluster.is_power_of_two() || variant.cluster > 16 {
+        problems.push(format!("has cluster = {}; it must be 1, 2, 4, 8 or 16", variant.cluster));
+    } else if variant.cluster > 1 && min_cc < 90 {
+        problems.push(format!("has cluster = {} and min_cc = {min_cc}; clusters need 90", variant.cluster));
+    }
+    let arch = catalog.files.iter().find(|f| f.path == kernel.file).map(|f| f.ptx_arch.as_str());
+    if let Some(cc) = arch.and_then(schema::capability)
+        && min_cc < cc
+    {
+        problems
+            .push(format!("has min_cc = {min_cc}, and its file's PTX is for {cc}; raise the one or lower the other"));
+    }
+    if variant.entry.is_empty() && variant.then.is_none() {
+        problems.push("has neither an entry nor a variant to run then; give one".to_owned());
+    }
+    if let Some(then) = &variant.then {
+        let mut all = catalog.kernels.iter().flat_map(|k| k.variants.iter().map(move |v| (k, v)));
+        let found = all.find(|(k, v)| *then == format!("{}/{}", k.name, v.name));
+        match found {
+            None => problems.push(format!("runs then {then:?}, which is no KERNEL/VARIANT of this file")),
+            Some((_, v)) if v.then.is_some() => {
+                problems.push(format!("runs then {then:?}, which runs another one itself; name that one"));
+            }
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
+/// An entry that the catalogue promises in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Promise<'a> {
+pub struct Promise {
     /// Symbol in the module.
-    pub entry: &'a str,
-    /// Highest register count per thread.
+    pub entry: String,
+    /// Highest register count per thread that its launch bounds allow.
     pub registers_max: Option<u32>,
+    /// Whether it multiplies with wgmma, which its code must then hold.
+    pub wgmma: bool,
 }
 
 /// The entries that the catalogue lists for a file.
-pub fn promises<'a>(catalog: &'a Catalog, file: &str) -> Vec<Promise<'a>> {
-    let kernels = catalog.kernels.iter().filter(|k| k.file == file).flat_map(|k| &k.variants);
+pub fn promises(catalog: &Catalog, file: &str) -> Vec<Promise> {
+    let kernels = catalog.kernels.iter().filter(|k| k.file == file);
+    let variants = kernels.flat_map(|k| k.variants.iter().map(move |v| (k.unit == "wgmma", v)));
+    let entries = variants.flat_map(|(wgmma, v)| {
+        v.symbols().into_iter().map(move |entry| Promise { entry, registers_max: v.registers_max, wgmma })
+    });
     let helpers = catalog.helpers.iter().filter(|h| h.file == file);
-    kernels
-        .map(|v| Promise { entry: &v.entry, registers_max: v.registers_max })
-        .chain(helpers.map(|h| Promise { entry: &h.entry, registers_max: None }))
-        .collect()
+    entries.chain(helpers.map(|h| Promise { entry: h.entry.clone(), registers_max: None, wgmma: false })).collect()
 }
 
 #[cfg(test)]
@@ -221,7 +315,10 @@ mod tests {
         let promised = promises(&catalog, "a.cu");
         assert_eq!(
             promised,
-            [Promise { entry: "gemm", registers_max: Some(128) }, Promise { entry: "fill", registers_max: None }]
+            [
+                Promise { entry: "gemm".to_owned(), registers_max: Some(128), wgmma: false },
+                Promise { entry: "fill".to_owned(), registers_max: None, wgmma: false }
+            ]
         );
     }
 
@@ -247,7 +344,7 @@ mod tests {
 
     #[test]
     fn catalog_names_are_unique() {
-        let mut catalog: Catalog = toml::from_str(CATALOG).unwrap();
+        let mut catalog: Catalog = schema::parse(CATALOG).unwrap();
         catalog.kernels.push(catalog.kernels[0].clone());
         let variant = catalog.kernels[0].variants[0].clone();
         catalog.kernels[0].variants.push(variant);
@@ -261,6 +358,39 @@ mod tests {
         ] {
             assert!(message.contains(part), "{part:?} is missing in:\n{message}");
         }
+    }
+
+    #[test]
+    fn variant_problems_name_the_variant_and_the_remedy() {
+        let whole = |text: &str| problems(&schema::parse(text).unwrap(), &["a.cu".to_owned()]).join("\n");
+        assert_eq!(whole(CATALOG), "");
+        for (line, part) in [
+            ("dtype = \"f61\"", "has the dtype \"f61\"; it must be one of f16, bf16"),
+            ("layouts = [\"nm\"]", "has the layout \"nm\"; it must be one of nn, nt"),
+            ("route = \"detour\"", "has the route \"detour\"; it must be one of direct"),
+            ("align_b = 12", "has align_b = 12; it must be a power of two"),
+            ("box_a = [512, 8]", "has box_a = Some([512, 8]); a side"),
+            ("min_k = 9\nmax_k = 8", "min_k = 9 above max_k = 8"),
+            ("cluster = 3", "has cluster = 3; it must be 1, 2, 4, 8 or 16"),
+            ("cluster = 2", "has cluster = 2 and min_cc = 80; clusters need 90"),
+            ("min_cc = 75", "has min_cc = 75, and its file's PTX is for 80"),
+            ("then = \"02_tiled/w\"", "runs then \"02_tiled/w\", which is no KERNEL/VARIANT"),
+            ("then = \"01_naive/v\"", "which runs another one itself"),
+            ("pack = \"c\"", "has the pack \"c\"; it must be one of a, b, ab"),
+        ] {
+            let text = CATALOG.replace("stages = 1\n", &format!("stages = 1\n{line}\n"));
+            let found = whole(&text);
+            assert!(
+                found.contains(part) && found.contains("variant \"01_naive/v\""),
+                "{part:?} is missing in: {found}"
+            );
+        }
+        let found = whole(&CATALOG.replace("unit = \"simt\"", "unit = \"hmma\"").replace("entry = \"gemm\"", ""));
+        assert!(found.contains("has the unit \"hmma\"") && found.contains("neither an entry"), "{found}");
+        let forms = CATALOG.replace("\"gemm\"", "\"gemm_{dtype}_{layout}\"").replace("[\"nn\"]", "[\"nn\", \"tt\"]");
+        let entries: Vec<String> =
+            promises(&schema::parse(&forms).unwrap(), "a.cu").into_iter().map(|p| p.entry).collect();
+        assert_eq!(entries, ["gemm_f16_nn", "gemm_f16_tt", "fill"]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
-//! Random data that is the same on every device: a counter-based generator and tables of FP16 patterns.
+//! Random data that is the same on every device: a counter-based generator and tables of bit patterns.
 //!
-//! Element (row, column) of operand `o` is `table[u]`, where `u` is 16 bits of Philox4x32-10 with the key `seed` and the
+//! Element (row, column) of operand `o`, as it is stored, is `table[u]`, where `u` is 16 bits of Philox4x32-10 with the key `seed` and the
 //! counter (column / 8, row, o, 0). The value depends on nothing else: neither on the leading dimension nor on the size, so
 //! that problems which differ only in their placement multiply the same numbers, and a smaller problem's A is a corner of a
 //! larger one's. `kernels/micro/fill.cu` is the same generator on a GPU.
 //!
 //! Philox is described by Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 
-use half::f16;
+use crate::problem::{DType, Operand};
+use crate::scalar::Scalar;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 use std::str::FromStr;
@@ -22,10 +23,10 @@ pub const TABLE_LEN: usize = 1 << 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Distribution {
-    /// Uniform between -1 and 1.
+    /// Uniform between -1 and 1; of INT8, all its values.
     #[default]
     Uniform,
-    /// Normal with mean 0 and deviation 1, at 65 536 equally likely quantiles.
+    /// Normal with mean 0 and deviation 1, at 65 536 equally likely quantiles; of INT8, with deviation 32.
     Normal,
     /// The integers -2 to 2: every sum is exact, so that results can be compared bit for bit.
     Integers,
@@ -44,22 +45,55 @@ impl Distribution {
         }
     }
 
-    /// The FP16 pattern of each 16-bit number.
-    pub fn table(self) -> Vec<u16> {
+    /// The tables for a type.
+    pub fn tables(self, dtype: DType) -> Tables {
+        Tables { input: self.table(dtype, dtype.input()), output: self.table(dtype, dtype.output()) }
+    }
+
+    fn table(self, dtype: DType, scalar: Scalar) -> Table {
         let normal = Normal::standard();
-        (0..TABLE_LEN)
-            .map(|i| {
-                // The midpoint of the i-th of 65 536 equal slices of (0, 1).
-                let u = (i as f64 + 0.5) / TABLE_LEN as f64;
-                let value = match self {
-                    Distribution::Uniform => 2.0 * u - 1.0,
-                    Distribution::Normal => normal.inverse_cdf(u),
-                    Distribution::Integers => (u * 5.0).floor() - 2.0,
-                    Distribution::Zeros => 0.0,
-                };
-                f16::from_f64(value).to_bits()
-            })
-            .collect()
+        let patterns = (0..TABLE_LEN).map(|i| {
+            // The midpoint of the i-th of 65 536 equal slices of (0, 1).
+            let u = (i as f64 + 0.5) / TABLE_LEN as f64;
+            let value = match (self, dtype) {
+                (Distribution::Uniform, DType::I8) => (u * 256.0).floor() - 128.0,
+                (Distribution::Uniform, _) => 2.0 * u - 1.0,
+                (Distribution::Normal, DType::I8) => (32.0 * normal.inverse_cdf(u)).clamp(-128.0, 127.0),
+                (Distribution::Normal, _) => normal.inverse_cdf(u),
+                (Distribution::Integers, _) => (u * 5.0).floor() - 2.0,
+                (Distribution::Zeros, _) => 0.0,
+            };
+            scalar.encode(value)
+        });
+        Table { scalar, bytes: scalar.pack(patterns) }
+    }
+}
+
+/// The bit pattern of each 16-bit number, [`TABLE_LEN`] of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Their format.
+    pub scalar: Scalar,
+    /// The patterns, one after the other.
+    pub bytes: Vec<u8>,
+}
+
+/// What the elements of a problem are drawn from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables {
+    /// For A and B.
+    pub input: Table,
+    /// For C.
+    pub output: Table,
+}
+
+impl Tables {
+    /// The table of an operand.
+    pub fn of(&self, operand: Operand) -> &Table {
+        match operand {
+            Operand::A | Operand::B => &self.input,
+            Operand::C => &self.output,
+        }
     }
 }
 
@@ -88,24 +122,42 @@ pub fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// Fills a row-major matrix of `rows` × `cols` whose rows are `ld` elements apart; padding is left alone.
+/// Fills a matrix of `rows` × `cols` whose rows are `ld` elements apart with values from a table; padding is left alone.
 ///
-/// `operand` is 0 for A, 1 for B and 2 for C.
+/// `matrix` begins with element (0, 0). `operand` is 0 for A, 1 for B and 2 for C.
 ///
 /// # Panics
-/// If `matrix` is shorter than the matrix, or `table` than [`TABLE_LEN`].
-pub fn fill(matrix: &mut [u16], rows: usize, cols: usize, ld: usize, table: &[u16], seed: u64, operand: u32) {
-    assert!(table.len() >= TABLE_LEN, "a table has {TABLE_LEN} entries");
+/// If `matrix` is shorter than the matrix, or the table than [`TABLE_LEN`].
+pub fn fill(matrix: &mut [u8], rows: usize, cols: usize, ld: usize, table: &Table, seed: u64, operand: u32) {
+    match table.scalar.bytes() {
+        1 => fill_with::<1>(matrix, rows, cols, ld, &table.bytes, seed, operand),
+        2 => fill_with::<2>(matrix, rows, cols, ld, &table.bytes, seed, operand),
+        _ => fill_with::<4>(matrix, rows, cols, ld, &table.bytes, seed, operand),
+    }
+}
+
+/// [`fill`] for elements of `W` bytes.
+fn fill_with<const W: usize>(
+    matrix: &mut [u8],
+    rows: usize,
+    cols: usize,
+    ld: usize,
+    table: &[u8],
+    seed: u64,
+    operand: u32,
+) {
+    assert!(table.len() >= TABLE_LEN * W, "a table has {TABLE_LEN} entries");
     if cols == 0 {
         return;
     }
     let key = [seed as u32, (seed >> 32) as u32];
     for row in 0..rows {
-        let line = &mut matrix[row * ld..row * ld + cols];
-        for (block, eight) in line.chunks_mut(8).enumerate() {
+        let line = &mut matrix[row * ld * W..][..cols * W];
+        for (block, eight) in line.chunks_mut(8 * W).enumerate() {
             let words = philox([block as u32, row as u32, operand, 0], key);
-            for (i, element) in eight.iter_mut().enumerate() {
-                *element = table[(words[i / 2] >> (16 * (i % 2))) as usize & 0xffff];
+            for (i, element) in eight.chunks_exact_mut(W).enumerate() {
+                let entry = (words[i / 2] >> (16 * (i % 2))) as usize & 0xffff;
+                element.copy_from_slice(&table[entry * W..][..W]);
             }
         }
     }
@@ -126,35 +178,45 @@ mod tests {
 
     #[test]
     fn tables_have_the_moments_of_their_distribution() {
-        for (distribution, variance) in [
-            (Distribution::Uniform, 1.0 / 3.0),
-            (Distribution::Normal, 1.0),
-            (Distribution::Integers, 2.0),
-            (Distribution::Zeros, 0.0),
+        for (distribution, variance, of_i8) in [
+            (Distribution::Uniform, 1.0 / 3.0, 65535.0 / 12.0),
+            (Distribution::Normal, 1.0, 1024.0),
+            (Distribution::Integers, 2.0, 2.0),
+            (Distribution::Zeros, 0.0, 0.0),
         ] {
-            let values: Vec<f64> = distribution.table().iter().map(|&b| f16::from_bits(b).to_f64()).collect();
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
-            assert!(mean.abs() < 1e-3, "{distribution:?}: mean {mean}");
-            assert!((var - variance).abs() < 2e-3, "{distribution:?}: variance {var}");
-            assert!(values.iter().all(|v| v.is_finite()));
+            for dtype in DType::ALL {
+                let tables = distribution.tables(dtype);
+                for table in [&tables.input, &tables.output] {
+                    let values: Vec<f64> = table.scalar.values(&table.bytes).collect();
+                    assert_eq!(values.len(), TABLE_LEN);
+                    let mean = values.iter().sum::<f64>() / values.len() as f64;
+                    let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+                    let (variance, slack) = if dtype == DType::I8 { (of_i8, 0.5) } else { (variance, 0.0) };
+                    assert!(mean.abs() < 1e-3 + slack, "{distribution:?} {dtype:?}: mean {mean}");
+                    assert!((var - variance).abs() <= 5e-3 * variance, "{distribution:?} {dtype:?}: variance {var}");
+                    assert!(values.iter().all(|v| v.is_finite()));
+                }
+            }
         }
     }
 
     #[test]
     fn values_do_not_depend_on_the_placement() {
-        let table = Distribution::Uniform.table();
-        let (mut tight, mut wide) = (vec![0; 5 * 13], vec![0xffff; 7 * 40]);
-        fill(&mut tight, 5, 13, 13, &table, 99, 0);
-        fill(&mut wide, 7, 21, 40, &table, 99, 0);
-        for row in 0..5 {
-            assert_eq!(tight[row * 13..row * 13 + 13], wide[row * 40..row * 40 + 13], "row {row}");
+        for dtype in DType::ALL {
+            let table = Distribution::Uniform.tables(dtype).input;
+            let w = table.scalar.bytes();
+            let (mut tight, mut wide) = (vec![0; 5 * 13 * w], vec![0xff; 7 * 40 * w]);
+            fill(&mut tight, 5, 13, 13, &table, 99, 0);
+            fill(&mut wide, 7, 21, 40, &table, 99, 0);
+            for row in 0..5 {
+                assert_eq!(tight[row * 13 * w..][..13 * w], wide[row * 40 * w..][..13 * w], "row {row}");
+            }
+            assert!(wide[21 * w..40 * w].iter().all(|&b| b == 0xff), "padding was written");
+            let mut other = vec![0; 5 * 13 * w];
+            fill(&mut other, 5, 13, 13, &table, 99, 1);
+            assert_ne!(tight, other, "operands must differ");
+            fill(&mut other, 5, 13, 13, &table, 100, 0);
+            assert_ne!(tight, other, "seeds must differ");
         }
-        assert!(wide[21..40].iter().all(|&b| b == 0xffff), "padding was written");
-        let mut other = vec![0; 5 * 13];
-        fill(&mut other, 5, 13, 13, &table, 99, 1);
-        assert_ne!(tight, other, "operands must differ");
-        fill(&mut other, 5, 13, 13, &table, 100, 0);
-        assert_ne!(tight, other, "seeds must differ");
     }
 }

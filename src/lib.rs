@@ -60,6 +60,7 @@ pub mod measure;
 pub mod problem;
 pub mod record;
 pub mod report;
+pub mod scalar;
 pub mod stats;
 pub mod sweep;
 pub mod verify;

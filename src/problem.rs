@@ -1,8 +1,11 @@
 //! A GEMM to run: C = alpha·A·B + beta·C with every size, leading dimension and base offset spelled out.
 //!
-//! Sizes and leading dimensions are counted in elements. All matrices are row-major today: A is m × k, B is k × n and
-//! C is m × n. A leading dimension (ld) is the distance from one row to the next, so `ld > columns` leaves padding.
+//! Sizes and leading dimensions are counted in elements. All matrices are stored row by row. A is m × k and B is k × n, or
+//! stored transposed where the [`Layout`] says so; C is m × n. A leading dimension (ld) is the distance from one stored row to
+//! the next, so `ld > columns` leaves padding.
 
+use crate::scalar::Scalar;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -12,45 +15,101 @@ pub const MAX_SIZE: u64 = (1 << 31) - 1;
 /// Base addresses of operands are aligned at least this well, in bytes, before the offset is applied.
 pub const BASE_ALIGN_BYTES: u64 = 4096;
 
-/// Element type of A, B and C.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+/// Element type of A and B, and with it that of C and of the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default, ValueEnum)]
 #[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
 pub enum DType {
-    /// IEEE 754 binary16; products are accumulated in binary32.
+    /// IEEE 754 binary16 in and out; sums in binary32.
     #[default]
     F16,
+    /// bfloat16 in and out; sums in binary32.
+    Bf16,
+    /// binary32 in and out, of which inputs count with 10 bits of fraction; sums in binary32.
+    Tf32,
+    /// 8-bit integers in, 32-bit integers out; sums in 32-bit integers.
+    I8,
+    /// FP8 E4M3 in, binary16 out; sums in binary32.
+    E4m3,
 }
 
 impl DType {
-    /// Size of one element, in bytes.
-    pub const fn bytes(self) -> u64 {
+    /// All of them.
+    pub const ALL: [DType; 5] = [DType::F16, DType::Bf16, DType::Tf32, DType::I8, DType::E4m3];
+
+    /// How elements of A and B are stored.
+    pub const fn input(self) -> Scalar {
         match self {
-            DType::F16 => 2,
+            DType::F16 => Scalar::F16,
+            DType::Bf16 => Scalar::Bf16,
+            DType::Tf32 => Scalar::Tf32,
+            DType::I8 => Scalar::I8,
+            DType::E4m3 => Scalar::E4m3,
         }
     }
 
-    /// The name used in records and in the catalogue.
-    pub const fn name(self) -> &'static str {
+    /// How elements of C are stored.
+    pub const fn output(self) -> Scalar {
         match self {
-            DType::F16 => "f16",
+            DType::F16 | DType::E4m3 => Scalar::F16,
+            DType::Bf16 => Scalar::Bf16,
+            DType::Tf32 => Scalar::F32,
+            DType::I8 => Scalar::I32,
         }
+    }
+
+    /// Size of an element of A or B, in bytes.
+    pub const fn bytes(self) -> u64 {
+        self.input().bytes() as u64
+    }
+
+    /// Size of an element of C, in bytes.
+    pub const fn c_bytes(self) -> u64 {
+        self.output().bytes() as u64
+    }
+
+    /// The name used on the command line, in records and in the catalogue.
+    pub const fn name(self) -> &'static str {
+        self.input().name()
     }
 }
 
-/// Which operands are stored transposed, BLAS style, for row-major storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+/// Which operands are stored transposed, BLAS style, for row-major storage: the first letter is A's, the second B's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default, ValueEnum)]
 #[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
 pub enum Layout {
-    /// A is m × k and B is k × n, both row-major.
+    /// A is stored m × k and B k × n.
     #[default]
     Nn,
+    /// A is stored m × k and B n × k.
+    Nt,
+    /// A is stored k × m and B k × n.
+    Tn,
+    /// A is stored k × m and B n × k.
+    Tt,
 }
 
 impl Layout {
-    /// The name used in records and in the catalogue.
+    /// All of them.
+    pub const ALL: [Layout; 4] = [Layout::Nn, Layout::Nt, Layout::Tn, Layout::Tt];
+
+    /// The name used on the command line, in records and in the catalogue.
     pub const fn name(self) -> &'static str {
         match self {
             Layout::Nn => "nn",
+            Layout::Nt => "nt",
+            Layout::Tn => "tn",
+            Layout::Tt => "tt",
+        }
+    }
+
+    /// Whether an operand is stored transposed; C never is.
+    pub const fn transposes(self, operand: Operand) -> bool {
+        match operand {
+            Operand::A => matches!(self, Layout::Tn | Layout::Tt),
+            Operand::B => matches!(self, Layout::Nt | Layout::Tt),
+            Operand::C => false,
         }
     }
 }
@@ -58,9 +117,9 @@ impl Layout {
 /// One of the three matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operand {
-    /// Left factor, m × k.
+    /// Left factor, m × k, or stored k × m.
     A,
-    /// Right factor, k × n.
+    /// Right factor, k × n, or stored n × k.
     B,
     /// Result, m × n.
     C,
@@ -83,9 +142,9 @@ impl Operand {
 /// Where an operand lies in memory, in elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
-    /// Rows.
+    /// Stored rows.
     pub rows: u64,
-    /// Columns that hold values.
+    /// Stored columns that hold values.
     pub cols: u64,
     /// Elements from one row to the next.
     pub ld: u64,
@@ -101,10 +160,10 @@ impl Placement {
 
     /// The largest power of two, in bytes, that divides the address of every row, at most [`BASE_ALIGN_BYTES`].
     ///
-    /// With a single row the leading dimension is never used and does not count.
-    pub fn align_bytes(&self, dtype: DType) -> u64 {
+    /// Elements have `element_bytes` bytes, a power of two. With a single row the leading dimension is never used and does not count.
+    pub fn align_bytes(&self, element_bytes: u64) -> u64 {
         let stride = if self.rows > 1 { self.ld } else { 0 };
-        let bits = ((self.offset | stride) * dtype.bytes()) | BASE_ALIGN_BYTES;
+        let bits = ((self.offset | stride) * element_bytes) | BASE_ALIGN_BYTES;
         1 << bits.trailing_zeros()
     }
 }
@@ -173,11 +232,11 @@ pub struct Problem {
     pub m: u64,
     /// Columns of B and C.
     pub n: u64,
-    /// Columns of A and rows of B.
+    /// Columns of A and rows of B: the depth.
     pub k: u64,
     /// How A and B are stored.
     pub layout: Layout,
-    /// Element type.
+    /// Element types.
     pub dtype: DType,
     /// Leading dimension of A, in elements.
     pub lda: u64,
@@ -198,7 +257,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An m × n × k problem with rows one after the other, aligned bases, alpha 1 and beta 0.
+    /// An m × n × k problem in FP16 and layout NN, with rows one after the other, aligned bases, alpha 1 and beta 0.
     ///
     /// ```
     /// let p = gemmscope::Problem::new(256, 512, 128);
@@ -223,14 +282,47 @@ impl Problem {
         }
     }
 
-    /// Where an operand lies.
+    /// The same sizes in another layout and type, with rows one after the other.
+    ///
+    /// ```
+    /// use gemmscope::problem::{DType, Layout, Problem};
+    /// let p = Problem::new(256, 512, 128).in_form(Layout::Tt, DType::I8);
+    /// assert_eq!((p.lda, p.ldb, p.ldc), (256, 128, 512));
+    /// ```
+    pub fn in_form(self, layout: Layout, dtype: DType) -> Self {
+        let mut problem = Problem { layout, dtype, ..self };
+        let cols = Operand::ALL.map(|operand| problem.placement(operand).cols.max(1));
+        [problem.lda, problem.ldb, problem.ldc] = cols;
+        problem
+    }
+
+    /// Where an operand lies: its stored rows and columns.
     pub fn placement(&self, operand: Operand) -> Placement {
         let (rows, cols, ld, offset) = match operand {
             Operand::A => (self.m, self.k, self.lda, self.offset_a),
             Operand::B => (self.k, self.n, self.ldb, self.offset_b),
             Operand::C => (self.m, self.n, self.ldc, self.offset_c),
         };
+        let (rows, cols) = if self.layout.transposes(operand) { (cols, rows) } else { (rows, cols) };
         Placement { rows, cols, ld, offset }
+    }
+
+    /// How an operand's elements are stored.
+    pub const fn scalar(&self, operand: Operand) -> Scalar {
+        match operand {
+            Operand::A | Operand::B => self.dtype.input(),
+            Operand::C => self.dtype.output(),
+        }
+    }
+
+    /// Size of an operand's element, in bytes.
+    pub const fn element_bytes(&self, operand: Operand) -> u64 {
+        self.scalar(operand).bytes() as u64
+    }
+
+    /// Layout and type, for messages: `f16 in nn`.
+    pub fn form(&self) -> String {
+        format!("{} in {}", self.dtype.name(), self.layout.name())
     }
 
     /// Checks every size against its limit.
@@ -249,7 +341,7 @@ impl Problem {
                 return Err(ProblemError::LeadingDimension { name, operand: operand.name(), ld: p.ld, cols: p.cols });
             }
             let bytes = u128::from(p.rows) * u128::from(p.ld) + u128::from(p.offset);
-            if bytes * u128::from(self.dtype.bytes()) >= 1 << 63 {
+            if bytes * u128::from(self.element_bytes(operand)) >= 1 << 63 {
                 return Err(ProblemError::Bytes { operand: operand.name(), rows: p.rows, ld: p.ld });
             }
         }
@@ -273,7 +365,7 @@ impl Problem {
     /// Bytes that must move at least once: A and B in, C out, and C in where beta is not 0. Padding is not counted.
     pub fn compulsory_bytes(&self) -> u64 {
         let c = self.m * self.n * if self.beta == 0.0 { 1 } else { 2 };
-        (self.m * self.k + self.k * self.n + c) * self.dtype.bytes()
+        (self.m * self.k + self.k * self.n) * self.dtype.bytes() + c * self.dtype.c_bytes()
     }
 
     /// Bytes that A, B and C occupy, padding and offsets included.
@@ -282,7 +374,7 @@ impl Problem {
             .iter()
             .map(|&o| {
                 let p = self.placement(o);
-                (p.offset + p.span()) * self.dtype.bytes()
+                (p.offset + p.span()) * self.element_bytes(o)
             })
             .sum()
     }
@@ -294,7 +386,7 @@ impl Problem {
 
     /// The largest power of two, in bytes, that divides every row address of `operand`.
     pub fn align_bytes(&self, operand: Operand) -> u64 {
-        self.placement(operand).align_bytes(self.dtype)
+        self.placement(operand).align_bytes(self.element_bytes(operand))
     }
 }
 
@@ -341,13 +433,44 @@ mod tests {
         assert!(matches!(far.validate().unwrap_err(), ProblemError::Bytes { operand: "A", .. }));
     }
 
+    #[test]
+    fn layouts_say_how_operands_are_stored() {
+        let stored = |layout, operand| {
+            let p = Problem::new(2, 3, 5).in_form(layout, DType::F16).placement(operand);
+            (p.rows, p.cols, p.ld)
+        };
+        for layout in Layout::ALL {
+            let (a, b) = layout.name().split_at(1);
+            assert_eq!(stored(layout, Operand::A), if a == "n" { (2, 5, 5) } else { (5, 2, 2) }, "{layout:?}");
+            assert_eq!(stored(layout, Operand::B), if b == "n" { (5, 3, 3) } else { (3, 5, 5) }, "{layout:?}");
+            assert_eq!(stored(layout, Operand::C), (2, 3, 3));
+            assert_eq!(Problem::new(3, 5, 0).in_form(layout, DType::I8).validate(), Ok(()), "{layout:?} with k = 0");
+        }
+        let mut short = Problem::new(2, 3, 5).in_form(Layout::Tn, DType::F16);
+        short.lda = 1;
+        assert!(short.validate().unwrap_err().to_string().contains("lda = 1"));
+    }
+
+    #[test]
+    fn types_weigh_a_and_b_and_c_apart() {
+        let bytes = |dtype| Problem::new(2, 3, 5).in_form(Layout::Nn, dtype).compulsory_bytes();
+        assert_eq!(DType::ALL.map(bytes), [62, 62, 124, 25 + 24, 25 + 12]);
+        let mut p = Problem::new(8, 8, 8).in_form(Layout::Nn, DType::I8);
+        (p.offset_a, p.offset_c) = (1, 1);
+        assert_eq!(Operand::ALL.map(|o| p.align_bytes(o)), [1, 8, 4]);
+        for dtype in DType::ALL {
+            assert_eq!(serde_json::to_value(dtype).unwrap(), dtype.name());
+            assert_eq!(<DType as ValueEnum>::from_str(dtype.name(), false), Ok(dtype));
+        }
+    }
+
     proptest! {
         #[test]
         fn alignment_divides_every_row_address(
             rows in 1u64..9, cols in 1u64..40, pad in 0u64..9, offset in 0u64..16,
         ) {
             let p = Placement { rows, cols, ld: cols + pad, offset };
-            let align = p.align_bytes(DType::F16);
+            let align = p.align_bytes(2);
             let addresses: Vec<u64> = (0..rows).map(|r| (offset + r * p.ld) * 2).collect();
             prop_assert!(addresses.iter().all(|a| a % align == 0));
             if align < BASE_ALIGN_BYTES {

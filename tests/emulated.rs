@@ -22,11 +22,42 @@ fn every_kernel_passes_on_the_emulated_device() {
     let value: serde_json::Value =
         serde_json::from_str(&ok(dir.path(), &["verify", "--device", "emulated", "--json"])).unwrap();
     let variants = value["variants"].as_array().unwrap();
-    assert_eq!(variants.len(), 17);
+    // Each of the others in FP16 and NN alone, the simplest one in every type and layout.
+    assert_eq!(variants.len(), 16 + 5 * 4);
     for v in variants {
         assert_eq!((v["wrong"].as_u64(), v["not_run"].as_u64()), (Some(0), Some(0)), "{v}");
         assert!(v["worst"].as_f64().unwrap() <= 1.0, "{v}");
     }
+}
+
+#[test]
+fn layouts_and_types_are_axes_of_a_sweep_and_flags_of_a_profile() {
+    let dir = tempfile::tempdir().unwrap();
+    let sweep = "sweep --device emulated --out run --m 19 --n 33 --k 17 --lda +3 --offset-b 1 --layout nn,nt,tn,tt \
+                 --dtype f16,bf16,tf32,i8,e4m3 --kernel auto,04_mma";
+    ok(dir.path(), &sweep.split_whitespace().collect::<Vec<_>>());
+    let records = records(&dir.path().join("run"));
+    assert_eq!(records.len(), 4 * 5 * 2);
+    let forms: std::collections::HashSet<_> = records.iter().map(|r| (r.problem.layout, r.problem.dtype)).collect();
+    assert_eq!(forms.len(), 20);
+    for r in &records {
+        let is_plain = (r.problem.layout.name(), r.problem.dtype.name()) == ("nn", "f16");
+        if r.kernel == "04_mma" && !is_plain {
+            let reason = r.reason.as_deref().unwrap_or_default();
+            assert!(r.status == Status::Skipped && reason.contains("04_mma takes f16 in nn"), "{reason}");
+        } else {
+            assert_eq!(r.status, Status::Ok, "{:?}", r.reason);
+            assert_eq!(r.check.as_ref().unwrap().elements, 19 * 33);
+        }
+    }
+    // Columns of a transposed A lie apart: a warp that walks k reads as many sectors as it has rows.
+    let sectors = |layout: &str| {
+        let args = ["profile", "64", "64", "64", "--kernel", "01_naive", "--json", "--dtype", "i8", "--layout", layout];
+        let value: serde_json::Value = serde_json::from_str(&ok(dir.path(), &args)).unwrap();
+        assert_eq!((&value["wrong"], &value["problem"]["dtype"]), (&serde_json::Value::Null, &"i8".into()));
+        value["counters"]["global_load"]["sectors"].as_u64().unwrap()
+    };
+    assert!(sectors("nt") > 2 * sectors("nn"), "neighbouring threads read B at a distance");
 }
 
 #[test]

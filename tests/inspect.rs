@@ -25,6 +25,13 @@ fn the_catalogue_lists_four_alignment_classes_of_mma() {
     let classes: std::collections::BTreeSet<u64> =
         kernels[3]["variants"].as_array().unwrap().iter().map(|v| v["align_bytes"].as_u64().unwrap()).collect();
     assert_eq!(classes.into_iter().collect::<Vec<_>>(), [2, 4, 8, 16]);
+    let of = |flags: &[&str]| -> Vec<String> {
+        let args = [&["kernels", "--json"], flags].concat();
+        let value: Value = serde_json::from_str(&ok(here(), &args)).unwrap();
+        value.as_array().unwrap().iter().map(|k| k["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(of(&["--dtype", "i8,e4m3"]), ["01_naive"]);
+    assert_eq!(of(&["--dtype", "tf32", "--layout", "tt"]), ["01_naive", "cpu_sgemm"]);
 }
 
 #[test]
@@ -45,6 +52,9 @@ fn usage_errors_name_the_value_and_the_remedy() {
         (vec!["sweep", "--m", "1..4000000", "--n", "1..4000000", "--k", "1"], vec!["16000000000000", "several runs"]),
         (vec!["heatmap", "nowhere"], vec!["nowhere"]),
         (vec!["verify", "--device", "cpu", "--kernel", "04_mma"], vec!["04_mma", "a CUDA device"]),
+        (vec!["verify", "--device", "cpu", "--dtype", "i8"], vec!["no kernel", "layouts and types"]),
+        (vec!["sweep", "--layout", "nm"], vec!["nm", "nn, nt, tn, tt"]),
+        (vec!["sweep", "--dtype", "f64"], vec!["f64", "f16, bf16, tf32, i8, e4m3"]),
     ] {
         let said = refused(dir.path(), &args);
         for word in words {
@@ -129,6 +139,10 @@ fn the_cpu_passes_the_verification_suite() {
     let said = run(here(), &["verify", "--device", "cpu", "--json"]);
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
     let value: Value = serde_json::from_str(&said.out).unwrap();
-    assert_eq!((&value["variants"][0]["cases"], &value["variants"][0]["wrong"]), (&24.into(), &0.into()));
-    assert!(value["variants"][0]["worst"].as_f64().unwrap() <= 1.0);
+    let forms = value["variants"].as_array().unwrap();
+    assert_eq!(forms.len(), 3 * 4, "three types in four layouts");
+    for form in forms {
+        assert_eq!((&form["cases"], &form["wrong"]), (&24.into(), &0.into()), "{form}");
+        assert!(form["worst"].as_f64().unwrap() <= 1.0, "{form}");
+    }
 }

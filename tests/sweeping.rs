@@ -50,6 +50,28 @@ fn a_sweep_measures_checks_records_and_draws() {
 }
 
 #[test]
+fn layouts_and_types_have_pictures_of_their_own_and_what_no_kernel_takes_is_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    ok(dir.path(), &small(&["--m", "16,32", "--lda", "+0,8", "--layout", "nt,tn", "--dtype", "bf16,i8"]));
+    let run = dir.path().join("run");
+    let records = records(&run);
+    assert_eq!(records.len(), 16);
+    for r in &records {
+        match r.problem.dtype.name() {
+            "bf16" => assert_eq!(r.status, Status::Ok, "{:?}", r.reason),
+            _ => {
+                let reason = r.reason.as_deref().unwrap_or_default();
+                assert!(r.status == Status::Skipped && reason.contains("i8 in"), "{reason}");
+            }
+        }
+        let row = if r.problem.layout.name() == "tn" { r.problem.m } else { r.problem.k };
+        assert!([row, row + 8].contains(&r.problem.lda), "{:?}", r.problem);
+    }
+    let pictures = files(&run, ".svg");
+    assert!(["bf16-nt", "bf16-tn"].iter().all(|f| pictures.iter().any(|p| p.contains(f))), "{pictures:?}");
+}
+
+#[test]
 fn pairs_are_interleaved_and_share_their_fate() {
     let dir = tempfile::tempdir().unwrap();
     ok(dir.path(), &small(&["--m", "32", "--lda", "+1,2", "--offset-b", "0,3", "--paired"]));

@@ -523,10 +523,21 @@ impl Order {
     }
 }
 
-/// Who touched which two bytes of an allocation during a launch: block numbers plus one.
+/// Who touched what of an allocation during a launch: block numbers plus one.
 struct Touch {
+    /// Accesses of two bytes and more, by pairs of bytes: few kernels need more, and it is half the work.
+    pairs: Cells,
+    /// Accesses of single bytes, once there is one.
+    bytes: OnceLock<Cells>,
+}
+struct Cells {
     writer: Sparse,
     reader: Sparse,
+}
+impl Cells {
+    fn new(n: usize) -> Self {
+        Self { writer: Sparse::new(n), reader: Sparse::new(n) }
+    }
 }
 const SEVERAL: u32 = u32::MAX >> 1;
 const STRONG_BIT: u32 = 1 << 31;
@@ -596,19 +607,17 @@ impl GridOrder {
         let Some(slot) = self.touch.get(index) else {
             return;
         };
-        let t = slot.get_or_init(|| {
-            let n = (al.size as usize).div_ceil(2);
-            Touch { writer: Sparse::new(n), reader: Sparse::new(n) }
-        });
+        let t =
+            slot.get_or_init(|| Touch { pairs: Cells::new((al.size as usize).div_ceil(2)), bytes: OnceLock::new() });
         if fl.strong {
             // Flags order blocks as atomics do: a store publishes, a load learns.
             self.sync(cta_id, al.base + off);
         }
         let me = cta_id + 1;
         let strong = if fl.strong { STRONG_BIT } else { 0 };
-        for c in (off / 2)..(off + u64::from(size)).div_ceil(2) {
-            let c = c as usize;
-            let w = t.writer.at(c).load(Relaxed);
+        // One cell, which stands for the bytes at `at`.
+        let visit = |cells: &Cells, cell: usize, at: u64, record: bool| {
+            let w = cells.writer.at(cell).load(Relaxed);
             if w != 0
                 && w & !STRONG_BIT != me
                 && !(strong != 0 && w & STRONG_BIT != 0)
@@ -621,17 +630,16 @@ impl GridOrder {
                     cta,
                     warp,
                     Some(lane),
-                    Some(al.base + 2 * c as u64),
+                    Some(al.base + at),
                     format!(
-                        "{} of global memory {} bytes into {}, {what} by block {} with no order between the blocks",
+                        "{} of global memory {at} bytes into {}, {what} by block {} with no order between the blocks",
                         if write { "write" } else { "read" },
-                        2 * c,
                         al.name,
                         (w & !STRONG_BIT) - 1
                     ),
                 );
             }
-            let rd = t.reader.at(c);
+            let rd = cells.reader.at(cell);
             let r = rd.load(Relaxed);
             if write {
                 if r != 0 && r & !STRONG_BIT != me && !(strong != 0 && r & STRONG_BIT != 0) {
@@ -640,12 +648,28 @@ impl GridOrder {
                     if !ordered {
                         let by =
                             if other == SEVERAL { "several blocks".to_owned() } else { format!("block {}", other - 1) };
-                        l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + 2 * c as u64), format!("write of global memory {} bytes into {}, read by {by} with no order between the blocks", 2 * c, al.name));
+                        l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + at), format!("write of global memory {at} bytes into {}, read by {by} with no order between the blocks", al.name));
                     }
                 }
-                t.writer.at(c).store(me | strong, Relaxed);
-            } else if r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
+                if record {
+                    cells.writer.at(cell).store(me | strong, Relaxed);
+                }
+            } else if record && r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
                 rd.store(if r == 0 { me | strong } else { SEVERAL | (r & strong) }, Relaxed);
+            }
+        };
+        if size == 1 {
+            visit(&t.pairs, (off / 2) as usize, off, false);
+            visit(t.bytes.get_or_init(|| Cells::new(al.size as usize)), off as usize, off, true);
+            return;
+        }
+        let bytes = t.bytes.get();
+        for pair in (off / 2)..(off + u64::from(size)).div_ceil(2) {
+            visit(&t.pairs, pair as usize, 2 * pair, true);
+            if let Some(bytes) = bytes {
+                for at in [2 * pair, 2 * pair + 1] {
+                    visit(bytes, at as usize, at, false);
+                }
             }
         }
     }

@@ -273,6 +273,18 @@ fn blocks_that_write_the_same() {
     assert_eq!(f.cta, [1, 0, 0]);
     // Neighbouring halves of one word belong to different blocks without harm.
     clean(&launch("mul.wide.u32 %rd6, %r2, 2; add.s64 %rd6, %rd6, %rd5; st.global.u16 [%rd6], %r2;", 2, 32, |_| {}));
+    // So do neighbouring bytes; the same byte, or a byte of what another block writes whole, is another matter.
+    let byte = "cvt.u64.u32 %rd6, %r2; add.s64 %rd6, %rd6, %rd5; st.global.u8 [%rd6], %r2;";
+    clean(&launch(byte, 2, 1, |_| {}));
+    let r = launch(".loc 1 52 3\n st.global.u8 [%rd5], %r2;", 2, 1, |_| {});
+    the_one(&r, Kind::Race, 52, "also written by block 0");
+    let r = launch(
+        "setp.eq.u32 %p1, %r2, 0; @%p1 st.global.u8 [%rd5+1], %r0; @%p1 ret; .loc 1 53 3\n st.global.u32 [%rd5], %r0;",
+        2,
+        1,
+        |_| {},
+    );
+    the_one(&r, Kind::Race, 53, "write of global memory 1 bytes into");
     // Reading what another block writes.
     let r = launch(
         "setp.eq.u32 %p1, %r2, 0; @%p1 st.global.u32 [%rd5], %r0; @%p1 ret; .loc 1 51 3\n ld.global.u32 %r5, [%rd5];",

@@ -1,5 +1,6 @@
 // Checks a GEMM's result on the device: values against an FP64 reference, and everything around them against poison.
 #include "params.cuh"
+#include "types.cuh"
 
 struct VerifyReport {
     unsigned long long checked;
@@ -8,23 +9,21 @@ struct VerifyReport {
     unsigned long long worst_bits;  // largest |c - ref| / bound, as the bits of a double
 };
 
+template <class Type>
 struct VerifyParams {
-    GemmParams g;
-    const __half* c_before;  // C before the run, needed where beta != 0
+    GemmParamsT<typename Type::In, typename Type::Out> g;
+    const typename Type::Out* c_before;  // C before the run, needed where beta != 0
     long long ld_before;
     const unsigned* rows;  // the rows to check
     unsigned row_count;
-    unsigned reserved;
+    unsigned transposed;  // bit 0: A is stored k x m; bit 1: B is stored n x k
     double u_out;    // relative rounding error of the output format
     double eps_sum;  // error of the accumulation relative to the sum of magnitudes
     double tiny;     // absolute error where results are subnormal
     VerifyReport* report;
 };
 static_assert(sizeof(VerifyReport) == 32, "the host reads this struct byte by byte: no implicit padding");
-static_assert(sizeof(VerifyParams) == 136, "the host builds this struct byte by byte: no implicit padding");
-
-// |x| from here on rounds to infinity in FP16: half a step above the largest finite value, 65504.
-constexpr double kHalfOverflow = 65520.0;
+static_assert(sizeof(VerifyParams<TypeF16>) == 136, "the host builds this struct byte by byte: no implicit padding");
 
 // The host compiler's <cmath> would bring its own isnan and isinf into the PTX, and the PTX would differ with its version.
 __device__ __forceinline__ double infinity() { return __longlong_as_double(0x7ff0000000000000ll); }
@@ -32,8 +31,22 @@ __device__ __forceinline__ bool is_nan(double x) { return x != x; }
 __device__ __forceinline__ bool is_infinite(double x) { return fabs(x) == infinity(); }
 __device__ __forceinline__ bool is_finite(double x) { return fabs(x) < infinity(); }
 
+// The value of an element of A or B as the multiplier sees it, and of C.
+__device__ __forceinline__ double value(__half x) { return __half2float(x); }
+__device__ __forceinline__ double value(__nv_bfloat16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ double value(float x) { return x; }
+__device__ __forceinline__ double value(int x) { return x; }
+
+// |x| from here on rounds to infinity: half a step above the largest finite value. Integers saturate, which no sum within
+// their range does.
+template <class Out> __device__ __forceinline__ double overflow();
+template <> __device__ __forceinline__ double overflow<__half>() { return 65520.0; }
+template <> __device__ __forceinline__ double overflow<__nv_bfloat16>() { return __longlong_as_double(0x47eff00000000000ll); }
+template <> __device__ __forceinline__ double overflow<float>() { return __longlong_as_double(0x47effffff0000000ll); }
+template <> __device__ __forceinline__ double overflow<int>() { return infinity(); }
+
 // How far c is off, in units of the bound; at most 1 is right. NaN and infinities are right or infinitely wrong.
-__device__ __forceinline__ double error_in_bounds(double c, double ref, double bound) {
+__device__ __forceinline__ double error_in_bounds(double c, double ref, double bound, double overflow) {
     const double wrong = infinity();
     if (is_nan(ref)) {
         return is_nan(c) ? 0.0 : wrong;
@@ -41,7 +54,7 @@ __device__ __forceinline__ double error_in_bounds(double c, double ref, double b
     if (is_infinite(c)) {
         // Right where some value within the bound of the reference rounds to this infinity.
         const double reach = c > 0.0 ? ref : -ref;
-        return reach + (is_infinite(ref) ? 0.0 : bound) >= kHalfOverflow ? 0.0 : wrong;
+        return reach + (is_infinite(ref) ? 0.0 : bound) >= overflow ? 0.0 : wrong;
     }
     const double off = fabs(c - ref);
     if (off == 0.0) {
@@ -51,7 +64,8 @@ __device__ __forceinline__ double error_in_bounds(double c, double ref, double b
     return is_finite(off) && is_finite(bound) ? off / bound : wrong;
 }
 
-extern "C" __global__ void __launch_bounds__(256) verify_rows(const __grid_constant__ VerifyParams p) {
+template <class Type>
+__device__ __forceinline__ void verify_rows(const VerifyParams<Type>& p) {
     __shared__ unsigned long long checked, bad, first_bad, worst_bits;
     if (threadIdx.x == 0) {
         checked = 0;
@@ -61,7 +75,10 @@ extern "C" __global__ void __launch_bounds__(256) verify_rows(const __grid_const
     }
     __syncthreads();
 
-    const GemmParams& g = p.g;
+    const auto& g = p.g;
+    const bool trans_a = p.transposed & 1, trans_b = p.transposed & 2;
+    const long long step_a = trans_a ? g.lda : 1;
+    const long long step_b = trans_b ? 1 : g.ldb;
     const unsigned long long total = static_cast<unsigned long long>(p.row_count) * g.n;
     const unsigned long long stride = static_cast<unsigned long long>(gridDim.x) * blockDim.x;
     unsigned long long my_checked = 0, my_bad = 0, my_first_bad = ~0ull;
@@ -71,26 +88,26 @@ extern "C" __global__ void __launch_bounds__(256) verify_rows(const __grid_const
          i += stride) {
         const unsigned row = p.rows[i / g.n];
         const auto col = static_cast<unsigned>(i % g.n);
-        const __half* a = g.a + row * g.lda;
-        const __half* b = g.b + col;
+        const auto* a = g.a + (trans_a ? row : row * g.lda);
+        const auto* b = g.b + (trans_b ? col * g.ldb : col);
         double sum = 0.0, magnitude = 0.0;
         for (unsigned k = 0; k < g.k; ++k) {
-            // Exact: two 11-bit significands fit in FP32's 24.
-            const double product = __half2float(*a) * __half2float(*b);
+            // Exact: two significands of at most 11 bits, and exponents of at most FP32's range.
+            const double product = static_cast<double>(Type::load(*a)) * static_cast<double>(Type::load(*b));
             sum += product;
             magnitude += fabs(product);
-            a += 1;
-            b += g.ldb;
+            a += step_a;
+            b += step_b;
         }
         double ref = g.alpha * sum;
         magnitude *= fabs(static_cast<double>(g.alpha));
         if (g.beta != 0.0f) {
-            const double old = static_cast<double>(g.beta) * __half2float(p.c_before[row * p.ld_before + col]);
+            const double old = static_cast<double>(g.beta) * value(p.c_before[row * p.ld_before + col]);
             ref += old;
             magnitude += fabs(old);
         }
         const double bound = p.u_out * fabs(ref) + p.eps_sum * magnitude + p.tiny;
-        const double error = error_in_bounds(__half2float(g.c[row * g.ldc + col]), ref, bound);
+        const double error = error_in_bounds(value(g.c[row * g.ldc + col]), ref, bound, overflow<typename Type::Out>());
         my_checked += 1;
         my_worst = fmax(my_worst, error);
         if (!(error <= 1.0)) {
@@ -117,6 +134,18 @@ extern "C" __global__ void __launch_bounds__(256) verify_rows(const __grid_const
     }
 }
 
+#define VERIFY_ROWS(name, Type)                                                                             \
+    extern "C" __global__ void __launch_bounds__(256)                                                       \
+        verify_rows_##name(const __grid_constant__ VerifyParams<Type> p) {                                  \
+        verify_rows<Type>(p);                                                                               \
+    }
+
+VERIFY_ROWS(f16, TypeF16)
+VERIFY_ROWS(bf16, TypeBf16)
+VERIFY_ROWS(tf32, TypeTf32)
+VERIFY_ROWS(i8, TypeI8)
+VERIFY_ROWS(e4m3, TypeE4m3)
+
 struct ScanReport {
     unsigned long long interior_poison;  // elements of C that still hold the poison pattern
     unsigned long long interior_nan;     // elements of C that are NaN, whether poison or not
@@ -124,8 +153,9 @@ struct ScanReport {
     unsigned long long first_touched;    // the first of those, counted from the front guard; the host starts it at ~0
 };
 
+template <class Bits>
 struct ScanParams {
-    const unsigned short* c;
+    const Bits* c;
     long long ldc;
     unsigned m;
     unsigned n;
@@ -136,10 +166,13 @@ struct ScanParams {
     ScanReport* report;
 };
 static_assert(sizeof(ScanReport) == 32, "the host reads this struct byte by byte: no implicit padding");
-static_assert(sizeof(ScanParams) == 56, "the host builds this struct byte by byte: no implicit padding");
+static_assert(sizeof(ScanParams<unsigned>) == 56, "the host builds this struct byte by byte: no implicit padding");
 
-// Expects C, its row padding and both guards to have been filled with the 16-bit pattern `poison` before the run.
-extern "C" __global__ void __launch_bounds__(256) scan_poison(const __grid_constant__ ScanParams p) {
+// Expects C, its row padding and both guards to have been filled with the pattern `poison` before the run. kInfinity is the
+// pattern of the positive infinity, above which all patterns are NaN when their sign is left out; 0 where there are no NaNs.
+template <class Bits, unsigned kInfinity>
+__device__ __forceinline__ void scan_poison(const ScanParams<Bits>& p) {
+    constexpr unsigned kMagnitude = sizeof(Bits) == 2 ? 0x7fffu : 0x7fffffffu;
     __shared__ unsigned long long interior_poison, interior_nan, padding_touched, first_touched;
     if (threadIdx.x == 0) {
         interior_poison = 0;
@@ -152,7 +185,7 @@ extern "C" __global__ void __launch_bounds__(256) scan_poison(const __grid_const
     const unsigned long long body = (p.m - 1ull) * p.ldc + p.n;
     const unsigned long long total = p.guard_before + body + p.guard_after;
     const unsigned long long stride = static_cast<unsigned long long>(gridDim.x) * blockDim.x;
-    const unsigned short* first = p.c - p.guard_before;
+    const Bits* first = p.c - p.guard_before;
     unsigned long long my_poison = 0, my_nan = 0, my_touched = 0, my_first_touched = ~0ull;
     for (unsigned long long i = static_cast<unsigned long long>(blockIdx.x) * blockDim.x + threadIdx.x; i < total;
          i += stride) {
@@ -161,7 +194,7 @@ extern "C" __global__ void __launch_bounds__(256) scan_poison(const __grid_const
         const bool interior = i >= p.guard_before && at < body && at % p.ldc < p.n;
         if (interior) {
             my_poison += value == p.poison;
-            my_nan += (value & 0x7fff) > 0x7c00;
+            my_nan += kInfinity != 0 && (value & kMagnitude) > kInfinity;
         } else if (value != p.poison) {
             my_touched += 1;
             my_first_touched = min(my_first_touched, i);
@@ -184,3 +217,14 @@ extern "C" __global__ void __launch_bounds__(256) scan_poison(const __grid_const
         }
     }
 }
+
+#define SCAN_POISON(name, Bits, infinity)                                                                   \
+    extern "C" __global__ void __launch_bounds__(256)                                                       \
+        scan_poison_##name(const __grid_constant__ ScanParams<Bits> p) {                                    \
+        scan_poison<Bits, infinity>(p);                                                                     \
+    }
+
+SCAN_POISON(f16, unsigned short, 0x7c00u)
+SCAN_POISON(bf16, unsigned short, 0x7f80u)
+SCAN_POISON(f32, unsigned, 0x7f800000u)
+SCAN_POISON(i32, unsigned, 0u)

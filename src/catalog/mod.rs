@@ -6,13 +6,15 @@ mod images;
 mod schema;
 
 pub use images::{Image, image, images, kernel_source};
-pub use schema::{Catalog, Helper, Kernel, SourceFile, Variant};
+pub use schema::{Catalog, DTYPES, Helper, Kernel, LAYOUTS, ROUTES, SourceFile, UNITS, Variant, capability};
+
+use crate::problem::{DType, Operand, Problem};
 
 use std::sync::LazyLock;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     // build.rs has parsed this very text with these very types, so it cannot fail here.
-    toml::from_str(include_str!("../../kernels/catalog.toml")).expect("build.rs checked kernels/catalog.toml")
+    schema::parse(include_str!("../../kernels/catalog.toml")).expect("build.rs checked kernels/catalog.toml")
 });
 
 /// The catalogue of CUDA kernels.
@@ -22,24 +24,114 @@ pub fn catalog() -> &'static Catalog {
 
 /// The CPU's one kernel: a library SGEMM between a widening and a narrowing.
 pub fn cpu_kernel() -> &'static Kernel {
-    static CPU: LazyLock<Kernel> = LazyLock::new(|| Kernel {
-        name: "cpu_sgemm".to_owned(),
-        file: String::new(),
-        summary: "CPU: FP16 rows widened to FP32, matrixmultiply's SGEMM, and the result narrowed to FP16".to_owned(),
-        unit: "cpu".to_owned(),
-        min_cc: 0,
-        dtype: "f16".to_owned(),
-        layouts: vec!["nn".to_owned()],
-        variants: vec![Variant {
-            name: "matrixmultiply".to_owned(),
-            entry: String::new(),
-            tile: [1, 1, 1],
-            stages: 1,
-            threads: 1,
-            shared_bytes: 0,
-            registers_max: None,
-            align_bytes: 2,
-        }],
+    static CPU: LazyLock<Kernel> = LazyLock::new(|| {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let (dtypes, layouts) = (names(&["f16", "bf16", "tf32"]), names(&schema::LAYOUTS));
+        Kernel {
+            name: "cpu_sgemm".to_owned(),
+            file: String::new(),
+            summary: "CPU: rows widened to FP32, matrixmultiply's SGEMM, and the result narrowed again".to_owned(),
+            unit: "cpu".to_owned(),
+            min_cc: 0,
+            variants: vec![Variant {
+                name: "matrixmultiply".to_owned(),
+                dtypes: dtypes.clone(),
+                layouts: layouts.clone(),
+                tile: [1, 1, 1],
+                stages: 1,
+                threads: 1,
+                cluster: 1,
+                align_bytes: 1,
+                ..Variant::default()
+            }],
+            dtypes,
+            layouts,
+        }
     });
     &CPU
+}
+
+impl Variant {
+    /// Whether it takes the problem's type and layout.
+    pub fn takes_form(&self, problem: &Problem) -> bool {
+        self.takes(problem.dtype.name(), problem.layout.name())
+    }
+
+    /// The symbol to launch for the problem's type and layout.
+    pub fn symbol_for(&self, problem: &Problem) -> String {
+        self.symbol(problem.dtype.name(), problem.layout.name())
+    }
+
+    /// What the base address and the row stride of an operand must be a multiple of, in bytes: its contract, and never less than
+    /// an element.
+    pub fn align_of(&self, operand: Operand, dtype: DType) -> u64 {
+        let (said, element) = match operand {
+            Operand::A => (self.align_a.unwrap_or(self.align_bytes), dtype.bytes()),
+            Operand::B => (self.align_b.unwrap_or(self.align_bytes), dtype.bytes()),
+            Operand::C => (self.align_c.unwrap_or(1), dtype.c_bytes()),
+        };
+        u64::from(said).max(element)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Layout;
+
+    #[test]
+    fn the_names_of_the_schema_are_those_of_the_program() {
+        assert_eq!(DType::ALL.map(DType::name), schema::DTYPES);
+        assert_eq!(Layout::ALL.map(Layout::name), schema::LAYOUTS);
+    }
+
+    #[test]
+    fn variants_inherit_from_their_kernel_and_override_it() {
+        let text = r#"
+            schema = 1
+            [[file]]
+            path = "a.cu"
+            ptx_arch = "compute_80"
+            cubins = []
+            [[kernel]]
+            name = "k"
+            file = "a.cu"
+            summary = "s"
+            unit = "simt"
+            min_cc = 80
+            dtype = ["f16", "i8"]
+            layouts = ["nn", "tn"]
+            [[kernel.variant]]
+            name = "both"
+            entry = "gemm_{dtype}_{layout}"
+            tile = [1, 2, 3]
+            stages = 1
+            threads = 32
+            shared_bytes = 0
+            align_bytes = 2
+            [[kernel.variant]]
+            name = "one"
+            entry = "gemm"
+            dtype = "tf32"
+            layouts = "nt"
+            min_cc = 89
+            tile = [1, 2, 3]
+            stages = 1
+            threads = 32
+            shared_bytes = 0
+            align_bytes = 16
+            align_b = 2
+            align_c = 8
+            max_n = 8
+        "#;
+        let catalog = schema::parse(text).unwrap();
+        let [both, one] = &catalog.kernels[0].variants[..] else { panic!("two variants") };
+        assert_eq!(both.symbols(), ["gemm_f16_nn", "gemm_f16_tn", "gemm_i8_nn", "gemm_i8_tn"]);
+        assert_eq!((both.min_cc, both.cluster, both.route.as_str()), (Some(80), 1, "direct"));
+        assert_eq!(Operand::ALL.map(|o| both.align_of(o, DType::I8)), [2, 2, 4]);
+        assert!(one.takes("tf32", "nt") && !one.takes("f16", "nn"));
+        assert_eq!((one.symbols(), one.min_cc), (vec!["gemm".to_owned()], Some(89)));
+        assert_eq!(Operand::ALL.map(|o| one.align_of(o, DType::Tf32)), [16, 4, 8]);
+        assert_eq!(one.limits()[1], (0, 8));
+    }
 }

@@ -4,9 +4,9 @@ use super::{Ending, table};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, Job};
 use crate::dispatch::{choose, select};
-use crate::problem::Problem;
+use crate::problem::{DType, Layout, Problem};
 use crate::record::{Counters, Traffic, Wavefronts};
-use crate::verify::{HostReference, check, rows_to_check};
+use crate::verify::{HostReference, check, error_bound, rows_to_check};
 use anyhow::{Context, Result};
 use serde_json::json;
 
@@ -26,10 +26,16 @@ pub struct Args {
     /// Kernel: auto, NAME or NAME/VARIANT
     #[arg(long, default_value = "auto")]
     kernel: String,
-    /// Leading dimension of A, in elements [default: K]
+    /// How A and B are stored: n as they are multiplied, t transposed
+    #[arg(long, value_enum, default_value = "nn")]
+    layout: Layout,
+    /// Element type
+    #[arg(long, value_enum, default_value = "f16")]
+    dtype: DType,
+    /// Leading dimension of A, in elements [default: a stored row]
     #[arg(long)]
     lda: Option<u64>,
-    /// Leading dimension of B [default: N]
+    /// Leading dimension of B [default: a stored row]
     #[arg(long)]
     ldb: Option<u64>,
     /// Leading dimension of C [default: N]
@@ -52,7 +58,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Ending> {
     let device = device::open(DeviceChoice::Emulated)?;
     let info = device.info();
-    let compact = Problem::new(args.m, args.n, args.k);
+    let compact = Problem::new(args.m, args.n, args.k).in_form(args.layout, args.dtype);
     let problem = Problem {
         lda: args.lda.unwrap_or(compact.lda),
         ldb: args.ldb.unwrap_or(compact.ldb),
@@ -66,15 +72,16 @@ pub fn run(args: &Args) -> Result<Ending> {
     let selectors = select(&args.kernel, info.kind())?;
     anyhow::ensure!(selectors.len() == 1, "--kernel {} is several kernels; name one", args.kernel);
     let choice = choose(&problem, &selectors[0], info)?;
-    let table = Distribution::Uniform.table();
+    let tables = Distribution::Uniform.tables(problem.dtype);
     let (kernel, variant) = (choice.kernel, choice.variant);
     let mut prepared =
-        device.prepare(&Job { problem: &problem, kernel, variant, table: &table, seed: 1, rotate_bytes: 0 })?;
+        device.prepare(&Job { problem: &problem, kernel, variant, tables: &tables, seed: 1, rotate_bytes: 0 })?;
     device.reset_counters();
     prepared.launch()?;
     let counters = device.counters().context("the emulated device gives no counters")?;
     let rows = rows_to_check(&problem, 1 << 32, 1);
-    let checked = check(prepared.as_mut(), 0, &problem, &kernel.unit, &rows, 1, &mut HostReference::default());
+    let bound = error_bound(&problem, &kernel.unit, Distribution::Uniform);
+    let checked = check(prepared.as_mut(), 0, &problem, &bound, &rows, 1, &mut HostReference::default());
     let useful = problem.flop() / 2;
     if args.json {
         let name = format!("{}/{}", kernel.name, variant.name);
@@ -83,7 +90,7 @@ pub fn run(args: &Args) -> Result<Ending> {
             "{:#}",
             json!({
                 "problem": problem, "kernel": name, "dispatch": choice.why, "useful_macs": useful, "counters": counters,
-                "wrong": wrong,
+                "workspace_bytes": prepared.workspace_bytes(), "wrong": wrong,
             })
         )?;
     } else {

@@ -9,6 +9,7 @@ use super::{Ending, duration};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceInfo};
 use crate::measure::{Regime, Stopping};
+use crate::problem::{DType, Layout};
 use crate::record::DeviceKind;
 use crate::sweep::{
     Axis, AxisError, Conditions, Isolation, Options, Part, Plan, Preset, Spec, resumable, run as run_sweep,
@@ -58,6 +59,12 @@ pub struct Args {
     /// Elements from an aligned address to C
     #[arg(long, value_name = "AXIS")]
     offset_c: Option<String>,
+    /// Layouts: nn, nt, tn, tt, the first letter for A, several joined by commas; t is stored transposed
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LAYOUT")]
+    layout: Vec<Layout>,
+    /// Types: f16, bf16, tf32, i8, e4m3, several joined by commas
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "TYPE")]
+    dtype: Vec<DType>,
     /// Kernels: auto, all, NAME or NAME/VARIANT, several joined by commas
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     kernel: Vec<String>,
@@ -96,8 +103,8 @@ pub struct Args {
     out: Option<PathBuf>,
     /// Go on with the run in --out, with its own plan, seed and device
     #[arg(long, requires = "out", conflicts_with_all = [
-        "preset", "m", "n", "k", "lda", "ldb", "ldc", "offset_a", "offset_b", "offset_c", "kernel", "regime", "alpha", "beta",
-        "paired", "seed", "distribution", "shard", "list", "cell_time", "precision",
+        "preset", "m", "n", "k", "lda", "ldb", "ldc", "offset_a", "offset_b", "offset_c", "layout", "dtype", "kernel", "regime",
+        "alpha", "beta", "paired", "seed", "distribution", "shard", "list", "cell_time", "precision",
     ])]
     resume: bool,
     /// Measure every COUNT-th cell, as INDEX/COUNT, such as 2/8
@@ -259,6 +266,12 @@ fn spec(args: &Args, kind: DeviceKind) -> Result<Spec> {
                 *axis = text.parse().map_err(|e: AxisError| anyhow::anyhow!("--{name}: {e}"))?;
             }
         }
+        if !args.layout.is_empty() {
+            part.layouts = distinct(&args.layout);
+        }
+        if !args.dtype.is_empty() {
+            part.dtypes = distinct(&args.dtype);
+        }
         if !args.kernel.is_empty() {
             part.kernels.clone_from(&args.kernel);
         }
@@ -270,6 +283,17 @@ fn spec(args: &Args, kind: DeviceKind) -> Result<Spec> {
         part.paired |= args.paired;
     }
     Ok(spec)
+}
+
+/// Each once, in the order of the list.
+fn distinct<T: Copy + PartialEq>(list: &[T]) -> Vec<T> {
+    let mut kept = Vec::new();
+    for &item in list {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept
 }
 
 /// `results/local/<UTC time>-<device>`, in characters that every file system takes.

@@ -4,7 +4,8 @@ use super::{Ending, table};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceError, Job};
 use crate::dispatch;
-use crate::verify::{Case, HostReference, Wrong, cases, check, error_bound, judge, rows_to_check};
+use crate::problem::{DType, Layout};
+use crate::verify::{Case, HostReference, Wrong, cases, check, error_bound, forms, judge, rows_to_check};
 use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
@@ -13,7 +14,8 @@ use serde_json::json;
 /// Check every kernel on the device against an FP64 reference
 ///
 /// Each variant multiplies problems of size 1, around its tile, odd, prime and empty, with paddings and base offsets up to its
-/// alignment contract, alpha and beta. Padding is full of NaN and must stay as it is. Wrong results end with exit code 1.
+/// alignment contract, alpha and beta, in each layout and type that it takes. A and B lie among NaNs and infinities, C is full of
+/// NaN where it is not read, and its padding must stay as it is. Wrong results end with exit code 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  gemmscope verify --set full --kernel 04_mma")]
 pub struct Args {
@@ -23,10 +25,16 @@ pub struct Args {
     /// Kernels: all, NAME or NAME/VARIANT
     #[arg(long, default_value = "all", value_delimiter = ',')]
     kernel: Vec<String>,
-    /// How many cases a variant
+    /// Only these layouts: nn, nt, tn, tt; several joined by commas
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LAYOUT")]
+    layout: Vec<Layout>,
+    /// Only these types: f16, bf16, tf32, i8, e4m3
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "TYPE")]
+    dtype: Vec<DType>,
+    /// How many cases for each layout and type of a variant
     #[arg(long, value_enum, default_value = "small")]
     set: Set,
-    /// How many cases a variant, instead of a set
+    /// How many cases, instead of a set
     #[arg(long, value_name = "COUNT")]
     cases: Option<usize>,
     /// Seed of the cases and of the data
@@ -61,33 +69,49 @@ pub fn run(args: &Args) -> Result<Ending> {
                         dispatch::Selector::Kernel(name) => kernel.name == *name,
                         dispatch::Selector::Variant(k, v) => kernel.name == *k && variant.name == *v,
                     };
-                    if wanted && kernel.min_cc <= info.cc && !variants.contains(&(kernel, variant)) {
-                        variants.push((kernel, variant));
+                    if !wanted || !dispatch::runs_on(kernel, variant, &info) {
+                        continue;
+                    }
+                    for form in forms(variant) {
+                        let of_form = (args.layout.is_empty() || args.layout.contains(&form.0))
+                            && (args.dtype.is_empty() || args.dtype.contains(&form.1));
+                        if of_form && !variants.contains(&(kernel, variant, form)) {
+                            variants.push((kernel, variant, form));
+                        }
                     }
                 }
             }
         }
     }
-    anyhow::ensure!(!variants.is_empty(), "no kernel of {} runs on {}", args.kernel.join(","), info.record.name);
+    anyhow::ensure!(
+        !variants.is_empty(),
+        "no kernel of {} runs on {} in the layouts and types that were asked for",
+        args.kernel.join(","),
+        info.record.name
+    );
     let count = args.cases.unwrap_or(match args.set {
         Set::Small => 24,
         Set::Full => 240,
     });
-    let tables = [Distribution::Integers, Distribution::Normal].map(|d| (d, d.table()));
+    let tables: Vec<_> = [Distribution::Integers, Distribution::Normal]
+        .into_iter()
+        .flat_map(|d| DType::ALL.map(|dtype| ((d, dtype), d.tables(dtype))))
+        .collect();
     let progress = ProgressBar::new((variants.len() * count) as u64);
-    let mut rows = table(&["kernel", "variant", "cases", "not run", "wrong", "worst error / bound"]);
+    let mut rows = table(&["kernel", "variant", "form", "cases", "not run", "wrong", "worst error / bound"]);
     let (mut wrong, mut report) = (Vec::new(), Vec::new());
     // After a sticky error the device answers nothing more in this process.
     let mut lost = false;
-    for (kernel, variant) in variants {
+    for (kernel, variant, form) in variants {
         let (mut ran, mut failures, mut worst) = (0, 0, 0.0f64);
-        for case in cases(variant, count, args.seed) {
+        for case in cases(variant, form, count, args.seed) {
             progress.inc(1);
             if lost {
                 continue;
             }
-            let table = tables.iter().find(|(d, _)| *d == case.distribution).map_or(&tables[0].1, |(_, t)| t);
-            let job = Job { problem: &case.problem, kernel, variant, table, seed: args.seed, rotate_bytes: 0 };
+            let drawn_from = (case.distribution, case.problem.dtype);
+            let (_, tables) = tables.iter().find(|(of, _)| *of == drawn_from).expect("a table for each");
+            let job = Job { problem: &case.problem, kernel, variant, tables, seed: args.seed, rotate_bytes: 0 };
             match one(device.as_ref(), &job, &case) {
                 Ok(ratio) => {
                     ran += 1;
@@ -107,11 +131,12 @@ pub fn run(args: &Args) -> Result<Ending> {
             }
         }
         report.push(json!({
-            "kernel": kernel.name, "variant": variant.name, "cases": ran, "not_run": count - ran, "wrong": failures,
+            "kernel": kernel.name, "variant": variant.name, "layout": form.0, "dtype": form.1, "cases": ran, "not_run": count - ran, "wrong": failures,
             "worst": worst,
         }));
         let cells = [ran.to_string(), (count - ran).to_string(), failures.to_string(), format!("{worst:.3}")];
-        rows.add_row([kernel.name.clone(), variant.name.clone()].into_iter().chain(cells));
+        let name = [kernel.name.clone(), variant.name.clone(), format!("{} {}", form.1.name(), form.0.name())];
+        rows.add_row(name.into_iter().chain(cells));
     }
     progress.finish_and_clear();
     if args.json {
@@ -131,10 +156,10 @@ fn one(device: &dyn device::Device, job: &Job<'_>, case: &Case) -> Result<f64, W
     prepared.time(1)?;
     let rows = rows_to_check(&case.problem, u64::MAX, job.seed);
     let mut reference = HostReference::default();
-    let found = check(prepared.as_mut(), 0, &case.problem, &job.kernel.unit, &rows, job.seed, &mut reference)?;
+    let bound = error_bound(&case.problem, &job.kernel.unit, case.distribution);
+    let found = check(prepared.as_mut(), 0, &case.problem, &bound, &rows, job.seed, &mut reference)?;
     if found.reference.starts_with("device") {
         // These problems are small: let the host have its own opinion of them, and of the device's check.
-        let bound = error_bound(&case.problem, &job.kernel.unit);
         let mut outcome = Ok(Default::default());
         prepared.with_host_view(0, &mut |view| {
             outcome = reference.check(&view, &case.problem, &rows.rows, &bound, job.seed);
@@ -147,7 +172,9 @@ fn one(device: &dyn device::Device, job: &Job<'_>, case: &Case) -> Result<f64, W
 fn describe(case: &Case) -> String {
     let p = &case.problem;
     format!(
-        "m {} n {} k {} lda {} ldb {} ldc {} offsets {} {} {} alpha {} beta {} {}",
+        "{} {} m {} n {} k {} lda {} ldb {} ldc {} offsets {} {} {} alpha {} beta {} {}",
+        p.dtype.name(),
+        p.layout.name(),
         p.m,
         p.n,
         p.k,

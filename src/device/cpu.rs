@@ -1,17 +1,20 @@
-//! The CPU as a device: FP16 rows widened to FP32, a library's SGEMM, and the result narrowed to FP16.
+//! The CPU as a device: rows widened to FP32, a library's SGEMM, and the result narrowed again.
 //!
-//! Widening and narrowing are inside the timed region: they are part of what an FP16 GEMM costs here. The FP32 copies keep the
-//! leading dimensions and the offsets of the FP16 matrices, so that what strides do to caches and pages shows.
+//! It takes FP16, BF16, and TF32 as binary32 whose inputs are truncated, in every layout. Widening and narrowing are inside the
+//! timed region: they are part of what such a GEMM costs here. The FP32 copies keep the leading dimensions and the offsets of the
+//! matrices, so that what strides do to caches and pages shows.
 
 use super::{
-    CheckCounts, Device, DeviceError, DeviceInfo, ErrorBound, GUARD, HostMatrix, HostView, Job, POISON, Prepared,
-    Reading, Timing,
+    CheckCounts, Device, DeviceError, DeviceInfo, ErrorBound, GUARD, HostMatrix, HostView, Job, Prepared, Reading,
+    Timing,
 };
+use crate::catalog::cpu_kernel;
 use crate::data;
 use crate::problem::{BASE_ALIGN_BYTES, Operand, Placement, Problem};
 use crate::record::{DeviceKind, DeviceRecord};
-use half::f16;
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use crate::scalar::Scalar;
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 use std::sync::LazyLock;
@@ -159,17 +162,26 @@ impl Device for CpuDevice {
 
     fn prepare(&self, job: &Job<'_>) -> Result<Box<dyn Prepared>, DeviceError> {
         let problem = *job.problem;
-        // One FP16 copy, and the FP32 working set of twice its size.
+        let kernel = cpu_kernel();
+        if !kernel.variants.iter().any(|v| v.takes_form(&problem)) {
+            return Err(DeviceError::Form { kernel: kernel.name.clone(), form: problem.form() });
+        }
+        // One copy, and the FP32 working set.
         let one = problem.footprint_bytes();
+        let wide: u64 =
+            Operand::ALL.iter().map(|&o| (problem.placement(o).offset + problem.placement(o).span()) * 4).sum();
         // Padding is not read, so it does not displace anything from a cache: only values count as rotated.
-        let values: u64 = Operand::ALL.iter().map(|&o| 2 * problem.placement(o).rows * problem.placement(o).cols).sum();
+        let values: u64 = Operand::ALL
+            .iter()
+            .map(|&o| problem.element_bytes(o) * problem.placement(o).rows * problem.placement(o).cols)
+            .sum();
         let copies = match job.rotate_bytes {
             0 => 1,
             bytes => (bytes / values.max(1) + 1).clamp(2, MAX_COPIES),
         };
-        let kept = if problem.beta == 0.0 { 0 } else { problem.placement(Operand::C).span() * 2 };
+        let kept = if problem.beta == 0.0 { 0 } else { problem.placement(Operand::C).span() * problem.dtype.c_bytes() };
         let needed_bytes =
-            (one + 3 * BASE_ALIGN_BYTES).saturating_mul(copies).saturating_add(2 * one).saturating_add(kept);
+            (one + 3 * BASE_ALIGN_BYTES).saturating_mul(copies).saturating_add(wide).saturating_add(kept);
         // A quarter stays free for the reference and for everybody else.
         let free_bytes = self.free_bytes() / 4 * 3;
         if needed_bytes > free_bytes {
@@ -178,10 +190,10 @@ impl Device for CpuDevice {
         let mut a = Matrix::new(&problem, Operand::A);
         let mut b = Matrix::new(&problem, Operand::B);
         let mut c = Matrix::new(&problem, Operand::C);
-        a.fill(job.table, job.seed, 0);
-        b.fill(job.table, job.seed, 1);
+        a.fill(job, Operand::A);
+        b.fill(job, Operand::B);
         if problem.beta != 0.0 {
-            c.fill(job.table, job.seed, 2);
+            c.fill(job, Operand::C);
         }
         let pristine_c = c.clone();
         let wide = |o| Wide::new(problem.placement(o));
@@ -199,72 +211,85 @@ impl Device for CpuDevice {
     }
 }
 
-/// Rows of FP16 in a buffer whose first element lies `offset` elements after an aligned address, between guard bands.
+/// Rows in a buffer whose first element lies `offset` elements after an aligned address, between guard bands.
 #[derive(Debug)]
 struct Matrix {
-    buffer: Vec<u16>,
+    buffer: Vec<u8>,
+    /// Byte of the buffer at which the first element lies.
     first: usize,
+    scalar: Scalar,
     placement: Placement,
 }
 
 impl Matrix {
     fn new(problem: &Problem, operand: Operand) -> Self {
-        Matrix::poisoned(problem.placement(operand))
+        let scalar = problem.scalar(operand);
+        let mut matrix = Matrix::zeroed(scalar, problem.placement(operand));
+        match operand {
+            // Reading beside an input must show.
+            Operand::A | Operand::B => {
+                let pattern = scalar.hostile();
+                matrix.buffer.chunks_mut(16).for_each(|part| part.copy_from_slice(&pattern[..part.len()]));
+            }
+            Operand::C => {
+                let (poison, width) = (scalar.poison().to_le_bytes(), scalar.bytes());
+                matrix.with_guards_mut().chunks_exact_mut(width).for_each(|e| e.copy_from_slice(&poison[..width]));
+            }
+        }
+        matrix
     }
 
-    fn poisoned(placement: Placement) -> Self {
-        let align = BASE_ALIGN_BYTES as usize / 2;
-        let (span, offset, guard) = (placement.span() as usize, placement.offset as usize, GUARD as usize);
-        let buffer = vec![POISON; guard + align + offset + span + guard];
-        let first = guard + buffer[guard..].as_ptr().align_offset(BASE_ALIGN_BYTES as usize) + offset;
-        Matrix { buffer, first, placement }
+    fn zeroed(scalar: Scalar, placement: Placement) -> Self {
+        let width = scalar.bytes();
+        let (span, offset, guard) = (placement.span() as usize, placement.offset as usize, GUARD as usize * width);
+        let buffer = vec![0; guard + BASE_ALIGN_BYTES as usize + (offset + span) * width + guard];
+        let first = guard + buffer[guard..].as_ptr().align_offset(BASE_ALIGN_BYTES as usize) + offset * width;
+        Matrix { buffer, first, scalar, placement }
     }
 
-    fn fill(&mut self, table: &[u16], seed: u64, operand: u32) {
+    fn fill(&mut self, job: &Job<'_>, operand: Operand) {
         let p = self.placement;
-        data::fill(
-            &mut self.buffer[self.first..],
-            p.rows as usize,
-            p.cols as usize,
-            p.ld as usize,
-            table,
-            seed,
-            operand,
-        );
+        let (rows, cols, ld) = (p.rows as usize, p.cols as usize, p.ld as usize);
+        data::fill(&mut self.buffer[self.first..], rows, cols, ld, job.tables.of(operand), job.seed, operand as u32);
     }
 
-    fn row(&self, row: usize) -> &[u16] {
-        let start = self.first + row * self.placement.ld as usize;
-        &self.buffer[start..start + self.placement.cols as usize]
-    }
-
-    fn row_mut(&mut self, row: usize) -> &mut [u16] {
-        let start = self.first + row * self.placement.ld as usize;
-        &mut self.buffer[start..start + self.placement.cols as usize]
+    /// Where a row's values lie in the buffer.
+    fn row(&self, row: usize) -> std::ops::Range<usize> {
+        let width = self.scalar.bytes();
+        let start = self.first + row * self.placement.ld as usize * width;
+        start..start + self.placement.cols as usize * width
     }
 
     /// Everything that belongs to the matrix: its guard bands, its rows and their padding.
-    fn with_guards(&self) -> &[u16] {
-        let guard = GUARD as usize;
-        &self.buffer[self.first - guard..self.first + self.placement.span() as usize + guard]
+    fn range_with_guards(&self) -> std::ops::Range<usize> {
+        let width = self.scalar.bytes();
+        let guard = GUARD as usize * width;
+        self.first - guard..self.first + self.placement.span() as usize * width + guard
+    }
+
+    fn with_guards(&self) -> &[u8] {
+        &self.buffer[self.range_with_guards()]
+    }
+
+    fn with_guards_mut(&mut self) -> &mut [u8] {
+        let range = self.range_with_guards();
+        &mut self.buffer[range]
     }
 
     fn copy_from(&mut self, other: &Matrix) {
-        let guard = GUARD as usize;
-        let range = self.first - guard..self.first + self.placement.span() as usize + guard;
-        self.buffer[range].copy_from_slice(other.with_guards());
+        self.with_guards_mut().copy_from_slice(other.with_guards());
     }
 
     fn host(&self) -> HostMatrix<'_> {
-        let end = self.first + self.placement.span() as usize;
-        HostMatrix { bits: &self.buffer[self.first..end], placement: self.placement }
+        let end = self.first + self.placement.span() as usize * self.scalar.bytes();
+        HostMatrix { bytes: &self.buffer[self.first..end], scalar: self.scalar, placement: self.placement }
     }
 }
 
 impl Clone for Matrix {
     /// A plain copy would lie at another distance from an aligned address.
     fn clone(&self) -> Self {
-        let mut copy = Matrix::poisoned(self.placement);
+        let mut copy = Matrix::zeroed(self.scalar, self.placement);
         copy.copy_from(self);
         copy
     }
@@ -293,8 +318,14 @@ impl Wide {
         }
         for row in 0..self.placement.rows as usize {
             let start = self.first + row * ld;
-            let source: &[f16] = from.row(row).reinterpret_cast();
-            source.convert_to_f32_slice(&mut self.buffer[start..start + cols]);
+            let (to, source) = (&mut self.buffer[start..start + cols], &from.buffer[from.row(row)]);
+            // Elements lie at multiples of their size from an aligned address, so that no cast fails.
+            match from.scalar {
+                Scalar::F16 => bytemuck::cast_slice::<u8, f16>(source).convert_to_f32_slice(to),
+                Scalar::Bf16 => bytemuck::cast_slice::<u8, bf16>(source).convert_to_f32_slice(to),
+                Scalar::F32 => to.copy_from_slice(bytemuck::cast_slice(source)),
+                other => to.iter_mut().zip(other.values(source)).for_each(|(to, value)| *to = value as f32),
+            }
         }
     }
 
@@ -302,8 +333,19 @@ impl Wide {
         let (ld, cols) = (self.placement.ld as usize, self.placement.cols as usize);
         for row in 0..self.placement.rows as usize {
             let start = self.first + row * ld;
-            let target: &mut [f16] = to.row_mut(row).reinterpret_cast_mut();
-            target.convert_from_f32_slice(&self.buffer[start..start + cols]);
+            let (from, range) = (&self.buffer[start..start + cols], to.row(row));
+            let target = &mut to.buffer[range];
+            match to.scalar {
+                Scalar::F16 => bytemuck::cast_slice_mut::<u8, f16>(target).convert_from_f32_slice(from),
+                Scalar::Bf16 => bytemuck::cast_slice_mut::<u8, bf16>(target).convert_from_f32_slice(from),
+                Scalar::F32 => bytemuck::cast_slice_mut::<u8, f32>(target).copy_from_slice(from),
+                other => {
+                    let width = other.bytes();
+                    target.chunks_exact_mut(width).zip(from).for_each(|(element, &value)| {
+                        element.copy_from_slice(&other.encode(f64::from(value)).to_le_bytes()[..width]);
+                    });
+                }
+            }
         }
     }
 
@@ -314,8 +356,11 @@ impl Wide {
         (p.rows as usize, p.cols as usize).strides((ld, 1))
     }
 
-    fn view(&self) -> ArrayView2<'_, f32> {
-        ArrayView2::from_shape(self.shape(), &self.buffer[self.first..]).expect("the buffer holds the matrix")
+    /// The matrix as it is stored, or its transpose.
+    fn view(&self, transposed: bool) -> ArrayView2<'_, f32> {
+        let view =
+            ArrayView2::from_shape(self.shape(), &self.buffer[self.first..]).expect("the buffer holds the matrix");
+        if transposed { view.reversed_axes() } else { view }
     }
 
     fn view_mut(&mut self) -> ArrayViewMut2<'_, f32> {
@@ -343,7 +388,10 @@ impl CpuProblem {
         if self.problem.beta != 0.0 {
             wide_c.widen(c);
         }
-        general_mat_mul(self.problem.alpha, &wide_a.view(), &wide_b.view(), self.problem.beta, &mut wide_c.view_mut());
+        let layout = self.problem.layout;
+        let view_a = wide_a.view(layout.transposes(Operand::A));
+        let view_b = wide_b.view(layout.transposes(Operand::B));
+        general_mat_mul(self.problem.alpha, &view_a, &view_b, self.problem.beta, &mut wide_c.view_mut());
         wide_c.narrow(c);
     }
 }
@@ -396,22 +444,23 @@ impl Prepared for CpuProblem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::cpu_kernel;
     use crate::data::Distribution;
-    use crate::verify::{HostReference, check, rows_to_check};
+    use crate::problem::{DType, Layout};
+    use crate::verify::{HostReference, check, error_bound, rows_to_check};
     use proptest::prelude::*;
 
     fn run(problem: &Problem, distribution: Distribution, rotate_bytes: u64) -> Result<f64, String> {
-        let table = distribution.table();
+        let tables = distribution.tables(problem.dtype);
         let kernel = cpu_kernel();
-        let job = Job { problem, kernel, variant: &kernel.variants[0], table: &table, seed: 11, rotate_bytes };
+        let job = Job { problem, kernel, variant: &kernel.variants[0], tables: &tables, seed: 11, rotate_bytes };
         let mut prepared = CpuDevice::new().prepare(&job).map_err(|e| e.to_string())?;
         prepared.time(prepared.copies() as u32).map_err(|e| e.to_string())?;
         let rows = rows_to_check(problem, u64::MAX, 0);
         let mut worst = 0.0f64;
         for copy in 0..prepared.copies() {
             let mut reference = HostReference::default();
-            let found = check(prepared.as_mut(), copy, problem, "cpu", &rows, 11, &mut reference);
+            let bound = error_bound(problem, "cpu", distribution);
+            let found = check(prepared.as_mut(), copy, problem, &bound, &rows, 11, &mut reference);
             worst = worst.max(found.map_err(|e| e.to_string())?.worst);
         }
         Ok(worst)
@@ -424,8 +473,10 @@ mod tests {
             m in 1u64..40, n in 1u64..40, k in 0u64..80,
             pad in prop::array::uniform3(0u64..9), offset in prop::array::uniform3(0u64..9),
             scale in prop::sample::select(vec![(1.0f32, 0.0f32), (1.0, 1.0), (0.5, -2.0)]),
+            layout in prop::sample::select(Layout::ALL.to_vec()),
+            dtype in prop::sample::select(vec![DType::F16, DType::Bf16, DType::Tf32]),
         ) {
-            let mut p = Problem::new(m, n, k);
+            let mut p = Problem::new(m, n, k).in_form(layout, dtype);
             (p.lda, p.ldb, p.ldc) = (p.lda + pad[0], p.ldb + pad[1], p.ldc + pad[2]);
             (p.offset_a, p.offset_b, p.offset_c) = (offset[0], offset[1], offset[2]);
             (p.alpha, p.beta) = scale;
@@ -442,8 +493,9 @@ mod tests {
         let rotate_bytes = 10 * problem.footprint_bytes() + 1;
         assert!(run(&problem, Distribution::Uniform, rotate_bytes).is_ok());
         let kernel = cpu_kernel();
-        let table = Distribution::Uniform.table();
-        let job = Job { problem: &problem, kernel, variant: &kernel.variants[0], table: &table, seed: 1, rotate_bytes };
+        let tables = Distribution::Uniform.tables(problem.dtype);
+        let job =
+            Job { problem: &problem, kernel, variant: &kernel.variants[0], tables: &tables, seed: 1, rotate_bytes };
         let prepared = CpuDevice::new().prepare(&job).unwrap();
         assert!(prepared.copies() as u64 * problem.footprint_bytes() > rotate_bytes);
         let wide = Problem { lda: 640, ..problem };
@@ -458,6 +510,15 @@ mod tests {
         // Three times two vectors and a matrix of 2^48 FP16 elements, and a page for each of the three to lie at its beginning.
         let needed = 3 * (2 * (1u64 << 24) + (1 << 48)) * 2 + 3 * BASE_ALIGN_BYTES;
         assert!(message.contains(&format!("needs {needed} bytes")) && message.contains("free"), "{message}");
+    }
+
+    #[test]
+    fn types_that_it_has_no_arithmetic_for_are_refused() {
+        for dtype in [DType::I8, DType::E4m3] {
+            let problem = Problem::new(4, 4, 4).in_form(Layout::Nt, dtype);
+            let message = run(&problem, Distribution::Integers, 0).unwrap_err();
+            assert!(message.contains(&format!("is not for {} in nt", dtype.name())), "{message}");
+        }
     }
 
     #[test]

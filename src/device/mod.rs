@@ -12,14 +12,13 @@ pub use absent::GpuAbsent;
 pub use telemetry::{Reading, Telemetry};
 
 use crate::catalog::{Kernel, Variant};
+use crate::data::Tables;
 use crate::problem::{Placement, Problem};
 use crate::record::{Counters, DeviceKind, DeviceRecord};
+use crate::scalar::Scalar;
 use std::path::PathBuf;
 use std::str::FromStr;
 use thiserror::Error;
-
-/// The pattern that C and its padding hold before a run: a NaN that no kernel makes.
-pub const POISON: u16 = 0x7e5a;
 
 /// Elements of poison before and after C.
 pub const GUARD: u64 = 64;
@@ -78,7 +77,7 @@ pub enum DeviceError {
         "the problem needs {needed_bytes} bytes and {free_bytes} are free; reduce the sizes, or use the hot regime, which keeps one copy"
     )]
     OutOfMemory {
-        /// Bytes that the operands take.
+        /// Bytes that the operands and the kernel's workspace take.
         needed_bytes: u64,
         /// Bytes that are free.
         free_bytes: u64,
@@ -90,6 +89,14 @@ pub enum DeviceError {
         file: String,
         /// What the driver said.
         why: String,
+    },
+    /// The kernel is not for the problem's type or layout.
+    #[error("kernel {kernel} is not for {form}; `gemmscope kernels` lists what each one takes")]
+    Form {
+        /// The kernel.
+        kernel: String,
+        /// Type and layout of the problem.
+        form: String,
     },
     /// The problem has more tiles than a launch can have CTAs.
     #[error(
@@ -156,8 +163,8 @@ pub struct Job<'a> {
     pub kernel: &'a Kernel,
     /// And its variant.
     pub variant: &'a Variant,
-    /// Bit patterns that the generator draws from: 65 536 of them.
-    pub table: &'a [u16],
+    /// Bit patterns that the generator draws from, of the problem's type.
+    pub tables: &'a Tables,
     /// Seed of the generator.
     pub seed: u64,
     /// Operands are copied until all copies together exceed this; 0 keeps one copy.
@@ -206,10 +213,35 @@ pub struct CheckCounts {
 /// An operand in the host's memory.
 #[derive(Debug, Clone, Copy)]
 pub struct HostMatrix<'a> {
-    /// Bit patterns, from element (0, 0) of the matrix.
-    pub bits: &'a [u16],
-    /// Rows, columns and leading dimension; the offset does not apply to `bits`.
+    /// Elements as they are stored, from element (0, 0) of the matrix.
+    pub bytes: &'a [u8],
+    /// Their format.
+    pub scalar: Scalar,
+    /// Stored rows and columns, and leading dimension; the offset does not apply to `bytes`.
     pub placement: Placement,
+}
+
+impl<'a> HostMatrix<'a> {
+    /// A stored row, without its padding.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize) -> &'a [u8] {
+        if self.placement.cols == 0 {
+            return &[];
+        }
+        let width = self.scalar.bytes();
+        let (ld, cols) = (self.placement.ld as usize, self.placement.cols as usize);
+        &self.bytes[row * ld * width..][..cols * width]
+    }
+
+    /// The value at a stored row and column.
+    ///
+    /// # Panics
+    /// If there is no such element.
+    pub fn value(&self, row: usize, col: usize) -> f64 {
+        self.scalar.decode(self.scalar.bits_at(self.bytes, row * self.placement.ld as usize + col))
+    }
 }
 
 /// The operands of a prepared problem as the host sees them.
@@ -224,8 +256,8 @@ pub struct HostView<'a> {
     /// C as it was before the launch; `None` where beta is 0.
     pub c_before: Option<HostMatrix<'a>>,
     /// C's whole buffer, guard bands and padding included.
-    pub c_buffer: &'a [u16],
-    /// Where element (0, 0) of C lies in `c_buffer`.
+    pub c_buffer: &'a [u8],
+    /// Where element (0, 0) of C lies in `c_buffer`, in elements.
     pub c_start: usize,
 }
 
@@ -251,6 +283,11 @@ pub trait Prepared {
 
     /// Copies of the operands that launches rotate through.
     fn copies(&self) -> usize;
+
+    /// Bytes of memory that the kernel works in besides the operands.
+    fn workspace_bytes(&self) -> u64 {
+        0
+    }
 
     /// Checks copy `copy` of C on the device itself: the given rows against an FP64 reference, all of C for poison and NaN, all
     /// padding and guard bands for writes. `None` where the device has no way of its own: the host then checks.

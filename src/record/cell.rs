@@ -138,6 +138,9 @@ pub struct CellRecord {
     /// Copies of the operands that launches rotated through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<u32>,
+    /// Bytes of memory that the kernel worked in besides the operands, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_bytes: Option<u64>,
     /// Why sampling stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,

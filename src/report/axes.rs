@@ -1,6 +1,6 @@
 //! Which parameters of a set of cells vary, which of them vary together, and which pairs make a picture.
 
-use crate::problem::{Problem, stride_class};
+use crate::problem::{Operand, Problem, stride_class};
 use crate::record::CellRecord;
 use std::collections::BTreeSet;
 
@@ -54,6 +54,12 @@ pub(super) fn class_name(class: u64) -> String {
     if class >= TOP_CLASS { format!("≥{TOP_CLASS}") } else { class.to_string() }
 }
 
+/// Elements of a stored row that hold no value.
+fn padding_of(problem: &Problem, operand: Operand) -> u64 {
+    let p = problem.placement(operand);
+    p.ld.saturating_sub(p.cols)
+}
+
 /// The axes of a set of cells.
 pub(super) struct Axes {
     /// Those with at least two values, tied ones taken together, in the order m, n, k, ld, offsets.
@@ -64,13 +70,25 @@ impl Axes {
     /// Finds them.
     pub fn of(cells: &[&CellRecord]) -> Axes {
         let varies = |size: fn(&Problem) -> u64| cells.iter().any(|c| size(&c.problem) != size(&cells[0].problem));
-        let (n_varies, k_varies) = (varies(|p| p.n), varies(|p| p.k));
         type Parameter = (&'static str, &'static str, fn(&Problem) -> u64);
+        // Cells of one picture share a layout, and with it what a stored row is long.
+        let layout = cells[0].problem.layout;
+        type Row = (&'static str, fn(&Problem) -> u64);
+        let row_of_a: Row = if layout.transposes(Operand::A) { ("lda - m", |p| p.m) } else { ("lda - k", |p| p.k) };
+        let row_of_b: Row = if layout.transposes(Operand::B) { ("ldb - k", |p| p.k) } else { ("ldb - n", |p| p.n) };
         // A leading dimension that follows a varying size says nothing of its own: its padding does.
         let ld: [Parameter; 3] = [
-            if k_varies { ("lda", "lda - k", |p| p.lda.saturating_sub(p.k)) } else { ("lda", "lda", |p| p.lda) },
-            if n_varies { ("ldb", "ldb - n", |p| p.ldb.saturating_sub(p.n)) } else { ("ldb", "ldb", |p| p.ldb) },
-            if n_varies { ("ldc", "ldc - n", |p| p.ldc.saturating_sub(p.n)) } else { ("ldc", "ldc", |p| p.ldc) },
+            if varies(row_of_a.1) {
+                ("lda", row_of_a.0, |p| padding_of(p, Operand::A))
+            } else {
+                ("lda", "lda", |p| p.lda)
+            },
+            if varies(row_of_b.1) {
+                ("ldb", row_of_b.0, |p| padding_of(p, Operand::B))
+            } else {
+                ("ldb", "ldb", |p| p.ldb)
+            },
+            if varies(|p| p.n) { ("ldc", "ldc - n", |p| padding_of(p, Operand::C)) } else { ("ldc", "ldc", |p| p.ldc) },
         ];
         let plain: [Parameter; 6] = [
             ("m", "m", |p| p.m),

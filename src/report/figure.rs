@@ -6,7 +6,7 @@ use super::clean;
 use super::grid::{MAX_POSITIONS, Place, Side, Square, grid, tflops};
 use super::merge::Merged;
 use super::scale::{Scale, throughput_unit};
-use crate::problem::Problem;
+use crate::problem::{Operand, Problem};
 use crate::record::{CellRecord, DeviceKind, Stop};
 use crate::stats::median;
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,14 +82,14 @@ pub(super) fn figures(merged: &[Merged<'_>]) -> Vec<Figure> {
         let device = (merged.len() > 1).then(|| slug(&run.device()));
         let baselines = Baselines::of(&run.cells);
         let groups = groups(&run.cells);
-        for ((part, kernel, regime), cells) in &groups {
+        for ((part, kernel, regime, form), cells) in &groups {
             if cells.iter().all(|c| tflops(c).is_none()) {
                 continue;
             }
             let several = |other: fn(&Key) -> &str, mine: &str| {
                 groups.keys().any(|key| key.0 == *part && other(key) != mine).then(|| slug(mine))
             };
-            let tail = [several(|k| &k.1, kernel), several(|k| &k.2, regime), device.clone()];
+            let tail = [several(|k| &k.1, kernel), several(|k| &k.2, regime), several(|k| &k.3, form), device.clone()];
             let source = source(run, kernel, regime, cells);
             for (slugs, mut figure) in of_group(cells, &baselines) {
                 figure.subtitle.insert(0, source.clone());
@@ -103,14 +103,15 @@ pub(super) fn figures(merged: &[Merged<'_>]) -> Vec<Figure> {
     figures
 }
 
-/// Part, kernel and regime.
-type Key = (String, String, String);
+/// Part, kernel, regime, and type with layout.
+type Key = (String, String, String, String);
 
 /// Cells that belong into one picture.
 fn groups<'a>(cells: &[&'a CellRecord]) -> BTreeMap<Key, Vec<&'a CellRecord>> {
     let mut groups: BTreeMap<Key, Vec<&CellRecord>> = BTreeMap::new();
     for cell in cells {
-        groups.entry((cell.part.clone(), cell.kernel.clone(), cell.regime.clone())).or_default().push(cell);
+        let form = format!("{} {}", cell.problem.dtype.name(), cell.problem.layout.name());
+        groups.entry((cell.part.clone(), cell.kernel.clone(), cell.regime.clone(), form)).or_default().push(cell);
     }
     // A cell for which no kernel was ever chosen carries the word `auto`; it is a gap in the pictures of the kernels that
     // were chosen beside it.
@@ -120,8 +121,8 @@ fn groups<'a>(cells: &[&'a CellRecord]) -> BTreeMap<Key, Vec<&'a CellRecord>> {
         .map(|(key, _)| key.clone())
         .collect();
     for key in unchosen {
-        let beside: Vec<Key> =
-            groups.keys().filter(|k| k.0 == key.0 && k.2 == key.2 && k.1 != key.1).cloned().collect();
+        let alike = |k: &&Key| k.0 == key.0 && k.2 == key.2 && k.3 == key.3 && k.1 != key.1;
+        let beside: Vec<Key> = groups.keys().filter(alike).cloned().collect();
         if !beside.is_empty() {
             let gaps = groups.remove(&key).unwrap_or_default();
             for other in beside {
@@ -317,10 +318,9 @@ fn fixed(cells: &[&CellRecord], axes: &Axes, shown: &[&Axis]) -> String {
             said.push(format!("{name} = {}", value(first)));
         }
     }
-    if cells
-        .iter()
-        .all(|c| (c.problem.lda, c.problem.ldb, c.problem.ldc) == (c.problem.k.max(1), c.problem.n, c.problem.n))
-    {
+    let is_compact =
+        |p: &Problem| Operand::ALL.iter().all(|&operand| p.placement(operand).ld == p.placement(operand).cols.max(1));
+    if cells.iter().all(|c| is_compact(&c.problem)) {
         said.push("ld compact".to_owned());
     } else {
         for (name, value) in [("lda", |p| p.lda), ("ldb", |p| p.ldb), ("ldc", |p| p.ldc)] as [Parameter; 3] {

@@ -32,6 +32,7 @@ pub fn cell(problem: Problem, tflops: f64) -> CellRecord {
         pair_ratio_lo: None,
         pair_ratio_hi: None,
         copies: None,
+        workspace_bytes: None,
         counters: None,
         stop: None,
         throttled_samples: 0,

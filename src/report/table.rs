@@ -8,7 +8,7 @@ use crate::record::{CellRecord, Role, Status, Stop};
 pub const SUMMARY_FILE: &str = "summary.csv";
 
 /// The columns. Names are the journal's; sizes, leading dimensions and offsets are counted in elements.
-const COLUMNS: [&str; 45] = [
+const COLUMNS: [&str; 46] = [
     "run",
     "cell",
     "part",
@@ -44,6 +44,7 @@ const COLUMNS: [&str; 45] = [
     "pair_ratio_lo",
     "pair_ratio_hi",
     "copies",
+    "workspace_bytes",
     "stop",
     "throttled_samples",
     "warm",
@@ -111,6 +112,7 @@ fn row(number: usize, run: &Merged<'_>, cell: &CellRecord) -> [String; COLUMNS.l
         or_empty(cell.pair_ratio_lo),
         or_empty(cell.pair_ratio_hi),
         or_empty(cell.copies),
+        or_empty(cell.workspace_bytes),
         cell.stop.map_or("", stop).to_owned(),
         cell.throttled_samples.to_string(),
         or_empty(cell.warm),
@@ -170,7 +172,7 @@ mod tests {
         cell.problem.offset_b = 5;
         cell.tflops = Some(1.0 / 3.0);
         (cell.pair_ratio, cell.pair_ratio_lo, cell.pair_ratio_hi) = (Some(0.75), Some(0.7), Some(0.8));
-        cell.copies = Some(4);
+        (cell.copies, cell.workspace_bytes) = (Some(4), Some(4096));
         cell.check = Some(Check { elements: 7, of: 8, worst: 0.125, reference: "host f64".to_owned() });
         let runs = [run];
         let text = csv(&merge(&runs).unwrap());

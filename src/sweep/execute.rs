@@ -1,15 +1,16 @@
 //! Measures one unit on an open device: dispatch, prepare, time, check, record.
 
 use super::plan::Cell;
-use crate::data::Distribution;
+use crate::data::{Distribution, Tables};
 use crate::device::{Device, DeviceError, Job, Prepared};
 use crate::dispatch::{Choice, Selector, choose, select};
 use crate::measure::{Measured, Regime, RunClock, Stopping, block_ratios, measure, refuse_implausible};
-use crate::problem::Problem;
+use crate::problem::{DType, Problem};
 use crate::record::{CellRecord, DeviceKind, Status};
 use crate::stats::median_interval;
 use crate::verify::{self, HostReference, rows_to_check};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// FLOP that the reference of a cell may cost on a GPU, where FP64 is slow, and on a CPU, where it is half as fast as FP32.
 const CHECK_FLOP: [u64; 2] = [1 << 32, 1 << 36];
@@ -43,7 +44,7 @@ pub struct UnitOutcome {
 pub struct Executor {
     device: Box<dyn Device>,
     conditions: Conditions,
-    table: Vec<u16>,
+    tables: HashMap<DType, Tables>,
     reference: HostReference,
     heartbeat: Option<fn()>,
 }
@@ -78,8 +79,7 @@ impl From<DeviceError> for NoNumber {
 impl Executor {
     /// An executor on an open device.
     pub fn new(device: Box<dyn Device>, conditions: Conditions) -> Self {
-        let table = conditions.distribution.table();
-        Executor { device, conditions, table, reference: HostReference::default(), heartbeat: None }
+        Executor { device, conditions, tables: HashMap::new(), reference: HostReference::default(), heartbeat: None }
     }
 
     /// The same executor, which calls `heartbeat` between launches, at most once a second.
@@ -130,6 +130,10 @@ impl Executor {
             record.dispatch.clone_from(&choice.why);
             choices.push(choice);
         }
+        for cell in cells {
+            let dtype = cell.problem.dtype;
+            self.tables.entry(dtype).or_insert_with(|| self.conditions.distribution.tables(dtype));
+        }
         for (cell, choice) in cells.iter().zip(&choices) {
             problems.push(self.prepare(cell, choice)?);
         }
@@ -149,12 +153,13 @@ impl Executor {
             cells.iter().zip(problems.iter().zip(records.iter_mut())).zip(&measured)
         {
             record.copies = u32::try_from(prepared.copies()).ok();
+            record.workspace_bytes = Some(prepared.workspace_bytes()).filter(|&bytes| bytes > 0);
             fill_in(record, &cell.problem, measured.clone());
         }
         for (((cell, choice), (prepared, record)), measured) in
             cells.iter().zip(&choices).zip(problems.iter_mut().zip(records.iter_mut())).zip(&measured)
         {
-            refuse_implausible(measured, cell.problem.flop(), &info).map_err(NoNumber::failed)?;
+            refuse_implausible(measured, &cell.problem, &info).map_err(NoNumber::failed)?;
             if cell.problem.beta == 0.0 {
                 // What the timed launches left. With another beta every launch has added to C.
                 self.check(cell, choice, prepared.as_mut(), 0, record)?;
@@ -185,6 +190,7 @@ impl Executor {
             self.device.reset_counters();
             prepared.launch()?;
             record.counters = self.device.counters();
+            record.workspace_bytes = Some(prepared.workspace_bytes()).filter(|&bytes| bytes > 0);
             self.check(cell, choice, prepared.as_mut(), 0, record)?;
             record.status = Status::Ok;
         }
@@ -201,9 +207,10 @@ impl Executor {
         record: &mut CellRecord,
     ) -> Result<(), NoNumber> {
         let budget = CHECK_FLOP[usize::from(self.device.info().kind() == DeviceKind::Cpu)];
-        let (seed, unit) = (self.conditions.seed, &choice.kernel.unit);
+        let (seed, distribution) = (self.conditions.seed, self.conditions.distribution);
+        let bound = verify::error_bound(&cell.problem, &choice.kernel.unit, distribution);
         let rows = rows_to_check(&cell.problem, budget, seed);
-        let check = verify::check(prepared, copy, &cell.problem, unit, &rows, seed, &mut self.reference);
+        let check = verify::check(prepared, copy, &cell.problem, &bound, &rows, seed, &mut self.reference);
         record.check = Some(check.map_err(|wrong| match wrong {
             verify::Wrong::Device(error) => error.into(),
             other => NoNumber::failed(other),
@@ -220,7 +227,7 @@ impl Executor {
             problem: &cell.problem,
             kernel: choice.kernel,
             variant: choice.variant,
-            table: &self.table,
+            tables: &self.tables[&cell.problem.dtype],
             seed: self.conditions.seed,
             rotate_bytes,
         })
@@ -257,6 +264,7 @@ pub fn blank(cell: &Cell, device: &str) -> CellRecord {
         pair_ratio_lo: None,
         pair_ratio_hi: None,
         copies: None,
+        workspace_bytes: None,
         stop: None,
         throttled_samples: 0,
         warm: None,

@@ -6,7 +6,7 @@
 use super::axes::{Axis, Tie, Value};
 use crate::dispatch::{SelectError, Selector, select};
 use crate::measure::Regime;
-use crate::problem::Problem;
+use crate::problem::{DType, Layout, Operand, Problem};
 use crate::record::{DeviceKind, Role};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -43,6 +43,12 @@ pub struct Part {
     pub offset_b: Axis,
     /// Base offset of C.
     pub offset_c: Axis,
+    /// Layouts of A and B.
+    #[serde(default = "nn")]
+    pub layouts: Vec<Layout>,
+    /// Element types.
+    #[serde(default = "f16")]
+    pub dtypes: Vec<DType>,
     /// Kernels, each by the name that the command line takes.
     pub kernels: Vec<String>,
     /// Regimes.
@@ -55,8 +61,18 @@ pub struct Part {
     pub paired: bool,
 }
 
+/// The layout of plans that were written before there were others.
+fn nn() -> Vec<Layout> {
+    vec![Layout::Nn]
+}
+
+/// The type of plans that were written before there were others.
+fn f16() -> Vec<DType> {
+    vec![DType::F16]
+}
+
 impl Part {
-    /// A part with one cell: m = n = k = 1, no padding, no offset.
+    /// A part with one cell: m = n = k = 1 in FP16 and layout NN, no padding, no offset.
     pub fn new(name: &str) -> Self {
         let one = || Axis::single(1);
         Part {
@@ -70,6 +86,8 @@ impl Part {
             offset_a: Axis::single(0),
             offset_b: Axis::single(0),
             offset_c: Axis::single(0),
+            layouts: nn(),
+            dtypes: f16(),
             kernels: vec!["auto".to_owned()],
             regimes: vec![Regime::Hot],
             alpha: 1.0,
@@ -130,7 +148,7 @@ pub enum PlanError {
         why: &'static str,
     },
     /// Nothing to do.
-    #[error("the plan has no cells: name at least one kernel and one regime")]
+    #[error("the plan has no cells: name at least one kernel, one regime, one layout and one type")]
     Empty,
     /// A shard that does not exist.
     #[error("there is no shard {index} of {count}: shards are numbered from 1 to their count")]
@@ -196,11 +214,11 @@ impl Plan {
                     }
                 }
             }
-            let count = part
-                .axes()
-                .iter()
-                .map(|(_, axis)| u128::from(axis.len()))
-                .try_fold(selectors.len() as u128 * part.regimes.len() as u128, u128::checked_mul)
+            let lists = [selectors.len(), part.regimes.len(), part.layouts.len(), part.dtypes.len()];
+            let lists = lists.into_iter().map(|len| len as u128);
+            let count = lists
+                .chain(part.axes().iter().map(|(_, axis)| u128::from(axis.len())))
+                .try_fold(1, u128::checked_mul)
                 .unwrap_or(u128::MAX);
             let total = count.saturating_add(u128::from(units));
             if total > u128::from(MAX_UNITS) {
@@ -266,11 +284,13 @@ impl Plan {
         };
         let regime = part.regimes[digit(part.regimes.len() as u64) as usize];
         let kernel = planned.selectors[digit(planned.selectors.len() as u64) as usize].to_string();
+        let layout = part.layouts[digit(part.layouts.len() as u64) as usize];
+        let dtype = part.dtypes[digit(part.dtypes.len() as u64) as usize];
         let [offset_c, offset_b, offset_a, ldc, ldb, lda, k, n, m] = [8, 7, 6, 5, 4, 3, 2, 1, 0].map(|i| {
             let axis = part.axes()[i].1;
             axis.value(digit(axis.len()))
         });
-        let problem = place(part, [m, n, k], [lda, ldb, ldc], [offset_a, offset_b, offset_c]);
+        let problem = place(part, (layout, dtype), [m, n, k], [lda, ldb, ldc], [offset_a, offset_b, offset_c]);
         let cell = |cell, pair, role, problem| Cell {
             cell,
             part: part.name.clone(),
@@ -338,7 +358,13 @@ fn check_axes(part: &Part) -> Result<(), PlanError> {
     Ok(())
 }
 
-fn place(part: &Part, sizes: [Value; 3], lds: [Value; 3], offsets: [Value; 3]) -> Problem {
+fn place(
+    part: &Part,
+    (layout, dtype): (Layout, DType),
+    sizes: [Value; 3],
+    lds: [Value; 3],
+    offsets: [Value; 3],
+) -> Problem {
     let absolute = |v: Value| match v {
         Value::Absolute(x) | Value::Padding(x) => x,
         Value::Tied(_) => 0,
@@ -350,8 +376,8 @@ fn place(part: &Part, sizes: [Value; 3], lds: [Value; 3], offsets: [Value; 3]) -
         other => absolute(other),
     };
     let [m, n, k] = sizes.map(size);
-    let mut problem = Problem::new(m, n, k);
-    let cols = [k.max(1), n, n];
+    let mut problem = Problem::new(m, n, k).in_form(layout, dtype);
+    let cols = Operand::ALL.map(|operand| problem.placement(operand).cols.max(1));
     let ld = |value: Value, cols: u64, of_b: Value| match (value, of_b) {
         (Value::Absolute(x), _) => x,
         (Value::Padding(x), _) => cols.saturating_add(x),
@@ -429,6 +455,32 @@ mod tests {
         assert_eq!((p.lda, p.ldb, p.ldc), (513, 515, 515));
         let p = plan(vec![part(["8", "16", "24", "k", "1000", "ldb"])]).unit(0)[0].problem;
         assert_eq!((p.lda, p.ldb, p.ldc), (24, 1000, 1000));
+    }
+
+    #[test]
+    fn layouts_and_types_are_axes_and_paddings_follow_the_stored_rows() {
+        let plan = plan(vec![Part {
+            layouts: Layout::ALL.to_vec(),
+            dtypes: vec![DType::F16, DType::I8],
+            ..part(["3", "5", "7", "+1", "+1", "+1"])
+        }]);
+        assert_eq!(plan.cells(), 8);
+        let mut forms = HashSet::new();
+        for p in (0..8).map(|i| plan.unit(i)[0].problem) {
+            forms.insert((p.layout, p.dtype));
+            let stored = |operand| p.placement(operand).cols + 1;
+            assert_eq!([p.lda, p.ldb, p.ldc], [stored(Operand::A), stored(Operand::B), 6], "{:?}", p.layout);
+        }
+        assert_eq!(forms.len(), 8);
+    }
+
+    #[test]
+    fn plans_from_before_there_were_layouts_are_still_read() {
+        let mut value = serde_json::to_value(Part::new("old")).unwrap();
+        for key in ["layouts", "dtypes"] {
+            assert!(value.as_object_mut().unwrap().remove(key).is_some());
+        }
+        assert_eq!(serde_json::from_value::<Part>(value).unwrap(), Part::new("old"));
     }
 
     #[test]

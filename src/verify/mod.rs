@@ -1,6 +1,6 @@
 //! Whether a result is right: the reference, the bound, the rows to check and the verdict.
 //!
-//! C is poisoned before a run and checked after it. The reference is computed in FP64 from the very operands that the kernel
+//! C is poisoned before a run and checked after it; A and B lie among NaNs and infinities. The reference is computed in FP64 from the very operands that the kernel
 //! read. An element passes if its error is at most `u_out·|c| + eps_sum·Σ|a·b| + tiny`; the comparison is written so that a
 //! NaN fails it. Nothing outside C's m × n elements may have been written.
 
@@ -12,9 +12,9 @@ mod suite;
 pub use bound::error_bound;
 pub use host::HostReference;
 pub use rows::{RowSample, rows_to_check};
-pub use suite::{Case, cases};
+pub use suite::{Case, cases, forms};
 
-use crate::device::{CheckCounts, DeviceError, Prepared};
+use crate::device::{CheckCounts, DeviceError, ErrorBound, Prepared};
 use crate::problem::Problem;
 use crate::record::Check;
 use thiserror::Error;
@@ -89,18 +89,17 @@ pub fn check(
     prepared: &mut dyn Prepared,
     copy: usize,
     problem: &Problem,
-    unit: &str,
+    bound: &ErrorBound,
     rows: &RowSample,
     seed: u64,
     reference: &mut HostReference,
 ) -> Result<Check, Wrong> {
-    let bound = error_bound(problem, unit);
-    let (counts, by) = match prepared.check(copy, &rows.rows, &bound)? {
+    let (counts, by) = match prepared.check(copy, &rows.rows, bound)? {
         Some(counts) => (counts, "device f64"),
         None => {
             let mut outcome = Ok(CheckCounts::default());
             prepared.with_host_view(copy, &mut |view| {
-                outcome = reference.check(&view, problem, &rows.rows, &bound, seed);
+                outcome = reference.check(&view, problem, &rows.rows, bound, seed);
             })?;
             (outcome?, "host f64")
         }

@@ -1,9 +1,9 @@
-//! The shapes that a kernel must get right: sizes of 1, around its tile, odd and prime; every padding and offset that its
-//! alignment contract allows; alpha and beta; k = 0.
+//! The problems that a kernel must get right: sizes of 1, around its tile, odd and prime, as far as its limits go; every padding
+//! and offset that its alignment contract allows, for each operand; alpha and beta; k = 0; every layout and type it takes.
 
 use crate::catalog::Variant;
 use crate::data::Distribution;
-use crate::problem::Problem;
+use crate::problem::{DType, Layout, Operand, Placement, Problem};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 /// A problem and what its numbers are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Case {
-    /// Sizes, leading dimensions, offsets, alpha and beta.
+    /// Sizes, layout, type, leading dimensions, offsets, alpha and beta.
     pub problem: Problem,
     /// Small integers, for which every sum is exact, or random reals.
     pub distribution: Distribution,
@@ -23,8 +23,14 @@ const SIZES: [u64; 22] = [1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 97, 127
 /// Alpha and beta.
 const SCALES: [(f32, f32); 4] = [(1.0, 0.0), (1.0, 1.0), (0.5, -2.0), (0.0, 1.0)];
 
-/// `count` cases for a variant, the hand-picked ones first, the rest drawn by `seed`.
-pub fn cases(variant: &Variant, count: usize, seed: u64) -> Vec<Case> {
+/// The layouts and types that a variant takes.
+pub fn forms(variant: &Variant) -> Vec<(Layout, DType)> {
+    let all = DType::ALL.into_iter().flat_map(|dtype| Layout::ALL.map(|layout| (layout, dtype)));
+    all.filter(|(layout, dtype)| variant.takes(dtype.name(), layout.name())).collect()
+}
+
+/// `count` cases for a variant in one of its forms, the hand-picked ones first, the rest drawn by `seed`.
+pub fn cases(variant: &Variant, (layout, dtype): (Layout, DType), count: usize, seed: u64) -> Vec<Case> {
     let [bm, bn, bk] = variant.tile.map(u64::from);
     let around = |t: u64, d: i64| (t as i64 + d).max(1) as u64;
     let picked = [
@@ -41,11 +47,13 @@ pub fn cases(variant: &Variant, count: usize, seed: u64) -> Vec<Case> {
     let size = |rng: &mut ChaCha8Rng| *SIZES.choose(rng).expect("there are sizes");
     (0..count)
         .map(|i| {
-            let [m, n, k] = match picked.get(i) {
+            let sizes = match picked.get(i) {
                 Some(&sizes) => sizes,
                 None => [size(&mut rng), size(&mut rng), if rng.random_ratio(1, 24) { 0 } else { size(&mut rng) }],
             };
-            let problem = placed(Problem::new(m, n, k), u64::from(variant.align_bytes), &mut rng);
+            let limits = variant.limits();
+            let [m, n, k] = [0, 1, 2].map(|i| within(sizes[i], limits[i], &mut rng));
+            let problem = placed(Problem::new(m, n, k).in_form(layout, dtype), variant, &mut rng);
             let (alpha, beta) = SCALES[i % SCALES.len()];
             let distribution = if i % 3 == 2 { Distribution::Normal } else { Distribution::Integers };
             Case { problem: Problem { alpha, beta, ..problem }, distribution }
@@ -53,42 +61,66 @@ pub fn cases(variant: &Variant, count: usize, seed: u64) -> Vec<Case> {
         .collect()
 }
 
-/// Leading dimensions and offsets that keep A and B at multiples of `align_bytes`; C may lie anywhere.
-fn placed(mut problem: Problem, align_bytes: u64, rng: &mut ChaCha8Rng) -> Problem {
-    let step = align_bytes / problem.dtype.bytes();
-    let ld = |cols: u64, rng: &mut ChaCha8Rng| cols.max(1).next_multiple_of(step) + step * rng.random_range(0..=8);
-    problem.lda = ld(problem.k, rng);
-    problem.ldb = ld(problem.n, rng);
-    problem.ldc = problem.n + rng.random_range(0..=8);
-    problem.offset_a = step * rng.random_range(0..8);
-    problem.offset_b = step * rng.random_range(0..8);
-    problem.offset_c = rng.random_range(0..8);
+/// A size that a variant takes: the given one, or where it lies outside the limits one between them.
+fn within(size: u64, (min, max): (u64, u64), rng: &mut ChaCha8Rng) -> u64 {
+    if (min..=max).contains(&size) { size } else { rng.random_range(min.max(1)..=max.min(min.saturating_add(300))) }
+}
+
+/// Leading dimensions and offsets that keep the contract for each operand, and otherwise lie anywhere.
+fn placed(mut problem: Problem, variant: &Variant, rng: &mut ChaCha8Rng) -> Problem {
+    let mut place = |operand| {
+        let step = variant.align_of(operand, problem.dtype) / problem.element_bytes(operand);
+        let Placement { cols, .. } = problem.placement(operand);
+        (cols.max(1).next_multiple_of(step) + step * rng.random_range(0..=8), step * rng.random_range(0..8))
+    };
+    let [(lda, offset_a), (ldb, offset_b), (ldc, offset_c)] = Operand::ALL.map(&mut place);
+    (problem.lda, problem.ldb, problem.ldc) = (lda, ldb, ldc);
+    (problem.offset_a, problem.offset_b, problem.offset_c) = (offset_a, offset_b, offset_c);
     problem
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::catalog;
-    use crate::problem::Operand;
+    use crate::catalog::{catalog, cpu_kernel};
 
     #[test]
     fn cases_are_valid_keep_the_contract_and_reach_its_edge() {
-        for kernel in &catalog().kernels {
+        for kernel in catalog().kernels.iter().chain([cpu_kernel()]) {
             for variant in &kernel.variants {
-                let cases = cases(variant, 200, 3);
-                let align = u64::from(variant.align_bytes);
-                for case in &cases {
-                    assert_eq!(case.problem.validate(), Ok(()), "{case:?}");
-                    assert!(
-                        case.problem.align_bytes(Operand::A) >= align && case.problem.align_bytes(Operand::B) >= align
-                    );
+                let forms = forms(variant);
+                assert_eq!(forms.len(), variant.dtypes.len() * variant.layouts.len());
+                for form in forms {
+                    let cases = cases(variant, form, 200, 3);
+                    let align = |operand| variant.align_of(operand, form.1);
+                    for Case { problem, .. } in &cases {
+                        assert_eq!(problem.validate(), Ok(()), "{problem:?}");
+                        assert!(variant.takes_form(problem));
+                        assert!(Operand::ALL.iter().all(|&o| problem.align_bytes(o) >= align(o)), "{problem:?}");
+                    }
+                    let exactly = |o| cases.iter().any(|c| c.problem.align_bytes(o) == align(o));
+                    assert!(Operand::ALL.into_iter().all(exactly), "{} is never at its limit", variant.name);
+                    assert!(cases.iter().any(|c| c.problem.beta != 0.0));
+                    assert!(variant.min_k.is_some() || cases.iter().any(|c| c.problem.k == 0));
                 }
-                let exactly = |o| cases.iter().any(|c| c.problem.align_bytes(o) == align);
-                assert!(exactly(Operand::A) && exactly(Operand::B), "{} is never at its limit", variant.name);
-                assert!(cases.iter().any(|c| c.problem.align_bytes(Operand::C) == 2));
-                assert!(cases.iter().any(|c| c.problem.k == 0) && cases.iter().any(|c| c.problem.beta != 0.0));
             }
+        }
+    }
+
+    #[test]
+    fn cases_stay_within_the_limits_of_a_variant() {
+        let skinny = Variant {
+            name: "skinny".to_owned(),
+            tile: [64, 8, 32],
+            align_bytes: 2,
+            align_b: Some(8),
+            max_n: Some(8),
+            min_k: Some(16),
+            ..Variant::default()
+        };
+        for case in cases(&skinny, (Layout::Tt, DType::Bf16), 200, 1) {
+            let p = case.problem;
+            assert!(p.n <= 8 && p.k >= 16 && p.ldb % 4 == 0 && p.offset_b % 4 == 0, "{p:?}");
         }
     }
 }

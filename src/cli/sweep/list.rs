@@ -11,7 +11,7 @@ pub(super) fn list(plan: &Plan, device: &DeviceInfo, as_json: bool) -> Result<()
     let mut out = BufWriter::new(std::io::stdout().lock());
     if !as_json {
         writeln!(out, "# {} cells in {} units on {}, in their order", plan.cells(), plan.units(), device.record.name)?;
-        writeln!(out, "# cell\tpart\tpair\tm\tn\tk\tlda\tldb\tldc\toffsets\tregime\tkernel")?;
+        writeln!(out, "# cell\tpart\tpair\tform\tm\tn\tk\tlda\tldb\tldc\toffsets\tregime\tkernel")?;
     }
     for position in 0..plan.units() {
         for cell in plan.unit(position) {
@@ -27,8 +27,9 @@ pub(super) fn list(plan: &Plan, device: &DeviceInfo, as_json: bool) -> Result<()
             let pair = cell.pair.map_or_else(|| "-".to_owned(), |pair| pair.to_string());
             let offsets = format!("{},{},{}", p.offset_a, p.offset_b, p.offset_c);
             let (sizes, lds) = (format!("{}\t{}\t{}", p.m, p.n, p.k), format!("{}\t{}\t{}", p.lda, p.ldb, p.ldc));
+            let form = format!("{} {}", p.dtype.name(), p.layout.name());
             let (number, part, regime) = (cell.cell, &cell.part, cell.regime.name());
-            writeln!(out, "{number}\t{part}\t{pair}\t{sizes}\t{lds}\t{offsets}\t{regime}\t{kernel}")?;
+            writeln!(out, "{number}\t{part}\t{pair}\t{form}\t{sizes}\t{lds}\t{offsets}\t{regime}\t{kernel}")?;
         }
     }
     Ok(out.flush()?)

@@ -5,7 +5,8 @@ use super::driver::Failed;
 use super::launch::{GemmParams, ScanParams, ScanReport, VerifyParams, VerifyReport, argument};
 use super::memory::Buffer;
 use super::operands::Operands;
-use crate::device::{CheckCounts, DeviceError, ErrorBound, GUARD, POISON};
+use crate::device::{CheckCounts, DeviceError, ErrorBound, GUARD};
+use crate::problem::Operand;
 use bytemuck::{Pod, Zeroable};
 use std::rc::Rc;
 
@@ -38,7 +39,7 @@ fn verify(
     if rows.is_empty() {
         return Ok(start);
     }
-    let function = context.helper("verify_rows")?;
+    let function = context.helper(&format!("verify_rows_{}", operands.problem().dtype.name()))?;
     let on_device = Buffer::new(context, size_of_val(rows) as u64)?;
     on_device.upload(0, rows)?;
     let ctas = context.ctas_for(rows.len() as u64 * u64::from(g.n), function);
@@ -49,20 +50,24 @@ fn verify(
             ld_before: g.ldc,
             rows: on_device.address(),
             row_count: rows.len() as u32,
-            reserved: 0,
+            transposed: [Operand::A, Operand::B]
+                .map(|o| u32::from(operands.problem().layout.transposes(o)) << o as u32)
+                .iter()
+                .sum(),
             u_out: bound.u_out,
             eps_sum: bound.eps_sum,
             tiny: bound.tiny,
             report,
         };
-        // SAFETY: verify_rows(VerifyParams); rows are below m, and `with_report` waits before any of the buffers goes.
+        // SAFETY: verify_rows_*(VerifyParams) for operands of this type; rows are below m, and `with_report` waits before any of the buffers goes.
         unsafe { context.launch(function, ctas, &mut [argument(&params)]) }
     })?;
     Ok(report)
 }
 
 fn scan(context: &Rc<Context>, operands: &Operands, g: GemmParams) -> Result<ScanReport, DeviceError> {
-    let function = context.helper("scan_poison")?;
+    let output = operands.problem().dtype.output();
+    let function = context.helper(&format!("scan_poison_{}", output.name()))?;
     let (guard_before, guard_after) = (operands.guard_before(), GUARD);
     let body = u64::from(g.m - 1) * g.ldc as u64 + u64::from(g.n);
     let ctas = context.ctas_for(guard_before + body + guard_after, function);
@@ -75,11 +80,11 @@ fn scan(context: &Rc<Context>, operands: &Operands, g: GemmParams) -> Result<Sca
             n: g.n,
             guard_before,
             guard_after,
-            poison: u32::from(POISON),
+            poison: output.poison(),
             reserved: 0,
             report,
         };
-        // SAFETY: scan_poison(ScanParams); the layout has both guard bands inside C's allocation.
+        // SAFETY: scan_poison_*(ScanParams) for elements of this type; the layout has both guard bands inside C's allocation.
         unsafe { context.launch(function, ctas, &mut [argument(&params)]) }
     })?;
     Ok(report)

@@ -152,9 +152,8 @@ functions! {
     /// Sets an attribute of a kernel.
     cuFuncSetAttribute = "cuFuncSetAttribute" (function: CUfunction, attribute: c_uint, value: c_int);
     /// Launches a kernel.
-    cuLaunchKernel = "cuLaunchKernel" (
-        function: CUfunction, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint, block_y: c_uint,
-        block_z: c_uint, shared_bytes: c_uint, stream: CUstream, params: *mut *mut c_void, extra: *mut *mut c_void
+    cuLaunchKernelEx = "cuLaunchKernelEx" (
+        config: *const sys::CUlaunchConfig, function: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void
     );
     /// Makes a graph launchable.
     cuGraphInstantiate = "cuGraphInstantiateWithFlags" (exec: *mut CUgraphExec, graph: CUgraph, flags: c_ulonglong);
@@ -184,6 +183,8 @@ functions! {
     cuMemsetD8Async = "cuMemsetD8Async" (address: CUdeviceptr, value: u8, count: usize, stream: CUstream);
     /// Fills memory with a 16-bit pattern.
     cuMemsetD16Async = "cuMemsetD16Async" (address: CUdeviceptr, value: c_ushort, count: usize, stream: CUstream);
+    /// Fills memory with a 32-bit pattern.
+    cuMemsetD32Async = "cuMemsetD32Async" (address: CUdeviceptr, value: c_uint, count: usize, stream: CUstream);
     /// Copies on the device.
     cuMemcpyDtoDAsync = "cuMemcpyDtoDAsync_v2" (to: CUdeviceptr, from: CUdeviceptr, bytes: usize, stream: CUstream);
     /// Copies to the device.

@@ -2,7 +2,7 @@
 
 use super::driver::{self, Driver, GetErrorName};
 use super::emulated;
-use crate::catalog::{catalog, images};
+use crate::catalog::{capability, catalog, images};
 use crate::device::GpuAbsent;
 use crate::device::absent::DriverFloor;
 use cudarc::driver::sys;
@@ -97,7 +97,7 @@ pub(super) fn lowest_cc() -> u32 {
     let kernels = catalog.kernels.iter().map(|kernel| kernel.min_cc).min().unwrap_or(0);
     let helpers = catalog.helpers.iter().filter_map(|helper| {
         let file = catalog.files.iter().find(|file| file.path == helper.file)?;
-        file.ptx_arch.strip_prefix("compute_")?.trim_end_matches(char::is_alphabetic).parse().ok()
+        capability(&file.ptx_arch)
     });
     helpers.max().unwrap_or(0).max(kernels)
 }

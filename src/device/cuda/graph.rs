@@ -20,7 +20,10 @@ impl Graph {
     /// runs yet.
     ///
     /// All memory that the launches reach must stay allocated as long as the graph.
-    pub(super) fn capture(context: &Rc<Context>, queue: impl FnOnce() -> Result<(), Failed>) -> Result<Graph, Failed> {
+    pub(super) fn capture<E: From<Failed>>(
+        context: &Rc<Context>,
+        queue: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Graph, E> {
         let driver = context.driver;
         // SAFETY: the stream lives as long as the context and is not capturing: every capture ends in this function.
         unsafe { driver.cuStreamBeginCapture(context.stream, THREAD_LOCAL) }?;
@@ -29,7 +32,8 @@ impl Graph {
         // Ended whatever happened, or the stream could not be used again.
         // SAFETY: begun above; writes one handle, null where the capture broke.
         let ended = unsafe { driver.cuStreamEndCapture(context.stream, &mut template.raw) };
-        queued.and(ended)?;
+        queued?;
+        ended?;
         let mut graph = Graph { context: Rc::clone(context), exec: ptr::null_mut() };
         // SAFETY: the template is whole; writes one handle.
         unsafe { driver.cuGraphInstantiate(&mut graph.exec, template.raw, 0) }?;

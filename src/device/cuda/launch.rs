@@ -7,6 +7,9 @@ use crate::catalog::Variant;
 use crate::device::DeviceError;
 use crate::problem::Problem;
 use bytemuck::{NoUninit, Pod, Zeroable};
+use cudarc::driver::sys::{
+    CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue_union__bindgen_ty_1, CUlaunchConfig,
+};
 use std::ffi::c_void;
 use std::ptr;
 
@@ -56,7 +59,8 @@ pub(super) struct VerifyParams {
     pub ld_before: i64,
     pub rows: u64,
     pub row_count: u32,
-    pub reserved: u32,
+    /// Bit 0: A is stored transposed; bit 1: B is.
+    pub transposed: u32,
     pub u_out: f64,
     pub eps_sum: f64,
     pub tiny: f64,
@@ -108,7 +112,8 @@ pub(super) fn argument<T: NoUninit>(value: &T) -> *mut c_void {
 impl Context {
     /// Queues a kernel on the stream.
     ///
-    /// # Safety `arguments` are what the kernel's source declares, in order, made by [`argument`] from values that are
+    /// # Safety
+    /// `arguments` are what the kernel's source declares, in order, made by [`argument`] from values that are
     /// still alive; and all memory that the kernel reaches through them stays allocated until the stream has run it.
     pub(super) unsafe fn launch(
         &self,
@@ -116,23 +121,43 @@ impl Context {
         ctas: u32,
         arguments: &mut [*mut c_void],
     ) -> Result<(), Failed> {
-        // SAFETY: the handles live as long as the context; the driver copies the arguments before it returns; the
-        // caller vouches for the rest.
-        unsafe {
-            self.driver.cuLaunchKernel(
-                function.raw,
-                ctas,
-                1,
-                1,
-                function.threads,
-                1,
-                1,
-                function.shared_bytes,
-                self.stream,
-                arguments.as_mut_ptr(),
-                ptr::null_mut(),
-            )
-        }
+        // SAFETY: passed on to the caller.
+        unsafe { self.launch_grid(function, [ctas, 1, 1], 1, arguments) }
+    }
+
+    /// Queues a kernel on the stream, in clusters of so many CTAs in x.
+    ///
+    /// # Safety
+    /// As [`Context::launch`].
+    pub(super) unsafe fn launch_grid(
+        &self,
+        function: Function,
+        grid: [u32; 3],
+        cluster: u32,
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), Failed> {
+        let mut clusters = CUlaunchAttribute {
+            id: CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+            // SAFETY: a union of plain numbers, for which zeros are values.
+            ..unsafe { std::mem::zeroed() }
+        };
+        clusters.value.clusterDim = CUlaunchAttributeValue_union__bindgen_ty_1 { x: cluster, y: 1, z: 1 };
+        let config = CUlaunchConfig {
+            gridDimX: grid[0],
+            gridDimY: grid[1],
+            gridDimZ: grid[2],
+            blockDimX: function.threads,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: function.shared_bytes,
+            hStream: self.stream,
+            attrs: &mut clusters,
+            // Without clusters the attribute must not be there: devices before 9.0 refuse it.
+            numAttrs: u32::from(cluster > 1),
+        };
+        // SAFETY: the handles live as long as the context; the driver copies the configuration and the arguments before it
+        // returns; the caller vouches for the rest.
+        unsafe { self.driver.cuLaunchKernelEx(&config, function.raw, arguments.as_mut_ptr(), ptr::null_mut()) }
     }
 
     /// CTAs for a kernel with a grid-stride loop over `items`: enough to fill the device some times over, not more.
@@ -145,7 +170,14 @@ impl Context {
 /// CTAs that cover C with a variant's tiles.
 pub(super) fn gemm_ctas(problem: &Problem, variant: &Variant) -> Result<u32, DeviceError> {
     let [tile_m, tile_n, _] = variant.tile.map(|side| u64::from(side.max(1)));
-    let ctas = problem.m.div_ceil(tile_m) * problem.n.div_ceil(tile_n);
+    grid_x(variant, problem.m.div_ceil(tile_m) * problem.n.div_ceil(tile_n))
+}
+
+/// So many CTAs, if a grid can have them in x.
+///
+/// # Errors
+/// More than a grid can have.
+pub(super) fn grid_x(variant: &Variant, ctas: u64) -> Result<u32, DeviceError> {
     if ctas > MAX_CTAS {
         return Err(DeviceError::Grid { variant: variant.name.clone(), ctas });
     }
@@ -157,16 +189,7 @@ mod tests {
     use super::*;
 
     fn variant(tile: [u32; 3]) -> Variant {
-        Variant {
-            name: "v".to_owned(),
-            entry: "e".to_owned(),
-            tile,
-            stages: 1,
-            threads: 256,
-            shared_bytes: 0,
-            registers_max: None,
-            align_bytes: 2,
-        }
+        Variant { name: "v".to_owned(), tile, ..Variant::default() }
     }
 
     #[test]

@@ -38,15 +38,15 @@ impl Layout {
     /// Only values count, not padding: a launch does not bring padding into the cache. `None` where a distance does not
     /// fit in 64 bits, which no memory does.
     pub(super) fn new(problem: &Problem, rotate_bytes: u64) -> Option<Layout> {
-        let element = problem.dtype.bytes();
-        let guard = GUARD * element;
+        let (element, c_element) = (problem.dtype.bytes(), problem.dtype.c_bytes());
+        let guard = GUARD * c_element;
         // From an aligned base to the end of an operand and of a guard band after it.
         let extent = |operand| -> Option<u64> {
-            let p = problem.placement(operand);
+            let (p, element) = (problem.placement(operand), problem.element_bytes(operand));
             p.offset
                 .checked_add(p.span())?
+                .checked_add(GUARD)?
                 .checked_mul(element)?
-                .checked_add(guard)?
                 .checked_next_multiple_of(BASE_ALIGN_BYTES)
         };
         let b_base = extent(Operand::A)?;
@@ -79,7 +79,7 @@ impl Layout {
 
     /// To C's first element, in the first copy.
     pub(super) fn c(&self, problem: &Problem) -> u64 {
-        self.c_buffer + self.c_start * problem.dtype.bytes()
+        self.c_buffer + self.c_start * problem.dtype.c_bytes()
     }
 }
 
@@ -91,7 +91,7 @@ fn copies(problem: &Problem, rotate_bytes: u64) -> u64 {
         .iter()
         .map(|&operand| {
             let p = problem.placement(operand);
-            u128::from(p.rows) * u128::from(p.cols) * u128::from(problem.dtype.bytes())
+            u128::from(p.rows) * u128::from(p.cols) * u128::from(problem.element_bytes(operand))
         })
         .sum();
     let enough = u128::from(rotate_bytes) / values.max(1) + 1;
@@ -101,6 +101,7 @@ fn copies(problem: &Problem, rotate_bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::{self, DType};
     use proptest::prelude::*;
 
     #[test]
@@ -138,19 +139,22 @@ mod tests {
             (m, n, k) in (1u64..40, 1u64..40, 0u64..40),
             pads in proptest::array::uniform3(0u64..70),
             offsets in proptest::array::uniform3(0u64..70),
+            dtype in proptest::sample::select(DType::ALL.to_vec()),
+            storage in proptest::sample::select(problem::Layout::ALL.to_vec()),
         ) {
-            let mut p = Problem::new(m, n, k);
+            let mut p = Problem::new(m, n, k).in_form(storage, dtype);
             (p.lda, p.ldb, p.ldc) = (p.lda + pads[0], p.ldb + pads[1], p.ldc + pads[2]);
             (p.offset_a, p.offset_b, p.offset_c) = (offsets[0], offsets[1], offsets[2]);
             let l = Layout::new(&p, 100_000).unwrap();
-            let end = |start: u64, operand| start + p.placement(operand).span() * 2;
+            let (ab, c) = (dtype.bytes(), dtype.c_bytes());
+            let end = |start: u64, operand| start + p.placement(operand).span() * p.element_bytes(operand);
             // The guard after A ends before B's base, and so on around the copy.
-            prop_assert!(end(l.a, Operand::A) + GUARD * 2 <= l.b - p.offset_b * 2);
-            prop_assert!(end(l.b, Operand::B) + GUARD * 2 <= l.inputs_stride);
-            prop_assert!(l.c_buffer + l.c_buffer_len * 2 <= l.results_stride);
-            prop_assert_eq!(end(l.c(&p), Operand::C) + GUARD * 2, l.c_buffer + l.c_buffer_len * 2);
-            for (start, offset) in [(l.a, p.offset_a), (l.b, p.offset_b), (l.c(&p), p.offset_c)] {
-                prop_assert_eq!((start - offset * 2) % BASE_ALIGN_BYTES, 0);
+            prop_assert!(end(l.a, Operand::A) + GUARD * ab <= l.b - p.offset_b * ab);
+            prop_assert!(end(l.b, Operand::B) + GUARD * ab <= l.inputs_stride);
+            prop_assert!(l.c_buffer + l.c_buffer_len * c <= l.results_stride);
+            prop_assert_eq!(end(l.c(&p), Operand::C) + GUARD * c, l.c_buffer + l.c_buffer_len * c);
+            for (start, offset) in [(l.a, p.offset_a * ab), (l.b, p.offset_b * ab), (l.c(&p), p.offset_c * c)] {
+                prop_assert_eq!((start - offset) % BASE_ALIGN_BYTES, 0);
             }
             prop_assert_eq!(l.inputs_stride % BASE_ALIGN_BYTES, 0);
             prop_assert_eq!(l.results_stride % BASE_ALIGN_BYTES, 0);

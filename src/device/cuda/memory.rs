@@ -37,12 +37,17 @@ impl Buffer {
         self.address
     }
 
-    /// Queues filling `count` elements, from byte `at` on, with a 16-bit pattern.
-    pub(super) fn fill_u16(&self, at: u64, pattern: u16, count: u64) -> Result<(), Failed> {
-        self.assert_inside(at, count * 2);
-        let context = &self.context;
-        // SAFETY: inside the allocation.
-        unsafe { context.driver.cuMemsetD16Async(self.address + at, pattern, count as usize, context.stream) }
+    /// Queues filling `bytes`, from byte `at` on, with a 16-bit pattern or, where `width` is 4, a 32-bit one.
+    pub(super) fn fill_pattern(&self, at: u64, width: usize, pattern: u32, bytes: u64) -> Result<(), Failed> {
+        self.assert_inside(at, bytes);
+        let (Context { driver, stream, .. }, to) = (&*self.context, self.address + at);
+        match width {
+            // SAFETY: inside the allocation.
+            2 => unsafe { driver.cuMemsetD16Async(to, pattern as u16, bytes as usize / 2, *stream) },
+            // SAFETY: inside the allocation.
+            4 => unsafe { driver.cuMemsetD32Async(to, pattern, bytes as usize / 4, *stream) },
+            _ => unreachable!("elements of C have 2 or 4 bytes"),
+        }
     }
 
     /// Queues filling the buffer with a byte.

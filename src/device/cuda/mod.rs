@@ -19,6 +19,7 @@ mod memory;
 mod module;
 mod operands;
 mod problem;
+mod route;
 mod timer;
 
 use super::{Device, DeviceError, DeviceInfo, GpuAbsent, Job, Prepared, Reading, Telemetry};
@@ -29,7 +30,8 @@ use context::Context;
 use driver::Failed;
 use gate::Gate;
 use operands::{needed_bytes, out_of_memory};
-use problem::CudaProblem;
+use problem::{CudaProblem, workspace};
+use route::{Site, route};
 use std::cell::OnceCell;
 use std::rc::Rc;
 use timer::Timer;
@@ -119,7 +121,10 @@ impl Device for CudaDevice {
         self.context.bind()?;
         let prepare = || CudaProblem::new(&self.context, self.timer()?, job);
         // Not only the operands take memory: kernels do when they are loaded, and so does the timer.
-        let problem = prepare().map_err(|error| out_of_memory(error, &self.context, needed_bytes(job)))?;
+        let problem = prepare().map_err(|error| {
+            let need = route(job.variant).and_then(|r| workspace(r, &Site::of(&self.context, job)));
+            out_of_memory(error, &self.context, needed_bytes(job, need.unwrap_or_default()))
+        })?;
         Ok(Box::new(problem))
     }
 

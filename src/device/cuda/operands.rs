@@ -5,11 +5,11 @@ use super::driver::{Failed, OUT_OF_MEMORY};
 use super::launch::{FillParams, GemmParams, argument};
 use super::layout::Layout;
 use super::memory::Buffer;
-use crate::device::{DeviceError, HostMatrix, HostView, Job, POISON};
+use crate::device::{DeviceError, HostMatrix, HostView, Job};
 use crate::problem::{BASE_ALIGN_BYTES, Operand, Problem};
 use std::rc::Rc;
 
-/// A, B and C of every copy.
+/// A, B and C of every copy, and the workspace of the kernels that work on them.
 pub(super) struct Operands {
     problem: Problem,
     layout: Layout,
@@ -19,15 +19,39 @@ pub(super) struct Operands {
     results: Buffer,
     /// The first copy of C as it was at first, where beta is not 0.
     pristine: Option<Buffer>,
+    /// What kernels work in.
+    workspace: Option<Buffer>,
+    need: Workspace,
     /// Bytes of all of these.
     bytes: u64,
 }
 
+/// The workspace that a route asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Workspace {
+    /// Bytes of one.
+    pub bytes: u64,
+    /// Each copy of the operands has one of its own. Otherwise one serves all, since launches come one after the other.
+    pub for_each_copy: bool,
+}
+
+impl Workspace {
+    /// From one to the next; `None` where it does not fit in 64 bits.
+    fn stride(self) -> Option<u64> {
+        self.bytes.checked_next_multiple_of(BASE_ALIGN_BYTES)
+    }
+
+    /// Bytes of all of them.
+    fn total(self, copies: u64) -> Option<u64> {
+        if self.for_each_copy { self.stride()?.checked_mul(copies) } else { Some(self.bytes) }
+    }
+}
+
 impl Operands {
-    /// Allocates and fills. The device is idle afterwards.
-    pub(super) fn new(context: &Rc<Context>, job: &Job<'_>) -> Result<Operands, DeviceError> {
+    /// Allocates and fills, and allocates a workspace. The device is idle afterwards.
+    pub(super) fn new(context: &Rc<Context>, job: &Job<'_>, need: Workspace) -> Result<Operands, DeviceError> {
         let free_bytes = context.free_bytes()?;
-        let needed_bytes = needed_bytes(job);
+        let needed_bytes = needed_bytes(job, need);
         // Asked before allocating: a driver that is short of memory may move other processes' data out before it
         // refuses.
         let layout = match Layout::new(job.problem, job.rotate_bytes) {
@@ -41,6 +65,11 @@ impl Operands {
             inputs: Buffer::new(context, layout.inputs_bytes().unwrap_or(u64::MAX))?,
             results: Buffer::new(context, layout.results_bytes().unwrap_or(u64::MAX))?,
             pristine: pristine_bytes.map(|bytes| Buffer::new(context, bytes)).transpose()?,
+            workspace: match need.total(layout.copies).unwrap_or(u64::MAX) {
+                0 => None,
+                bytes => Some(Buffer::new(context, bytes.saturating_add(BASE_ALIGN_BYTES))?),
+            },
+            need,
             bytes: needed_bytes,
         };
         operands.fill(context, job)?;
@@ -49,22 +78,36 @@ impl Operands {
 
     fn fill(&self, context: &Context, job: &Job<'_>) -> Result<(), DeviceError> {
         let layout = &self.layout;
-        let table = Buffer::new(self.inputs.context(), size_of_val(job.table) as u64)?;
-        table.upload(0, job.table)?;
+        let [input, output] = [Operand::A, Operand::C].map(|operand| -> Result<Buffer, Failed> {
+            let bytes = &job.tables.of(operand).bytes;
+            let table = Buffer::new(self.inputs.context(), bytes.len() as u64)?;
+            table.upload(0, bytes)?;
+            Ok(table)
+        });
+        let (input, output) = (input?, output?);
         let (inputs, results) = (base(&self.inputs), base(&self.results));
-        self.inputs.fill_u16(inputs, POISON, layout.inputs_stride / 2)?;
-        self.results.fill_u16(results, POISON, layout.results_stride / 2)?;
-        self.draw(context, job, &table, Operand::A, self.inputs.address() + inputs + layout.a)?;
-        self.draw(context, job, &table, Operand::B, self.inputs.address() + inputs + layout.b)?;
+        // Whatever a kernel reads beside A and B must show in C.
+        let hostile = self.problem.dtype.input().hostile();
+        self.inputs.upload(inputs, &hostile)?;
+        self.inputs.repeat(inputs, hostile.len() as u64, layout.inputs_stride / hostile.len() as u64)?;
+        self.poison_results(results, layout.results_stride)?;
+        self.draw(context, job, &input, Operand::A, self.inputs.address() + inputs + layout.a)?;
+        self.draw(context, job, &input, Operand::B, self.inputs.address() + inputs + layout.b)?;
         if let Some(pristine) = &self.pristine {
-            self.draw(context, job, &table, Operand::C, self.results.address() + results + layout.c(&self.problem))?;
+            self.draw(context, job, &output, Operand::C, self.results.address() + results + layout.c(&self.problem))?;
             pristine.copy_from(0, &self.results, results, layout.results_stride)?;
         }
         self.inputs.repeat(inputs, layout.inputs_stride, layout.copies)?;
         self.results.repeat(results, layout.results_stride, layout.copies)?;
-        // The table goes when this returns.
+        // The tables go when this returns.
         context.synchronize()?;
         Ok(())
+    }
+
+    /// Queues filling `bytes` of C's allocation, from byte `at` on, with poison.
+    fn poison_results(&self, at: u64, bytes: u64) -> Result<(), Failed> {
+        let output = self.problem.dtype.output();
+        self.results.fill_pattern(at, output.bytes(), output.poison(), bytes)
     }
 
     /// Queues filling the first copy of an operand, whose first element is at `dst`, with the generator's values.
@@ -90,9 +133,9 @@ impl Operands {
             operand: operand as u32,
             reserved: 0,
         };
-        let function = context.helper("fill_from_table")?;
+        let function = context.helper(&format!("fill_from_table_{}", 8 * self.problem.element_bytes(operand)))?;
         let ctas = context.ctas_for(p.rows * p.cols.div_ceil(8), function);
-        // SAFETY: fill_from_table(FillParams); the layout keeps the operand inside its allocation, the table has 65 536
+        // SAFETY: fill_from_table_*(FillParams) for elements of this width; the layout keeps the operand inside its allocation, the table has 65 536
         // entries, and the caller waits before the table goes.
         unsafe { context.launch(function, ctas, &mut [argument(&params)]) }?;
         Ok(())
@@ -102,12 +145,17 @@ impl Operands {
     pub(super) fn reset_c(&self) -> Result<(), Failed> {
         let (layout, at) = (&self.layout, base(&self.results));
         match &self.pristine {
-            None => self.results.fill_u16(at, POISON, layout.results_stride / 2 * layout.copies),
+            None => self.poison_results(at, layout.results_stride * layout.copies),
             Some(pristine) => {
                 self.results.copy_from(at, pristine, 0, layout.results_stride)?;
                 self.results.repeat(at, layout.results_stride, layout.copies)
             }
         }
+    }
+
+    /// The problem that they belong to.
+    pub(super) fn problem(&self) -> &Problem {
+        &self.problem
     }
 
     /// Copies of the operands.
@@ -118,6 +166,17 @@ impl Operands {
     /// Bytes of device memory that they take.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes of the kernels' workspace for one run.
+    pub(super) fn workspace_bytes(&self) -> u64 {
+        self.need.bytes
+    }
+
+    /// Address of the kernels' workspace for a copy, a multiple of 4096; 0 where there is none.
+    pub(super) fn workspace(&self, copy: usize) -> u64 {
+        let skipped = if self.need.for_each_copy { copy as u64 * self.need.stride().unwrap_or(0) } else { 0 };
+        self.workspace.as_ref().map_or(0, |buffer| buffer.address() + base(buffer) + skipped)
     }
 
     /// What a GEMM kernel takes for one copy.
@@ -154,47 +213,53 @@ impl Operands {
 
     /// Downloads one copy and shows it.
     pub(super) fn with_host_view(&self, copy: usize, look: &mut dyn FnMut(HostView<'_>)) -> Result<(), Failed> {
-        let (layout, element) = (&self.layout, self.problem.dtype.bytes());
+        let layout = &self.layout;
         assert!((copy as u64) < layout.copies, "copy {copy} of {}", layout.copies);
-        let placement = |operand| self.problem.placement(operand);
-        let input = |operand, start: u64| -> Result<Vec<u16>, Failed> {
-            let mut bits = vec![0; placement(operand).span() as usize];
-            self.inputs.download(base(&self.inputs) + copy as u64 * layout.inputs_stride + start, &mut bits)?;
-            Ok(bits)
+        let (copy, c_bytes) = (copy as u64, self.problem.dtype.c_bytes());
+        let span_bytes =
+            |operand| (self.problem.placement(operand).span() * self.problem.element_bytes(operand)) as usize;
+        let download = |buffer: &Buffer, at: u64, bytes: usize| -> Result<Vec<u8>, Failed> {
+            let mut values = vec![0; bytes];
+            buffer.download(at, &mut values)?;
+            Ok(values)
         };
-        let (a, b) = (input(Operand::A, layout.a)?, input(Operand::B, layout.b)?);
-        let mut c_buffer = vec![0; layout.c_buffer_len as usize];
-        self.results
-            .download(base(&self.results) + copy as u64 * layout.results_stride + layout.c_buffer, &mut c_buffer)?;
-        let c_before = match &self.pristine {
-            None => None,
-            Some(pristine) => {
-                let mut bits = vec![0; placement(Operand::C).span() as usize];
-                pristine.download(layout.c_buffer + layout.c_start * element, &mut bits)?;
-                Some(bits)
-            }
-        };
+        let inputs = base(&self.inputs) + copy * layout.inputs_stride;
+        let a = download(&self.inputs, inputs + layout.a, span_bytes(Operand::A))?;
+        let b = download(&self.inputs, inputs + layout.b, span_bytes(Operand::B))?;
+        let results = base(&self.results) + copy * layout.results_stride;
+        let c_buffer = download(&self.results, results + layout.c_buffer, (layout.c_buffer_len * c_bytes) as usize)?;
+        let pristine = self.pristine.as_ref();
+        let c_before =
+            pristine.map(|pristine| download(pristine, layout.c(&self.problem), span_bytes(Operand::C))).transpose()?;
         let c_start = layout.c_start as usize;
-        let matrix = |bits, operand| HostMatrix { bits, placement: placement(operand) };
         look(HostView {
-            a: matrix(&a, Operand::A),
-            b: matrix(&b, Operand::B),
-            c: matrix(&c_buffer[c_start..][..placement(Operand::C).span() as usize], Operand::C),
-            c_before: c_before.as_deref().map(|bits| matrix(bits, Operand::C)),
+            a: self.matrix(&a, Operand::A),
+            b: self.matrix(&b, Operand::B),
+            c: self.matrix(&c_buffer[c_start * c_bytes as usize..][..span_bytes(Operand::C)], Operand::C),
+            c_before: c_before.as_deref().map(|bytes| self.matrix(bytes, Operand::C)),
             c_buffer: &c_buffer,
             c_start,
         });
         Ok(())
     }
+
+    fn matrix<'a>(&self, bytes: &'a [u8], operand: Operand) -> HostMatrix<'a> {
+        HostMatrix { bytes, scalar: self.problem.scalar(operand), placement: self.problem.placement(operand) }
+    }
 }
 
-/// Bytes of device memory that a job takes; more than there can be where they do not fit in 64 bits.
-pub(super) fn needed_bytes(job: &Job<'_>) -> u64 {
+/// Bytes of device memory that a job takes with such a workspace; more than there can be where they do not fit in 64 bits.
+pub(super) fn needed_bytes(job: &Job<'_>, need: Workspace) -> u64 {
     let needed = || -> Option<u64> {
         let layout = Layout::new(job.problem, job.rotate_bytes)?;
         let pristine = if job.problem.beta == 0.0 { 0 } else { layout.results_stride };
-        let table = size_of_val(job.table) as u64;
-        layout.inputs_bytes()?.checked_add(layout.results_bytes()?)?.checked_add(pristine)?.checked_add(table)
+        let tables = (job.tables.input.bytes.len() + job.tables.output.bytes.len()) as u64;
+        let operands = layout.inputs_bytes()?.checked_add(layout.results_bytes()?)?.checked_add(pristine)?;
+        let workspace = match need.total(layout.copies)? {
+            0 => 0,
+            bytes => bytes.checked_add(BASE_ALIGN_BYTES)?,
+        };
+        operands.checked_add(tables)?.checked_add(workspace)
     };
     needed().unwrap_or(u64::MAX)
 }

@@ -3,11 +3,12 @@
 use super::check;
 use super::context::Context;
 use super::graph::Graph;
-use super::launch::{argument, gemm_ctas};
-use super::module::Function;
-use super::operands::{Operands, out_of_memory};
+use super::operands::{Operands, Workspace, out_of_memory};
+use super::route::{Launch, Route, Site, route};
 use super::timer::Timer;
+use crate::catalog::{Kernel, Variant};
 use crate::device::{CheckCounts, DeviceError, ErrorBound, HostView, Job, Prepared, Timing};
+use crate::problem::Problem;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -22,8 +23,10 @@ pub(super) struct CudaProblem {
     operands: Operands,
     context: Rc<Context>,
     timer: Rc<Timer>,
-    kernel: Function,
-    ctas: u32,
+    problem: Problem,
+    kernel: Kernel,
+    variant: Variant,
+    route: &'static dyn Route,
     /// The copy that the next launch uses.
     next: usize,
 }
@@ -36,21 +39,58 @@ struct Batch {
     first: usize,
 }
 
+/// The workspace that a route needs for a site.
+pub(super) fn workspace(route: &dyn Route, site: &Site<'_>) -> Result<Workspace, DeviceError> {
+    Ok(Workspace { bytes: route.workspace_bytes(site)?, for_each_copy: route.keeps_workspace(site.variant) })
+}
+
 impl CudaProblem {
     pub(super) fn new(context: &Rc<Context>, timer: &Rc<Timer>, job: &Job<'_>) -> Result<CudaProblem, DeviceError> {
-        let ctas = gemm_ctas(job.problem, job.variant)?;
-        let variant = job.variant;
-        let kernel = context.function(&job.kernel.file, &variant.entry, variant.threads, variant.shared_bytes)?;
+        let (site, route) = (Site::of(context, job), route(job.variant)?);
+        let need = workspace(route, &site)?;
         context.reset_persisting_l2();
-        Ok(CudaProblem {
+        let prepared = CudaProblem {
             graphs: HashMap::new(),
-            operands: Operands::new(context, job)?,
+            operands: Operands::new(context, job, need)?,
             context: Rc::clone(context),
             timer: Rc::clone(timer),
-            kernel,
-            ctas,
+            problem: *job.problem,
+            kernel: job.kernel.clone(),
+            variant: job.variant.clone(),
+            route,
             next: 0,
-        })
+        };
+        // What cannot be launched is told here, and not in the middle of a measurement.
+        prepared.launches(0)?;
+        for copy in 0..prepared.copies() {
+            let (params, workspace) = (prepared.operands.params(copy), prepared.operands.workspace(copy));
+            for launch in route.once(&site, params, workspace)? {
+                // SAFETY: as in `queue`.
+                unsafe { launch.queue(context) }?;
+            }
+            if !need.for_each_copy {
+                break;
+            }
+        }
+        context.synchronize()?;
+        Ok(prepared)
+    }
+
+    /// What one run on a copy of the operands consists of.
+    fn launches(&self, copy: usize) -> Result<Vec<Launch>, DeviceError> {
+        let CudaProblem { context, problem, kernel, variant, .. } = self;
+        let site = Site { context, problem, kernel, variant };
+        self.route.launches(&site, self.operands.params(copy), self.operands.workspace(copy))
+    }
+
+    /// Queues one run on a copy of the operands.
+    fn queue(&self, copy: usize) -> Result<(), DeviceError> {
+        for launch in self.launches(copy)? {
+            // SAFETY: a route gives each kernel the parameters of its source; the layout keeps all operands inside their
+            // allocations, which are freed only after the stream is empty and after the graphs are gone.
+            unsafe { launch.queue(&self.context) }?;
+        }
+        Ok(())
     }
 
     /// Makes the graph of a batch, unless it is there already.
@@ -63,13 +103,7 @@ impl CudaProblem {
             self.graphs.clear();
         }
         let graph = Graph::capture(&self.context, || {
-            for launch in 0..batch.launches as usize {
-                let params = self.operands.params((batch.first + launch) % self.operands.copies());
-                // SAFETY: a GEMM entry takes GemmParams; the layout keeps all operands inside their allocations, which
-                // outlive the graph.
-                unsafe { self.context.launch(self.kernel, self.ctas, &mut [argument(&params)]) }?;
-            }
-            Ok(())
+            (0..batch.launches as usize).try_for_each(|run| self.queue((batch.first + run) % self.operands.copies()))
         })?;
         self.graphs.insert(batch, graph);
         Ok(())
@@ -98,10 +132,7 @@ impl Prepared for CudaProblem {
 
     fn launch(&mut self) -> Result<(), DeviceError> {
         self.context.bind()?;
-        let params = self.operands.params(self.next);
-        // SAFETY: a GEMM entry takes GemmParams; the layout keeps all operands inside their allocations, which are freed only
-        // after the stream is empty.
-        unsafe { self.context.launch(self.kernel, self.ctas, &mut [argument(&params)]) }?;
+        self.queue(self.next)?;
         self.context.synchronize()?;
         self.next = (self.next + 1) % self.operands.copies();
         Ok(())
@@ -118,6 +149,10 @@ impl Prepared for CudaProblem {
 
     fn copies(&self) -> usize {
         self.operands.copies()
+    }
+
+    fn workspace_bytes(&self) -> u64 {
+        self.operands.workspace_bytes()
     }
 
     fn check(&mut self, copy: usize, rows: &[u32], bound: &ErrorBound) -> Result<Option<CheckCounts>, DeviceError> {
