@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 fn million() -> Spec {
     let axis = |text: &str| text.parse().expect("a constant axis");
     let part = Part { m: axis("1..100"), n: axis("1..100"), k: axis("1..100"), ..Part::new("million") };
-    Spec { preset: None, parts: vec![part] }
+    Spec { parts: vec![part], ..Spec::default() }
 }
 
 fn planning(c: &mut Criterion) {
@@ -40,7 +40,7 @@ fn journal(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let out = dir.path().join("run");
     let options = Options {
-        spec: Spec { preset: None, parts: vec![Part::new("one")] },
+        spec: Spec { parts: vec![Part::new("one")], ..Spec::default() },
         choice: gemmscope::device::DeviceChoice::Cpu,
         device: probe().cpu,
         conditions: Conditions { seed: 1, distribution: Default::default(), stopping: Default::default() },

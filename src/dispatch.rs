@@ -1,6 +1,6 @@
 //! Chooses the kernel and the variant for a problem, from its real addresses and the device, and says why.
 
-use crate::catalog::{Kernel, Variant, capability, catalog, cpu_kernel};
+use crate::catalog::{Kernel, Variant, baseline_kernel, capability, catalog, cpu_kernel};
 use crate::device::DeviceInfo;
 use crate::problem::{Operand, Problem};
 use crate::record::DeviceKind;
@@ -75,6 +75,12 @@ pub fn kernels(kind: DeviceKind) -> Vec<&'static Kernel> {
     }
 }
 
+/// A kernel that a kind of device can run, by its name, the library baseline included.
+fn named(kind: DeviceKind, name: &str) -> Option<&'static Kernel> {
+    let baseline = kind.runs_cuda().then(baseline_kernel);
+    kernels(kind).into_iter().chain(baseline).find(|k| k.name == name)
+}
+
 /// Reads `auto`, a kernel's name, `KERNEL/VARIANT`, or `all` for each kernel of the device.
 ///
 /// # Errors
@@ -87,8 +93,8 @@ pub fn select(text: &str, kind: DeviceKind) -> Result<Vec<Selector>, SelectError
         _ => {}
     }
     let (name, variant) = text.split_once('/').map_or((text, None), |(k, v)| (k, Some(v)));
-    let Some(kernel) = all.iter().find(|k| k.name == name) else {
-        let elsewhere = catalog().kernels.iter().chain([cpu_kernel()]);
+    let Some(kernel) = named(kind, name) else {
+        let elsewhere = catalog().kernels.iter().chain([cpu_kernel(), baseline_kernel()]);
         let device = if kind.runs_cuda() { "CUDA" } else { "CPU" };
         if let Some(known) = elsewhere.clone().find(|k| k.name == name) {
             let needs = if known.min_cc == 0 { "a CPU" } else { "a CUDA device" };
@@ -225,7 +231,7 @@ pub fn tiles(problem: &Problem, variant: &Variant) -> u64 {
 /// No variant of what was asked for can run the problem on the device; the reason names the first obstacle.
 pub fn choose(problem: &Problem, selector: &Selector, device: &DeviceInfo) -> Result<Choice, NoKernel> {
     let all = kernels(device.kind());
-    let by_name = |name: &str| all.iter().copied().find(|k| k.name == name).ok_or(NoKernel::Empty);
+    let by_name = |name: &str| named(device.kind(), name).ok_or(NoKernel::Empty);
     match selector {
         Selector::Auto => {
             // The ladder's last rung that can run it is the fastest.
@@ -243,7 +249,13 @@ pub fn choose(problem: &Problem, selector: &Selector, device: &DeviceInfo) -> Re
             }
             Err(first_obstacle.unwrap_or_else(|| no_kernel(problem, &all, device)))
         }
-        Selector::Kernel(name) => within(problem, by_name(name)?, device),
+        Selector::Kernel(name) => match by_name(name)? {
+            // It chooses for itself: its first variant is the one that measures.
+            library if library.unit == baseline_kernel().unit => {
+                choose(problem, &Selector::Variant(&library.name, &library.variants[0].name), device)
+            }
+            kernel => within(problem, kernel, device),
+        },
         Selector::Variant(name, variant) => {
             let kernel = by_name(name)?;
             let variant = kernel.variants.iter().find(|v| v.name == *variant).ok_or(NoKernel::Empty)?;
@@ -292,7 +304,7 @@ fn capable(kernel: &Kernel, variant: &Variant, device: &DeviceInfo) -> Result<()
         return error(cc(lowest));
     }
     // PTX for an architecture with a letter, such as compute_90a, runs on no other.
-    let file = catalog().files.iter().find(|f| f.path == kernel.file);
+    let file = catalog().files.iter().find(|f| kernel.files().contains(&f.path));
     let arch = file.map_or("", |f| f.ptx_arch.as_str());
     match capability(arch) {
         Some(only) if arch.ends_with(char::is_alphabetic) && only != device.cc => {
@@ -320,7 +332,7 @@ pub fn may_run(
         return Err(NoKernel::Form { kernel, takes, asked: problem.form() });
     }
     for operand in Operand::ALL {
-        let (needs, has) = (variant.align_of(operand, problem.dtype), problem.align_bytes(operand));
+        let (needs, has) = (variant.align_of(operand, problem.dtype), variant.align_had(operand, problem));
         if has < needs {
             return Err(NoKernel::Alignment {
                 kernel: &kernel.name,

@@ -3,6 +3,7 @@
 //! Most people use the command of the same name. The library is what it is made of:
 //!
 //! * [`Problem`] is a GEMM with its sizes, leading dimensions and base offsets;
+//! * [`model`] says what it should cost, with no device at all;
 //! * [`device`] finds and opens what can run one, [`catalog`] holds the kernels and [`dispatch`] chooses among them;
 //! * [`measure`] takes samples, [`verify`] checks the result, [`stats`] says what the samples are worth;
 //! * [`sweep`] plans and runs many cells, [`record`] is what it writes, [`report`] draws it.
@@ -26,7 +27,7 @@
 //!     ..Part::new("example")
 //! };
 //! let options = Options {
-//!     spec: Spec { preset: None, parts: vec![part] },
+//!     spec: Spec { parts: vec![part], ..Spec::default() },
 //!     choice: DeviceChoice::Cpu,
 //!     device: probe().cpu,
 //!     conditions: Conditions {
@@ -50,13 +51,16 @@
 //! # }
 //! ```
 
+pub mod baseline;
 pub mod catalog;
+pub mod claims;
 pub mod cli;
 pub mod data;
 pub mod device;
 pub mod dispatch;
 pub mod host;
 pub mod measure;
+pub mod model;
 pub mod problem;
 pub mod record;
 pub mod report;

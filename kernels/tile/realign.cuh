@@ -40,6 +40,26 @@ __device__ __forceinline__ uint4 drop_first_bytes(uint4 chunk, unsigned gone) {
     return {keep(chunk.x, 0), keep(chunk.y, 4), keep(chunk.z, 8), keep(chunk.w, 12)};
 }
 
+// All but the first `skipped` (0..8) halves of a chunk; those zero.
+__device__ __forceinline__ uint4 keep_from(uint4 chunk, unsigned skipped) {
+    const auto keep = [skipped](unsigned word, unsigned first) {
+        return skipped <= first ? word : skipped == first + 1 ? word & 0xffff0000u : 0u;
+    };
+    return {keep(chunk.x, 0), keep(chunk.y, 2), keep(chunk.z, 4), keep(chunk.w, 6)};
+}
+
+// The same in halves.
+__device__ __forceinline__ uint4 realign(uint4 low, uint4 high, unsigned shift) {
+    return realign_bytes(low, high, shift * 2);
+}
+
+__device__ __forceinline__ uint4 keep_first(uint4 chunk, unsigned valid) {
+    const auto keep = [valid](unsigned word, unsigned first) {
+        return valid > first + 1 ? word : valid > first ? word & 0xffffu : 0u;
+    };
+    return {keep(chunk.x, 0), keep(chunk.y, 2), keep(chunk.z, 4), keep(chunk.w, 6)};
+}
+
 // How many of the `width` elements from `first` on lie below `limit`.
 __device__ __forceinline__ unsigned count_below(unsigned limit, unsigned first, unsigned width) {
     return limit > first ? min(limit - first, width) : 0;

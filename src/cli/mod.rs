@@ -16,6 +16,7 @@ mod interrupt;
 mod kernels;
 mod profile;
 mod sweep;
+mod validate;
 mod verify;
 
 pub use sweep::default_out;
@@ -38,6 +39,7 @@ enum Command {
     Kernels(kernels::Args),
     Sweep(Box<sweep::Args>),
     Verify(verify::Args),
+    Validate(validate::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
     /// Measures cells for a parent process; not for use by hand.
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Kernels(args) => kernels::run(&args),
         Command::Sweep(args) => sweep::run(*args),
         Command::Verify(args) => verify::run(&args),
+        Command::Validate(args) => validate::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
         Command::Worker => crate::sweep::serve().map(|()| Ending::Done).map_err(Into::into),

@@ -7,6 +7,7 @@ mod counters;
 mod journal;
 mod manifest;
 mod replace;
+mod verdict;
 
 pub use cell::{CellRecord, Check, NOT_REACHED, Role, Sample, Status, Stop};
 pub use counters::{Counters, Traffic, Wavefronts};
@@ -16,6 +17,10 @@ pub use manifest::{
     write_manifest,
 };
 pub(crate) use replace::replace_file;
+pub use verdict::{
+    ComparisonRecord, Effect, EffectUnit, Finding, QuestionRecord, RuleRecord, Source, VERDICTS_FILE, VERDICTS_VERSION,
+    Verdict, VerdictError, Verdicts, read_verdicts, write_verdicts,
+};
 
 /// Name of the manifest in a run's folder.
 pub const MANIFEST_FILE: &str = "manifest.json";

@@ -12,9 +12,9 @@ mod run;
 mod worker;
 
 pub use axes::{Axis, AxisError};
-pub use execute::{Conditions, Executor, UnitOutcome};
+pub use execute::{Conditions, Executor, UnitOutcome, blank};
 pub use journal::{FolderError, FolderLock, JournalWriter, Resumed, lock_folder};
-pub use plan::{Cell, Part, Plan, PlanError, Spec};
+pub use plan::{Arm, Cell, Listed, Part, Plan, PlanError, Spec};
 pub use preset::Preset;
 pub use run::{Event, Options, SweepError, resumable, run};
 pub use worker::{Isolation, Worker, WorkerError, serve};

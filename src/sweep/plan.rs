@@ -111,14 +111,53 @@ impl Part {
     }
 }
 
-/// What to sweep.
+/// One cell spelled out: a problem, a kernel and a regime.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Arm {
+    /// What to multiply.
+    pub problem: Problem,
+    /// The kernel, by the name that the command line takes; it must stand for one, so not `all`.
+    pub kernel: String,
+    /// The regime.
+    pub regime: Regime,
+}
+
+/// One cell, or two that are compared A B B A, spelled out and measured several times apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Name of the part in records.
+    pub part: String,
+    /// The first arm, A.
+    pub first: Arm,
+    /// The second, B.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<Arm>,
+    /// Units: how often it is measured. Each has its own place in the run's random order.
+    pub repetitions: u32,
+}
+
+impl Listed {
+    fn arms(&self) -> impl Iterator<Item = &Arm> {
+        std::iter::once(&self.first).chain(&self.second)
+    }
+
+    fn cells(&self) -> u64 {
+        1 + u64::from(self.second.is_some())
+    }
+}
+
+/// What to sweep.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Spec {
     /// The preset that it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
     /// Its parts.
+    #[serde(default)]
     pub parts: Vec<Part>,
+    /// Cells and comparisons that are no product of axes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listed: Vec<Listed>,
 }
 
 /// A plan that cannot be made.
@@ -146,6 +185,14 @@ pub enum PlanError {
         text: String,
         /// What is wrong.
         why: &'static str,
+    },
+    /// A listed cell that names several kernels.
+    #[error("part {part:?} names the kernel {kernel:?} for one cell, and it stands for several; name one")]
+    Several {
+        /// The part.
+        part: String,
+        /// The name.
+        kernel: String,
     },
     /// Nothing to do.
     #[error("the plan has no cells: name at least one kernel, one regime, one layout and one type")]
@@ -188,9 +235,16 @@ struct Planned {
     units: u64,
 }
 
+struct PlannedListed {
+    listed: Listed,
+    first_unit: u64,
+    first_cell: u64,
+}
+
 /// A plan: its parts and the order in which a shard takes their units.
 pub struct Plan {
     parts: Vec<Planned>,
+    listed: Vec<PlannedListed>,
     order: Vec<u32>,
     units: u64,
     cells: u64,
@@ -229,12 +283,26 @@ impl Plan {
             units += count;
             cells += count * if part.paired { 2 } else { 1 };
         }
+        let mut planned = Vec::new();
+        for listed in &spec.listed {
+            for arm in listed.arms() {
+                if select(&arm.kernel, kind)?.len() != 1 {
+                    return Err(PlanError::Several { part: listed.part.clone(), kernel: arm.kernel.clone() });
+                }
+            }
+            planned.push(PlannedListed { listed: listed.clone(), first_unit: units, first_cell: cells });
+            units += u64::from(listed.repetitions);
+            cells += u64::from(listed.repetitions) * listed.cells();
+            if units > MAX_UNITS {
+                return Err(PlanError::TooMany { part: listed.part.clone(), units: u128::from(units) });
+            }
+        }
         if units == 0 {
             return Err(PlanError::Empty);
         }
         let mut order: Vec<u32> = (0..units as u32).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        Ok(Plan { parts, order, units, cells })
+        Ok(Plan { parts, listed: planned, order, units, cells })
     }
 
     /// Keeps every `count`-th unit of the order, beginning with number `index`, counted from 1.
@@ -246,7 +314,7 @@ impl Plan {
             return Err(PlanError::Shard { index, count });
         }
         self.order = self.order.into_iter().skip(index as usize - 1).step_by(count as usize).collect();
-        self.cells = self.order.iter().map(|&u| if self.part_of(u64::from(u)).part.paired { 2 } else { 1 }).sum();
+        self.cells = self.order.iter().map(|&u| self.cells_of(u64::from(u))).sum();
         self.units = self.order.len() as u64;
         Ok(self)
     }
@@ -261,9 +329,40 @@ impl Plan {
         self.cells
     }
 
-    fn part_of(&self, unit: u64) -> &Planned {
+    /// The last part that begins at or before a unit. Listed units come after those of all parts.
+    fn part_of(&self, unit: u64) -> Option<&Planned> {
         let after = self.parts.partition_point(|p| p.first_unit <= unit);
-        &self.parts[after - 1]
+        let part = self.parts[..after].last()?;
+        (unit - part.first_unit < part.units).then_some(part)
+    }
+
+    fn listed_of(&self, unit: u64) -> &PlannedListed {
+        let after = self.listed.partition_point(|l| l.first_unit <= unit);
+        &self.listed[after - 1]
+    }
+
+    fn cells_of(&self, unit: u64) -> u64 {
+        match self.part_of(unit) {
+            Some(planned) => 1 + u64::from(planned.part.paired),
+            None => self.listed_of(unit).listed.cells(),
+        }
+    }
+
+    fn listed_unit(&self, unit: u64) -> Vec<Cell> {
+        let PlannedListed { listed, first_unit, first_cell } = self.listed_of(unit);
+        let first = first_cell + (unit - first_unit) * listed.cells();
+        let paired = listed.second.is_some();
+        let roles = [Role::Baseline, Role::Variant];
+        let cells = listed.arms().zip(roles).zip(first..).map(|((arm, role), cell)| Cell {
+            cell,
+            part: listed.part.clone(),
+            pair: paired.then_some(unit),
+            role: paired.then_some(role),
+            problem: arm.problem,
+            kernel: arm.kernel.clone(),
+            regime: arm.regime,
+        });
+        cells.collect()
     }
 
     /// The cells of the unit at this position of the order: one, or the baseline and the variant of a comparison.
@@ -272,7 +371,7 @@ impl Plan {
     /// If there is no such position.
     pub fn unit(&self, position: u64) -> Vec<Cell> {
         let unit = u64::from(self.order[position as usize]);
-        let planned = self.part_of(unit);
+        let Some(planned) = self.part_of(unit) else { return self.listed_unit(unit) };
         let part = &planned.part;
         let within = unit - planned.first_unit;
         debug_assert!(within < planned.units);
@@ -416,7 +515,7 @@ mod tests {
     }
 
     fn plan(parts: Vec<Part>) -> Plan {
-        Plan::new(&Spec { preset: None, parts }, DeviceKind::Cpu, 1).unwrap()
+        Plan::new(&Spec { parts, ..Spec::default() }, DeviceKind::Cpu, 1).unwrap()
     }
 
     #[test]
@@ -438,7 +537,7 @@ mod tests {
 
     #[test]
     fn the_order_is_random_and_comes_from_the_seed() {
-        let spec = Spec { preset: None, parts: vec![part(["1..100", "1", "1", "+0", "+0", "+0"])] };
+        let spec = Spec { parts: vec![part(["1..100", "1", "1", "+0", "+0", "+0"])], ..Spec::default() };
         let order = |seed| -> Vec<u64> {
             let plan = Plan::new(&spec, DeviceKind::Cpu, seed).unwrap();
             (0..plan.units()).map(|i| plan.unit(i)[0].cell).collect()
@@ -500,11 +599,12 @@ mod tests {
     #[test]
     fn shards_divide_the_plan_among_them() {
         let spec = Spec {
-            preset: None,
             parts: vec![
                 part(["1..37", "1", "1", "+0", "+0", "+0"]),
                 Part { paired: true, ..part(["1..10", "1", "1", "+0", "+0", "+0"]) },
             ],
+            listed: vec![listed(3, true), listed(5, false)],
+            ..Spec::default()
         };
         let whole = Plan::new(&spec, DeviceKind::Cpu, 9).unwrap();
         let mut seen = HashSet::new();
@@ -526,7 +626,7 @@ mod tests {
     #[test]
     fn impossible_plans_say_why() {
         let error =
-            |part: Part| Plan::new(&Spec { preset: None, parts: vec![part] }, DeviceKind::Cpu, 1).err().unwrap();
+            |part: Part| Plan::new(&Spec { parts: vec![part], ..Spec::default() }, DeviceKind::Cpu, 1).err().unwrap();
         assert!(matches!(error(part(["1..4000000", "1..4000000", "1", "+0", "+0", "+0"])), PlanError::TooMany { .. }));
         assert!(matches!(error(part(["n", "m", "1", "+0", "+0", "+0"])), PlanError::Axis { .. }));
         assert!(matches!(error(part(["+3", "1", "1", "+0", "+0", "+0"])), PlanError::Axis { axis: "m", .. }));
@@ -534,5 +634,41 @@ mod tests {
         assert!(error(unknown).to_string().contains("did you mean \"cpu_sgemm\""));
         let none = Part { regimes: Vec::new(), ..part(["1", "1", "1", "+0", "+0", "+0"]) };
         assert_eq!(error(none), PlanError::Empty);
+        let mut several = listed(1, true);
+        several.first.kernel = "all".to_owned();
+        let spec = Spec { listed: vec![several], ..Spec::default() };
+        // A CPU has one kernel, so `all` is no more than one there.
+        assert!(Plan::new(&spec, DeviceKind::Cpu, 1).is_ok());
+        assert!(Plan::new(&spec, DeviceKind::Cuda, 1).is_err());
+    }
+
+    fn listed(repetitions: u32, paired: bool) -> Listed {
+        let arm = |m| Arm { problem: Problem::new(m, 8, 8), kernel: "cpu_sgemm".to_owned(), regime: Regime::Hot };
+        Listed { part: "claim".to_owned(), first: arm(8), second: paired.then(|| arm(9)), repetitions }
+    }
+
+    #[test]
+    fn listed_cells_follow_the_parts_and_repeat_apart_from_each_other() {
+        let spec = Spec {
+            parts: vec![part(["1..4", "1", "1", "+0", "+0", "+0"])],
+            listed: vec![listed(3, true), listed(2, false)],
+            ..Spec::default()
+        };
+        let plan = Plan::new(&spec, DeviceKind::Cpu, 4).unwrap();
+        assert_eq!((plan.units(), plan.cells()), (4 + 5, 4 + 8));
+        let units: Vec<Vec<Cell>> = (0..plan.units()).map(|i| plan.unit(i)).collect();
+        let numbers: HashSet<u64> = units.iter().flatten().map(|c| c.cell).collect();
+        assert_eq!(numbers, (0..12).collect());
+        let pairs: Vec<&Vec<Cell>> = units.iter().filter(|u| u.len() == 2).collect();
+        let distinct: HashSet<Option<u64>> = pairs.iter().map(|u| u[0].pair).collect();
+        assert_eq!((pairs.len(), distinct.len()), (3, 3));
+        for pair in pairs {
+            assert_eq!((pair[0].problem.m, pair[1].problem.m, &pair[0].part[..]), (8, 9, "claim"));
+            assert_eq!((pair[0].pair, pair[1].role), (pair[1].pair, Some(Role::Variant)));
+        }
+        assert_eq!(units.iter().filter(|u| u.len() == 1 && u[0].part == "claim" && u[0].pair.is_none()).count(), 2);
+        // The plan comes back from a manifest.
+        let json = serde_json::to_value(&spec).unwrap();
+        assert_eq!(serde_json::from_value::<Spec>(json).unwrap(), spec);
     }
 }

@@ -88,7 +88,7 @@ impl Preset {
                 ["1..130", "64,128", "64"],
             )],
         };
-        Spec { preset: Some(self.name().to_owned()), parts }
+        Spec { preset: Some(self.name().to_owned()), parts, ..Spec::default() }
     }
 
     /// When its cells have been measured enough.

@@ -15,21 +15,24 @@ mod graph;
 mod hold;
 mod launch;
 mod layout;
+mod library;
 mod memory;
 mod module;
 mod operands;
 mod problem;
 mod route;
+mod tensor_map;
 mod timer;
 
 use super::{Device, DeviceError, DeviceInfo, GpuAbsent, Job, Prepared, Reading, Telemetry};
 pub use emulated::{emulate, emulator};
 
+use crate::baseline::WORKSPACE_BYTES;
 use crate::record::Counters;
 use context::Context;
 use driver::Failed;
 use gate::Gate;
-use operands::{needed_bytes, out_of_memory};
+use operands::{Workspace, needed_bytes, out_of_memory};
 use problem::{CudaProblem, workspace};
 use route::{Site, route};
 use std::cell::OnceCell;
@@ -122,8 +125,13 @@ impl Device for CudaDevice {
         let prepare = || CudaProblem::new(&self.context, self.timer()?, job);
         // Not only the operands take memory: kernels do when they are loaded, and so does the timer.
         let problem = prepare().map_err(|error| {
-            let need = route(job.variant).and_then(|r| workspace(r, &Site::of(&self.context, job)));
-            out_of_memory(error, &self.context, needed_bytes(job, need.unwrap_or_default()))
+            let need = match problem::baseline_wanted(job) {
+                Some(_) => Workspace { bytes: WORKSPACE_BYTES as u64, for_each_copy: false },
+                None => {
+                    route(job.variant).and_then(|r| workspace(r, &Site::of(&self.context, job))).unwrap_or_default()
+                }
+            };
+            out_of_memory(error, &self.context, needed_bytes(job, need))
         })?;
         Ok(Box::new(problem))
     }
@@ -142,5 +150,9 @@ impl Device for CudaDevice {
 
     fn reset_counters(&self) {
         emulated::reset_counters();
+    }
+
+    fn shuffle(&self, seed: u64) -> bool {
+        emulated::shuffle(seed)
     }
 }

@@ -1,10 +1,12 @@
 //! Routes: how a variant becomes launches. Each has a file of its own, and the catalogue names it.
 
+mod absorb;
 mod direct;
 mod gemv;
 mod pack;
 mod residue;
 mod split_k;
+mod tma;
 
 use super::context::Context;
 use super::driver::Failed;
@@ -35,7 +37,7 @@ impl<'a> Site<'a> {
     pub(super) fn function(&self) -> Result<Function, DeviceError> {
         let Variant { threads, shared_bytes, .. } = *self.variant;
         let symbol = self.variant.symbol_for(self.problem);
-        self.context.function(&self.kernel.file, &symbol, threads, shared_bytes)
+        self.context.function(&self.kernel.file_for(self.problem.dtype.name()), &symbol, threads, shared_bytes)
     }
 }
 
@@ -70,6 +72,9 @@ pub(super) fn route(variant: &Variant) -> Result<&'static dyn Route, DeviceError
         "pack" => Ok(&pack::Pack),
         "residue" => Ok(&residue::Residue),
         "split_k" => Ok(&split_k::SplitK),
+        "tma" => Ok(&tma::Tma { persistent: false }),
+        "persistent" => Ok(&tma::Tma { persistent: true }),
+        "absorb" => Ok(&absorb::Absorb),
         other => Err(DeviceError::Image {
             file: "catalog.toml".to_owned(),
             why: format!("variant {} has the route {other:?}, which this program does not know", variant.name),

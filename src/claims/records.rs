@@ -1,0 +1,302 @@
+//! Records, and cells in them by what they are. The number of a cell means nothing here: records may come from any plan.
+
+use crate::device::DeviceInfo;
+use crate::problem::Problem;
+use crate::record::{
+    CellRecord, DeviceKind, DeviceRecord, JournalError, Manifest, ManifestError, Role, Status, read_journal,
+    read_manifest,
+};
+use crate::stats::median;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use thiserror::Error;
+
+/// How far a record's median may be from that of its samples, as a share.
+const MEDIAN_SLACK: f64 = 0.05;
+
+/// Largest share of samples without a time in a record that is still used.
+const BROKEN_SHARE: f64 = 0.2;
+
+/// How the reason of a skipped cell begins.
+pub const SKIPPED: &str = "the cell was skipped";
+
+/// How far above the device's peak a record may be.
+const PEAK_SLACK: f64 = 1.1;
+
+/// Records that cannot be judged.
+#[derive(Debug, Error)]
+pub enum RecordsError {
+    /// A manifest that cannot be used.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A journal that cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// None were given.
+    #[error("no records were given; name the folder of a run")]
+    None,
+    /// Records of several devices.
+    #[error(
+        "the records are of {first:?} and of {second:?}, and verdicts are of one device; judge each folder by itself"
+    )]
+    Devices {
+        /// The first device.
+        first: String,
+        /// Another.
+        second: String,
+    },
+}
+
+/// What two records of the same cell share: everything that the cell was asked for, but not its kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    numbers: [u64; 9],
+    factors: [u32; 2],
+    form: [&'static str; 2],
+    regime: String,
+}
+
+impl Key {
+    /// The key of a problem in a regime.
+    pub fn of(p: &Problem, regime: &str) -> Self {
+        Key {
+            numbers: [p.m, p.n, p.k, p.lda, p.ldb, p.ldc, p.offset_a, p.offset_b, p.offset_c],
+            factors: [p.alpha.to_bits(), p.beta.to_bits()],
+            form: [p.layout.name(), p.dtype.name()],
+            regime: regime.to_owned(),
+        }
+    }
+}
+
+/// One record and what can be made of it.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// The record.
+    pub record: &'a CellRecord,
+    /// Nanoseconds a launch of each sample; NaN where the sample has no time.
+    pub times: Vec<f64>,
+    /// Cycles a launch of each sample, where every sample's clock is known.
+    pub cycles: Option<Vec<f64>>,
+    /// Why it cannot be used.
+    pub unusable: Option<String>,
+}
+
+/// Two records that were measured in turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair {
+    /// Index of A.
+    pub first: usize,
+    /// Index of B.
+    pub second: usize,
+}
+
+/// The records of one device, from one folder or several.
+#[derive(Debug)]
+pub struct Records {
+    device: DeviceRecord,
+    runs: Vec<(Manifest, Vec<CellRecord>)>,
+}
+
+/// Records by what they are.
+pub struct Index<'a> {
+    /// All that count: a record that was made again is replaced by its successor.
+    pub found: Vec<Found<'a>>,
+    /// The records of each cell.
+    pub by_key: HashMap<Key, Vec<usize>>,
+    /// The comparisons that were measured in turn.
+    pub pairs: Vec<Pair>,
+}
+
+impl Records {
+    /// Reads the records of one or more folders.
+    ///
+    /// # Errors
+    /// A folder has none that can be read, or they are of several devices.
+    pub fn read(dirs: &[impl AsRef<Path>]) -> Result<Records, RecordsError> {
+        let mut runs = Vec::new();
+        for dir in dirs {
+            let manifest = read_manifest(dir.as_ref())?;
+            let journal = read_journal(dir.as_ref())?;
+            if let Some(torn) = journal.torn {
+                log::warn!("{}: line {} of the journal is torn and left out", dir.as_ref().display(), torn.line);
+            }
+            runs.push((manifest, journal.cells));
+        }
+        Records::new(runs)
+    }
+
+    /// Takes records that are in memory.
+    ///
+    /// # Errors
+    /// There are none, or they are of several devices.
+    pub fn new(runs: Vec<(Manifest, Vec<CellRecord>)>) -> Result<Records, RecordsError> {
+        let Some((first, _)) = runs.first() else { return Err(RecordsError::None) };
+        // Equal devices differ by several percent, so that the same model is not enough where devices have identifiers.
+        let same = |m: &Manifest| {
+            let (a, b) = (&first.device, &m.device);
+            a.kind == b.kind && a.name == b.name && (a.uuid == b.uuid || a.uuid.is_none() || b.uuid.is_none())
+        };
+        if let Some((other, _)) = runs.iter().find(|(m, _)| !same(m)) {
+            let name = |m: &Manifest| match &m.device.uuid {
+                Some(uuid) => format!("{} {uuid}", m.device.name),
+                None => m.device.name.clone(),
+            };
+            return Err(RecordsError::Devices { first: name(first), second: name(other) });
+        }
+        Ok(Records { device: first.device.clone(), runs })
+    }
+
+    /// No records at all, of a device.
+    pub fn none(device: DeviceRecord) -> Records {
+        Records { device, runs: Vec::new() }
+    }
+
+    /// The device, as plans need it.
+    pub fn device(&self) -> DeviceInfo {
+        let record = self.device.clone();
+        let cc = record.compute_capability.as_deref().and_then(capability).unwrap_or_else(|| {
+            // Records without one are of a device that ran these kernels, so that it has at least what the first of them need.
+            let least = crate::catalog::catalog().kernels.iter().map(|k| k.min_cc).min();
+            if record.kind.runs_cuda() { least.unwrap_or(0) } else { 0 }
+        });
+        DeviceInfo { record, cc, timer_resolution_ns: 1000.0 }
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.runs.iter().map(|(_, cells)| cells.len()).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Indexes the records by what they are.
+    pub fn index(&self) -> Index<'_> {
+        let mut index = Index { found: Vec::new(), by_key: HashMap::new(), pairs: Vec::new() };
+        let mut copies: HashSet<(&str, u64, u64, String)> = HashSet::new();
+        for (manifest, cells) in &self.runs {
+            // Within a run the last good record of a cell counts: earlier ones were tried again.
+            let mut latest: BTreeMap<(u64, Key), &CellRecord> = BTreeMap::new();
+            for record in cells {
+                let key = (record.cell, Key::of(&record.problem, &record.regime));
+                let was_ok = latest.get(&key).is_some_and(|r| r.status == Status::Ok);
+                if record.status == Status::Ok || !was_ok {
+                    latest.insert(key, record);
+                }
+            }
+            let mut pairs: BTreeMap<u64, [Option<usize>; 2]> = BTreeMap::new();
+            for ((cell, key), record) in latest {
+                // A folder that was copied, or named twice, holds nothing new.
+                let content = format!("{key:?} {:?}", record.samples.first().map(|s| (s.at_ns, s.elapsed_ns)));
+                if !copies.insert((&manifest.started, manifest.seed, cell, content)) {
+                    continue;
+                }
+                let at = index.found.len();
+                index.found.push(Found::new(record, manifest));
+                index.by_key.entry(key).or_default().push(at);
+                if let (Some(pair), Some(role)) = (record.pair, record.role) {
+                    pairs.entry(pair).or_default()[usize::from(role == Role::Variant)] = Some(at);
+                }
+            }
+            for [first, second] in pairs.into_values() {
+                if let (Some(first), Some(second)) = (first, second) {
+                    index.pairs.push(Pair { first, second });
+                }
+            }
+        }
+        index
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let parts = |k: &Key| (k.numbers, k.factors, k.form, k.regime.clone());
+        parts(self).cmp(&parts(other))
+    }
+}
+
+fn capability(text: &str) -> Option<u32> {
+    let (major, minor) = text.split_once('.')?;
+    Some(10 * major.parse::<u32>().ok()? + minor.parse::<u32>().ok()?)
+}
+
+impl<'a> Found<'a> {
+    fn new(record: &'a CellRecord, manifest: &Manifest) -> Self {
+        let time = |s: &crate::record::Sample| {
+            if s.elapsed_ns > 0 && s.launches > 0 { s.per_launch_ns() } else { f64::NAN }
+        };
+        let times: Vec<f64> = record.samples.iter().map(time).collect();
+        let clock = |s: &crate::record::Sample| s.clock_mhz.filter(|c| c.is_finite() && *c > 0.0);
+        let cycles: Option<Vec<f64>> =
+            record.samples.iter().zip(&times).map(|(s, t)| Some(t * clock(s)? * 1e-3)).collect();
+        let cycles = cycles.filter(|c| !c.is_empty());
+        let unusable = unusable(record, manifest, &times, cycles.as_deref()).err();
+        Found { record, times, cycles, unusable }
+    }
+
+    /// The kernel and the variant that ran.
+    pub fn name(&self) -> String {
+        if self.record.variant.is_empty() {
+            self.record.kernel.clone()
+        } else {
+            format!("{}/{}", self.record.kernel, self.record.variant)
+        }
+    }
+
+    /// Share of its samples that were taken while the device held its clock back.
+    pub fn throttled_share(&self) -> f64 {
+        let tagged = self.record.samples.iter().filter(|s| s.throttled).count();
+        let count = tagged.max(self.record.throttled_samples as usize);
+        count as f64 / self.record.samples.len().max(1) as f64
+    }
+}
+
+/// Whether a record's times are times.
+fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64], cycles: Option<&[f64]>) -> Result<(), String> {
+    let why = || record.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+    match record.status {
+        Status::Failed => return Err(format!("the cell failed{}", why())),
+        Status::Skipped => return Err(format!("{SKIPPED}{}", why())),
+        Status::Ok => {}
+    }
+    if manifest.device.kind == DeviceKind::Emulated {
+        return Err("an emulated device has no time".to_owned());
+    }
+    if times.is_empty() {
+        return Err("the record has no samples".to_owned());
+    }
+    let broken = times.iter().filter(|t| !t.is_finite()).count();
+    if broken as f64 > BROKEN_SHARE * times.len() as f64 {
+        return Err(format!("{broken} of {} samples have no time", times.len()));
+    }
+    let valid: Vec<f64> = times.iter().copied().filter(|t| t.is_finite()).collect();
+    let of_samples = median(&valid).ok_or_else(|| "the record has no samples".to_owned())?;
+    if let Some(stated) = record.median_ns
+        && (stated as f64 / of_samples - 1.0).abs() > MEDIAN_SLACK
+        && (stated as f64 - of_samples).abs() > 1.0
+    {
+        return Err(format!("its median of {stated} ns is not that of its samples, {of_samples:.0} ns"));
+    }
+    let (flop, peak) = (record.problem.flop() as f64, manifest.device.peak_flop_per_cycle * PEAK_SLACK);
+    let per_cycle = match cycles {
+        Some(cycles) => {
+            let valid: Vec<f64> = cycles.iter().copied().filter(|c| c.is_finite()).collect();
+            median(&valid).map(|c| flop / c)
+        }
+        None => manifest.device.max_clock_mhz.map(|mhz| flop / (of_samples * f64::from(mhz) * 1e-3)),
+    };
+    match per_cycle {
+        Some(found) if found > peak => {
+            Err(format!("{found:.0} FLOP a cycle are more than the device can do; the time cannot be right"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,179 @@
+//! What disqualifies a comparison: arms that differ in more than the claim is about, and machines that treated them differently.
+
+use super::experiment::{Comparison, Held, load_class};
+use super::records::Found;
+use crate::catalog::{Kernel, Variant, baseline_kernel};
+use crate::device::DeviceInfo;
+use crate::dispatch::kernels;
+use crate::problem::{Operand, Problem};
+use crate::record::DeviceKind;
+use crate::stats::{MIN_BLOCKS, Unit, block_log_ratios};
+
+/// How much larger one arm's share of throttled samples may be than the other's.
+const THROTTLE_SLACK: f64 = 0.1;
+
+/// The kernel and variant of a name such as `04_mma/128x128x32-a16`, or a kernel that has only one variant.
+pub fn named(name: &str, kind: DeviceKind) -> Option<(&'static Kernel, &'static Variant)> {
+    let (kernel, variant) = name.split_once('/').map_or((name, None), |(k, v)| (k, Some(v)));
+    let kernel = kernels(kind).into_iter().chain([baseline_kernel()]).find(|k| k.name == kernel)?;
+    let variant = match variant {
+        Some(variant) => kernel.variants.iter().find(|v| v.name == variant),
+        None => kernel.variants.first().filter(|_| kernel.variants.len() == 1),
+    };
+    Some((kernel, variant?))
+}
+
+fn variant(name: &str, kind: DeviceKind) -> Option<&'static Variant> {
+    named(name, kind).map(|(_, variant)| variant)
+}
+
+/// Rows and columns of tiles and steps of k; on a CPU, whose kernel has no tiles of ours, nothing.
+fn grid(problem: &Problem, name: &str, device: &DeviceInfo) -> Option<[u64; 3]> {
+    if device.kind() == DeviceKind::Cpu {
+        return Some([0; 3]);
+    }
+    let tile = variant(name, device.kind())?.tile.map(u64::from);
+    Some([problem.m.div_ceil(tile[0]), problem.n.div_ceil(tile[1]), problem.k.div_ceil(tile[2])])
+}
+
+/// Whether two grids have the same tiles, and steps of k that differ by less than one in 500: a step of 1572 is no effect.
+fn same_grid(a: [u64; 3], b: [u64; 3]) -> bool {
+    a[..2] == b[..2] && 500 * a[2].abs_diff(b[2]) <= a[2]
+}
+
+/// What the arms of a comparison do not share although they should, given the names of what ran.
+pub fn broken(c: &Comparison, first: &str, second: &str, device: &DeviceInfo) -> Option<String> {
+    let (a, b) = (&c.first.problem, &c.second.problem);
+    let kernel = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+    for held in &c.held {
+        let differs = match held {
+            Held::Kernel if kernel(first) != kernel(second) => {
+                Some(format!("the kernel changed from {first} to {second} between the arms"))
+            }
+            Held::Variant if first != second => {
+                Some(format!("dispatch changed from {first} to {second} between the arms"))
+            }
+            Held::Sizes if (a.m, a.n, a.k) != (b.m, b.n, b.k) => Some("the sizes changed between the arms".to_owned()),
+            Held::Tiles => match (grid(a, first, device), grid(b, second, device)) {
+                (Some(a), Some(b)) if same_grid(a, b) => None,
+                (Some(_), Some(_)) => Some("the number of tiles changed between the arms".to_owned()),
+                _ => Some(format!("the tiles of {first} are not known to this program")),
+            },
+            Held::Alignment if Operand::ALL.iter().any(|&o| load_class(a, o) != load_class(b, o)) => {
+                Some("the alignment changed between the arms".to_owned())
+            }
+            _ => None,
+        };
+        if differs.is_some() {
+            return differs;
+        }
+    }
+    None
+}
+
+/// How records of the right problems stand to a comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fit {
+    /// They are its arms.
+    Right,
+    /// They are of other kernels, on which it is not planned.
+    Other,
+    /// They would be its arms if something had not changed between them.
+    Confounded(String),
+}
+
+/// Whether two records ran what a comparison asks for: the planned kernels, or another that both share, with the same tile.
+pub fn fit(c: &Comparison, first: &Found, second: &Found, device: &DeviceInfo) -> Fit {
+    let (a, b) = (first.name(), second.name());
+    let planned = |arm: &str, ran: &str| arm == ran || ran.split('/').next() == Some(arm);
+    if planned(&c.first.kernel, &a) && planned(&c.second.kernel, &b) {
+        return broken(c, &a, &b, device).map_or(Fit::Right, Fit::Confounded);
+    }
+    if planned(&c.first.kernel, &a) || planned(&c.second.kernel, &b) {
+        // One arm is as planned and the other is not.
+        if let Some(why) = broken(c, &a, &b, device) {
+            return Fit::Confounded(why);
+        }
+        return Fit::Other;
+    }
+    let tile = |name: &str| variant(name, device.kind()).map(|v| [v.tile[0], v.tile[1]]);
+    let as_planned = |arm: &str, ran: &str| tile(arm).is_some() && tile(arm) == tile(ran);
+    if !(as_planned(&c.first.kernel, &a) && as_planned(&c.second.kernel, &b)) {
+        return match broken(c, &a, &b, device) {
+            Some(why) if c.held.contains(&Held::Variant) && a != b => Fit::Confounded(why),
+            _ => Fit::Other,
+        };
+    }
+    broken(c, &a, &b, device).map_or(Fit::Right, Fit::Confounded)
+}
+
+/// The blocks of one pair in time, and in cycles where clocks are known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blocks {
+    /// ln(B / A) in time.
+    pub time: Unit,
+    /// ln(B / A) in cycles.
+    pub cycles: Option<Unit>,
+    /// Samples of both arms in them.
+    pub samples: u64,
+}
+
+/// The blocks of a pair whose second arm's cost is multiplied by `scale`.
+///
+/// # Errors
+/// Why the pair cannot be used.
+pub fn blocks(first: &Found, second: &Found, scale: f64) -> Result<Blocks, String> {
+    for arm in [first, second] {
+        if let Some(why) = &arm.unusable {
+            return Err(why.clone());
+        }
+    }
+    let [a, b] = [&first.record.samples, &second.record.samples];
+    let count = a.len().min(b.len()) / 2;
+    if !interleaved(first, second, count) {
+        return Err("its samples were not taken in turn, A B B A".to_owned());
+    }
+    let shares = [first.throttled_share(), second.throttled_share()];
+    let uneven = (shares[0] - shares[1]).abs() > THROTTLE_SLACK;
+    // Where one arm was held back more often, only blocks in which all four samples share their fate compare like with like.
+    let fair = |i: usize| {
+        let fates = [a[2 * i].throttled, a[2 * i + 1].throttled, b[2 * i].throttled, b[2 * i + 1].throttled];
+        !uneven || fates.iter().all(|f| *f == fates[0])
+    };
+    let pick = |a: &[f64], b: &[f64]| -> Vec<f64> {
+        let ratios = block_log_ratios(a, b);
+        let kept = ratios.into_iter().take(count).enumerate().filter(|(i, r)| fair(*i) && r.is_finite());
+        kept.map(|(_, r)| r + scale.ln()).collect()
+    };
+    let time = pick(&first.times, &second.times);
+    if uneven && (time.len() < MIN_BLOCKS || 2 * time.len() < count || tags_missing(first) || tags_missing(second)) {
+        return Err(format!(
+            "only one arm was held back: {:.0} % of the first's samples were throttled and {:.0} % of the second's",
+            100.0 * shares[0],
+            100.0 * shares[1]
+        ));
+    }
+    let cycles = match (&first.cycles, &second.cycles) {
+        (Some(a), Some(b)) => Some(Unit { blocks: pick(a, b) }),
+        _ => None,
+    };
+    let samples = 4 * time.len() as u64;
+    Ok(Blocks { time: Unit { blocks: time }, cycles, samples })
+}
+
+/// Whether a record counts throttled samples without saying which.
+fn tags_missing(found: &Found) -> bool {
+    found.record.throttled_samples as usize > found.record.samples.iter().filter(|s| s.throttled).count()
+}
+
+/// Whether the samples of a pair were taken in turn, as far as their times of day tell.
+fn interleaved(first: &Found, second: &Found, count: usize) -> bool {
+    let [a, b] = [&first.record.samples, &second.record.samples];
+    let apart = (0..count).filter(|&i| {
+        let (a, b) = ([a[2 * i].at_ns, a[2 * i + 1].at_ns], [b[2 * i].at_ns, b[2 * i + 1].at_ns]);
+        let (earliest, latest) = (a[0].min(b[0]), a[1].max(b[1]));
+        // Both arms have a sample in the block's span; disjoint spans mean that one arm came after the other.
+        latest > earliest && (a[1] < b[0] || b[1] < a[0])
+    });
+    2 * apart.count() <= count
+}
