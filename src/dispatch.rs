@@ -236,7 +236,10 @@ pub fn choose(problem: &Problem, selector: &Selector, device: &DeviceInfo) -> Re
         Selector::Auto => {
             // The ladder's last rung that can run it is the fastest.
             let mut first_obstacle = None;
-            for kernel in all.iter().rev() {
+            // Rungs that only pay for some sizes and alignments, or take a workspace, are for those who ask for them.
+            let asked_for =
+                |k: &&&Kernel| !k.variants.iter().any(|v| ["pack", "residue", "split_k"].contains(&&*v.route));
+            for kernel in all.iter().rev().filter(asked_for) {
                 match within(problem, kernel, device) {
                     Ok(choice) => return Ok(choice),
                     // That some rungs are not for this form or device says little; what keeps the others from it says why.
@@ -385,13 +388,14 @@ fn within(problem: &Problem, kernel: &'static Kernel, device: &DeviceInfo) -> Re
     Ok(Choice { kernel, variant, why: reason(problem, kernel, variant, legal.len(), device) })
 }
 
-/// The best of the variants that can run a problem: of the widest alignment class, the largest tile that still gives two thirds
+/// The best of the variants that can run a problem: of the widest alignment class (of both operands together), the largest tile that still gives two thirds
 /// of the multiprocessors a tile; if none does, the one with the most tiles.
 fn best(problem: &Problem, legal: &[&'static Variant], device: &DeviceInfo) -> Option<&'static Variant> {
-    let widest = legal.iter().map(|v| v.align_bytes).max()?;
+    let class = |v: &Variant| v.align_of(Operand::A, problem.dtype) * v.align_of(Operand::B, problem.dtype);
+    let widest = legal.iter().map(|v| class(v)).max()?;
     let enough = u64::from(device.record.units) * 2 / 3;
     let area = |v: &Variant| u64::from(v.tile[0]) * u64::from(v.tile[1]);
-    let of_class = || legal.iter().copied().filter(|v| v.align_bytes == widest);
+    let of_class = || legal.iter().copied().filter(|v| class(v) == widest);
     of_class()
         .filter(|v| tiles(problem, v) >= enough)
         .max_by_key(|v| area(v))

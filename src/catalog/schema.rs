@@ -9,7 +9,7 @@ pub const LAYOUTS: [&str; 4] = ["nn", "nt", "tn", "tt"];
 /// What may multiply.
 pub const UNITS: [&str; 5] = ["simt", "wmma", "mma.sync", "wgmma", "copy"];
 /// How a variant is launched; each has its file in `src/device/cuda/route/`.
-pub const ROUTES: [&str; 4] = ["direct", "tma", "persistent", "absorb"];
+pub const ROUTES: [&str; 8] = ["direct", "tma", "persistent", "absorb", "residue", "split_k", "gemv", "pack"];
 
 /// The compute capability, times ten, in the name of an architecture such as `compute_90a`.
 pub fn capability(architecture: &str) -> Option<u32> {
@@ -189,6 +189,10 @@ pub struct Variant {
     /// Operands that are packed first: `a`, `b` or `ab`.
     #[serde(default)]
     pub pack: Option<String>,
+    /// Those of the packed operands that do not change from launch to launch: `a`, `b` or `ab`. They are packed once, when a
+    /// problem is prepared, and no time counts for it.
+    #[serde(default, rename = "static")]
+    pub fixed: Option<String>,
 }
 
 fn direct() -> String {
