@@ -51,10 +51,12 @@
 //! # }
 //! ```
 
+pub mod advice;
 pub mod baseline;
 pub mod catalog;
 pub mod claims;
 pub mod cli;
+pub mod compare;
 pub mod data;
 pub mod device;
 pub mod dispatch;

@@ -10,11 +10,16 @@ macro_rules! say {
     }};
 }
 
+mod advise;
+mod compare;
 mod devices;
+mod explain;
 mod heatmap;
 mod interrupt;
 mod kernels;
+mod planning;
 mod profile;
+mod report;
 mod sweep;
 mod validate;
 mod verify;
@@ -39,9 +44,13 @@ enum Command {
     Kernels(kernels::Args),
     Sweep(Box<sweep::Args>),
     Verify(verify::Args),
+    Explain(explain::Args),
+    Advise(advise::Args),
+    Compare(compare::Args),
     Validate(validate::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
+    Report(report::Args),
     /// Measures cells for a parent process; not for use by hand.
     #[command(hide = true)]
     Worker,
@@ -63,9 +72,13 @@ pub fn main() -> ExitCode {
         Command::Kernels(args) => kernels::run(&args),
         Command::Sweep(args) => sweep::run(*args),
         Command::Verify(args) => verify::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Advise(args) => advise::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Worker => crate::sweep::serve().map(|()| Ending::Done).map_err(Into::into),
     };
     match result {

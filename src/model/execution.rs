@@ -1,7 +1,8 @@
 //! How a kernel covers a problem: what of it the model needs to know.
 
+use super::{DeviceDescription, predict_execution};
 use crate::catalog::{Kernel, Variant};
-use crate::problem::Problem;
+use crate::problem::{Operand, Problem};
 use serde::Serialize;
 
 /// In which order, and by whom, the tiles of C are computed.
@@ -29,11 +30,13 @@ pub struct Execution {
     pub shared_bytes: u32,
     /// CTAs of a cluster, which are placed together; 1 without clusters.
     pub cluster: u32,
+    /// CTAs that share one fetch of their columns of B.
+    pub multicast: u32,
     /// CTAs that share the k steps of a tile; 1 without split-K.
     pub split_k: u64,
     /// Order of the tiles.
     pub order: Order,
-    /// The unit that multiplies, as in the catalogue, or `library`.
+    /// The unit that multiplies, as in the catalogue, or `library`, or `textbook`: a library's kernel that L2 never holds up.
     pub unit: String,
     /// Bytes that a lane copies at once.
     pub load_bytes: u64,
@@ -50,7 +53,8 @@ impl Execution {
             threads: variant.threads,
             registers: variant.registers_max,
             shared_bytes: variant.shared_bytes,
-            cluster: 1,
+            cluster: variant.cluster.max(1),
+            multicast: variant.cluster.max(1),
             split_k: 1,
             order: Order::OnePerTile,
             unit: kernel.unit.clone(),
@@ -59,8 +63,30 @@ impl Execution {
         }
     }
 
+    /// What a library would run, cuBLAS for one, as far as is public: any of the guides' tiles, whichever should be fastest.
+    ///
+    /// Rows at multiples of 16 bytes take the fast path. Others, on compute capability 9.0 and later, cannot use tensor copies, and
+    /// the library falls back to kernels of the generation before, on `mma.sync`, with copies as wide as the rows allow.
+    pub fn library(problem: &Problem, device: &DeviceDescription) -> Self {
+        const TILES: [(u64, u64); 8] =
+            [(256, 128), (128, 256), (128, 128), (256, 64), (64, 256), (128, 64), (64, 128), (64, 64)];
+        let align = problem.align_bytes(Operand::A).min(problem.align_bytes(Operand::B));
+        let aligned = align >= 16;
+        let hopper = device.compute_capability >= 90;
+        let each = TILES.into_iter().map(|(m, n)| Execution {
+            unit: if aligned || !hopper { "library" } else { "mma.sync" }.to_owned(),
+            load_bytes: align.min(16),
+            multicast: if hopper && aligned { 2 } else { 1 },
+            threads: if m * n > 128 * 64 { 256 } else { 128 },
+            registers: Some(if m * n > 128 * 128 { 255 } else { 128 }),
+            ..Execution::textbook(m, n)
+        });
+        let time = |e: &Execution| predict_execution(problem, e, device).total_ns();
+        each.min_by(|a, b| time(a).total_cmp(&time(b))).expect("there are tiles")
+    }
+
     /// A library's kernel as the guides assume it: one CTA of 256 threads on each multiprocessor, a tile of `m` by `n` by 32, and
-    /// loads as wide as the problem's rows allow, up to 16 bytes.
+    /// 16-byte copies.
     pub fn textbook(m: u64, n: u64) -> Self {
         Execution {
             tile: [m, n, 32],
@@ -68,9 +94,10 @@ impl Execution {
             registers: Some(255),
             shared_bytes: 0,
             cluster: 1,
+            multicast: 1,
             split_k: 1,
             order: Order::OnePerTile,
-            unit: "library".to_owned(),
+            unit: "textbook".to_owned(),
             load_bytes: 16,
             widest_load_bytes: 16,
         }

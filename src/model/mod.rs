@@ -1,6 +1,6 @@
 //! What a GEMM should cost on a device, from arithmetic alone: no device, no files.
 //!
-//! [`predict`] takes a [`Problem`], a kernel's variant and a [`DeviceDescription`] and gives a [`Prediction`]: tiles, waves,
+//! [`predict`] takes a [`Problem`](crate::Problem), a kernel's variant and a [`DeviceDescription`] and gives a [`Prediction`]: tiles, waves,
 //! occupancy and a [`Budget`], whose parts say what the time is spent on and add up to the whole. `docs/METHODOLOGY.md` has the
 //! formulas; what in them is assumed and not published is in [`Assumptions`].
 

@@ -147,8 +147,8 @@ pub fn predict_with(
         .as_ref()
         .map_or(0.0, |bandwidth| memory_bytes as f64 / (bandwidth.value * assumptions.memory_share) * 1e9);
     let item_l2_bytes = fetched_bytes(problem, execution);
-    // A library's published share was reached with whatever its kernels ask of L2.
-    let through_l2 = execution.unit != "library";
+    // The guides' arithmetic knows no L2.
+    let through_l2 = execution.unit != "textbook";
     let l2_ns = device.l2_bytes_per_s.as_ref().filter(|_| through_l2).map_or(0.0, |l2| item_l2_bytes / l2.value * 1e9);
     let port = device.fill_bytes_per_clock.as_ref().filter(|_| through_l2);
     let port_ns = port.map_or(0.0, |fill| item_l2_bytes / fill.value / clock_ghz);
@@ -175,7 +175,7 @@ pub fn predict_with(
     let store_ns = device
         .fill_bytes_per_clock
         .as_ref()
-        .map_or(0.0, |port| tile_m * tile_n * problem.dtype.bytes() as f64 / port.value / clock_ghz);
+        .map_or(0.0, |port| tile_m * tile_n * problem.dtype.c_bytes() as f64 / port.value / clock_ghz);
     let (latency_ns, launch_ns) =
         if device.is_cpu() { (0.0, 0.0) } else { (assumptions.latency_ns, assumptions.launch_ns) };
     // Nothing is loaded where there is no depth.
@@ -243,7 +243,8 @@ impl Rate {
 }
 
 fn sustained_on(execution: &Execution, device: &DeviceDescription) -> Sustained {
-    sustained(&execution.unit, device.compute_capability)
+    let unit = if execution.unit == "textbook" { "library" } else { &execution.unit };
+    sustained(unit, device.compute_capability)
 }
 
 /// What share of the FP32 units a SIMT kernel can feed: with r results a thread in a square, a multiply-add needs 2/√r operands,
@@ -300,7 +301,6 @@ fn fetched_bytes(problem: &Problem, execution: &Execution) -> f64 {
     let [tile_m, tile_n, _] = execution.tile;
     let depth = execution.slice_k(problem);
     let step = execution.tile[2].min(depth.max(1));
-    let layout = problem.layout.name().as_bytes();
     let operand = |which: Operand, outer: u64, transposed: bool| -> f64 {
         // How much of a row one k step of the tile takes, and how many such segments there are.
         let k_is_along = (which == Operand::A) != transposed;
@@ -309,8 +309,9 @@ fn fetched_bytes(problem: &Problem, execution: &Execution) -> f64 {
         let aligned = problem.align_bytes(which).min(32) as f64;
         segments as f64 * (bytes / 32.0).max(1.0).mul_add(32.0, 32.0 - aligned)
     };
-    operand(Operand::A, tile_m, layout.first() == Some(&b't'))
-        + operand(Operand::B, tile_n, layout.get(1) == Some(&b't'))
+    let a = operand(Operand::A, tile_m, problem.layout.transposes(Operand::A));
+    let b = operand(Operand::B, tile_n, problem.layout.transposes(Operand::B));
+    a + b / f64::from(execution.multicast.max(1))
 }
 
 #[cfg(test)]
