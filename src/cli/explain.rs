@@ -3,7 +3,6 @@
 use super::planning::{Planned, dtype, faster, layout, percent, plan, reason, time};
 use super::{Ending, table};
 use crate::advice::{Better, Candidate, Change, Family, Planner, Worth, nearby};
-use crate::dispatch::choose;
 use crate::model::{Assumptions, Basis, Cause, Limit};
 use crate::problem::{DType, Layout, Operand, Problem};
 use crate::record::{CellRecord, Status};
@@ -119,7 +118,7 @@ fn explain(problem: Problem, planned: Planned, measured: Vec<Measured>) -> Expla
     let library = planner.library(&problem);
     let refused = planner.refusal(&problem).map(|why| why.to_string());
     let (chosen, why) = match &planner.family {
-        Family::Catalogue(selector) => match choose(&problem, selector, &planner.info) {
+        Family::Catalogue(selector) => match planner.choose(&problem, selector) {
             Ok(choice) => {
                 let name = format!("{}/{}", choice.kernel.name, choice.variant.name);
                 let found = candidates.iter().find(|c| c.name == name).cloned();

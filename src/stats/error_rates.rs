@@ -125,7 +125,11 @@ fn of_many_verdicts_taken_together_one_in_twenty_is_wrong_at_most() {
             due += 1.0;
             if p <= ALPHA {
                 given += 1.0;
-                let right = if *effect == 0.03 { matches!(decision, Decision::Yes(_)) } else { matches!(decision, Decision::No(_)) };
+                let right = if *effect == 0.03 {
+                    matches!(decision, Decision::Yes(_))
+                } else {
+                    matches!(decision, Decision::No(_))
+                };
                 wrong += f64::from(u8::from(!right));
             }
         }
