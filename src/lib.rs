@@ -54,6 +54,7 @@
 pub mod advice;
 pub mod catalog;
 pub mod cli;
+pub mod compare;
 pub mod data;
 pub mod device;
 pub mod dispatch;

@@ -1,15 +1,15 @@
 //! What a shape costs on a device and what would be better, from the model and the catalogue: nothing is measured here.
 //!
 //! A [`Planner`] ranks the kernels that can run a problem; [`nearby`] finds strides and sizes that cost less; [`Range`] goes through
-//! the sizes of a free dimension; `Network` is a list of layers with the GEMMs of their training step.
+//! the sizes of a free dimension; [`Network`] is a list of layers with the GEMMs of their training step.
 
 mod nearby;
-// mod network;
+mod network;
 mod range;
 
 pub use nearby::{Better, Change, Worth, copy_ns, nearby};
-// pub use network::{Advice, LayerAdvice, Network, NetworkError, advise};
-pub use range::{Plateau, Range};
+pub use network::{Advice, LayerAdvice, Network, NetworkError, advise};
+pub use range::{FullWave, Plateau, Range};
 
 use crate::device::DeviceInfo;
 use crate::dispatch::{Choice, Dispatcher, NoKernel, Selector, Tuned};

@@ -486,7 +486,7 @@ mod tests {
         assert!(wave.contains("wave tail") || wave.contains("tile tail"), "{wave}");
         let odd = explained(4096, 4097, 4096, "h100-sxm", "library");
         assert!(alignment(&odd.problem).contains("B's rows begin at multiples of 2 bytes only (ld 4097)"));
-        assert!(odd.better.iter().any(|b| matches!(b.change, Change::Strides { multiple: 8 })));
+        assert!(odd.better.iter().any(|b| matches!(b.change, Change::Strides { .. })));
         let fine = verdict(&explained(8448, 2048, 16384, "h100-sxm", "library"));
         assert!(fine.contains("not to blame"), "{fine}");
     }

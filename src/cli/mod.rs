@@ -10,6 +10,8 @@ macro_rules! say {
     }};
 }
 
+mod advise;
+mod compare;
 mod devices;
 mod explain;
 mod heatmap;
@@ -41,6 +43,8 @@ enum Command {
     Sweep(Box<sweep::Args>),
     Verify(verify::Args),
     Explain(explain::Args),
+    Advise(advise::Args),
+    Compare(compare::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
     /// Measures cells for a parent process; not for use by hand.
@@ -65,6 +69,8 @@ pub fn main() -> ExitCode {
         Command::Sweep(args) => sweep::run(*args),
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Advise(args) => advise::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
         Command::Worker => crate::sweep::serve().map(|()| Ending::Done).map_err(Into::into),

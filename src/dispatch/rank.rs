@@ -7,7 +7,8 @@ use super::tuned::Tuned;
 use crate::catalog::{Kernel, Variant};
 use crate::device::DeviceInfo;
 use crate::model::{DeviceDescription, Execution, Prediction, predict_execution};
-use crate::problem::Problem;
+use crate::problem::{Operand, Problem};
+use std::cmp::Reverse;
 
 /// A kernel and variant that can run a problem.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +125,7 @@ impl Dispatcher {
         }
         refused.reverse();
         candidates.sort_by(|a, b| a.predicted_ns().total_cmp(&b.predicted_ns()));
-        prefer_simple(&mut candidates);
+        prefer_simple(problem, &mut candidates);
         let of_form = refused.iter().filter(|r| r.variant.takes_form(problem)).count();
         let why_first = reason::chosen(problem, &candidates, of_form, &self.info);
         let named = matches!(selector, Selector::Variant(..));
@@ -177,13 +178,18 @@ impl Dispatcher {
 /// Predictions that differ by no more than this share are alike: a wave's ends alone are assumed no better.
 const RESOLUTION: f64 = 0.02;
 
-/// Of those that the model cannot tell from the fastest, puts first the one without a cluster, whose cost is not in the model, and
-/// then the one with the largest tile, which reads the fewest bytes. The others stay in the order of their times.
-fn prefer_simple(candidates: &mut [Candidate]) {
+/// Of those that the model cannot tell from the fastest, puts first the one that suits the problem best in what is not in the model:
+/// one that reads its large operand as a stream, then fewer launches, then none of a cluster's waiting, then the largest tile, which
+/// reads the fewest bytes, then the strictest alignment contract, whose load path is the simplest. The others stay in the order of
+/// their times.
+fn prefer_simple(problem: &Problem, candidates: &mut [Candidate]) {
     let Some(fastest) = candidates.first().map(Candidate::predicted_ns) else { return };
     let alike = candidates.iter().take_while(|c| c.predicted_ns() <= fastest * (1.0 + RESOLUTION));
     let rank = |c: &Candidate| {
-        (c.execution.launches, c.execution.cluster, u64::MAX - c.execution.tile[0] * c.execution.tile[1])
+        let Execution { streams, launches, cluster, tile: [m, n, _], .. } = c.execution;
+        let contract: u64 =
+            [Operand::A, Operand::B].into_iter().map(|o| c.choice.variant.align_of(o, problem.dtype)).sum();
+        (!streams, launches, cluster, Reverse(m * n), Reverse(contract))
     };
     if let Some((at, _)) = alike.enumerate().min_by_key(|(_, c)| rank(c)) {
         candidates[..=at].rotate_right(1);

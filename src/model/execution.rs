@@ -92,8 +92,13 @@ impl Execution {
         }
         if variant.splits == 0 {
             let k_steps = problem.k.div_ceil(own.tile[2]);
-            own.split_k = split_count(own.tiles(problem), k_steps, slots(&own, device));
-            own.launches = if own.split_k > 1 { 2 } else { 1 };
+            let split_k = split_count(own.tiles(problem), k_steps, slots(&own, device));
+            let split = Execution { split_k, launches: 2, ..own.clone() };
+            let ns = |e: &Execution| predict_execution(problem, e, device).total_ns();
+            // What is bound by memory anyway only pays for the second launch.
+            if split_k > 1 && ns(&split) < ns(&own) {
+                own = split;
+            }
         }
         own
     }

@@ -180,7 +180,7 @@ pub fn predict_with(
     let store_ns = device
         .fill_bytes_per_clock
         .as_ref()
-        .map_or(0.0, |port| tile_m * tile_n * problem.dtype.bytes() as f64 / port.value / clock_ghz);
+        .map_or(0.0, |port| tile_m * tile_n * problem.dtype.c_bytes() as f64 / port.value / clock_ghz);
     let (latency_ns, launch_ns) =
         if device.is_cpu() { (0.0, 0.0) } else { (assumptions.latency_ns, assumptions.launch_ns) };
     // Nothing is loaded where there is no depth.
@@ -324,7 +324,6 @@ fn fetched_bytes(problem: &Problem, execution: &Execution) -> f64 {
     let [tile_m, tile_n, _] = execution.tile;
     let depth = execution.slice_k(problem);
     let step = execution.tile[2].min(depth.max(1));
-    let layout = problem.layout.name().as_bytes();
     let operand = |which: Operand, outer: u64, transposed: bool| -> f64 {
         // How much of a row one k step of the tile takes, and how many such segments there are.
         let k_is_along = (which == Operand::A) != transposed;
@@ -333,8 +332,8 @@ fn fetched_bytes(problem: &Problem, execution: &Execution) -> f64 {
         let aligned = problem.align_bytes(which).min(32) as f64;
         segments as f64 * (bytes / 32.0).max(1.0).mul_add(32.0, 32.0 - aligned)
     };
-    operand(Operand::A, tile_m, layout.first() == Some(&b't'))
-        + operand(Operand::B, tile_n, layout.get(1) == Some(&b't')) / f64::from(execution.multicast.max(1))
+    operand(Operand::A, tile_m, problem.layout.transposes(Operand::A))
+        + operand(Operand::B, tile_n, problem.layout.transposes(Operand::B)) / f64::from(execution.multicast.max(1))
 }
 
 #[cfg(test)]

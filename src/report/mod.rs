@@ -7,7 +7,7 @@ mod alignment;
 mod axes;
 mod figure;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod grid;
 mod merge;
 #[cfg(feature = "png")]
