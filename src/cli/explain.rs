@@ -59,6 +59,9 @@ pub struct Args {
     /// Folder of a run that may hold this problem
     #[arg(long, value_name = "DIR")]
     record: Vec<PathBuf>,
+    /// Choose by the model alone, whatever `gemmscope tune` has found
+    #[arg(long)]
+    no_tuned: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -90,7 +93,10 @@ struct Measured {
 
 pub fn run(args: &Args) -> Result<Ending> {
     let problem = problem(args)?;
-    let planned = plan(&args.device, &args.kernel)?;
+    let mut planned = plan(&args.device, &args.kernel)?;
+    if args.no_tuned {
+        planned.planner.tuned = None;
+    }
     let measured = measured(&problem, &planned.planner, &args.record)?;
     let explained = explain(problem, planned, measured);
     if args.json {

@@ -20,6 +20,7 @@ mod kernels;
 mod planning;
 mod profile;
 mod sweep;
+mod tune;
 mod verify;
 
 pub use sweep::default_out;
@@ -41,6 +42,7 @@ enum Command {
     Devices(devices::Args),
     Kernels(kernels::Args),
     Sweep(Box<sweep::Args>),
+    Tune(tune::Args),
     Verify(verify::Args),
     Explain(explain::Args),
     Advise(advise::Args),
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Sweep(args) => sweep::run(*args),
+        Command::Tune(args) => tune::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Advise(args) => advise::run(&args),

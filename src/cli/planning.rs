@@ -62,7 +62,9 @@ pub fn plan(device: &str, kernel: &str) -> Result<Planned> {
             Family::Catalogue(selectors.into_iter().next().unwrap_or(Selector::Auto))
         }
     };
-    Ok(Planned { planner: Planner { description, info, family, tuned: None }, origin })
+    // A description has another key than any device, so that what was measured is only found for what is here.
+    let tuned = crate::tune::default_path().and_then(|path| crate::tune::measured(&info, &path));
+    Ok(Planned { planner: Planner { description, info, family, tuned }, origin })
 }
 
 /// A device that is here: its product's description with its own figures in place of the data sheet's.

@@ -1,6 +1,7 @@
 //! `gemmscope verify`: every kernel over the shapes at which kernels break.
 
 use super::{Ending, table};
+use crate::catalog::{Kernel, Variant};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceError, Job};
 use crate::dispatch;
@@ -40,6 +41,9 @@ pub struct Args {
     /// Seed of the cases and of the data
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Print what would be checked, a variant in a layout and type a line, and stop
+    #[arg(long)]
+    list: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -64,12 +68,7 @@ pub fn run(args: &Args) -> Result<Ending> {
         for selector in dispatch::select(name, info.kind())? {
             for kernel in dispatch::kernels(info.kind()) {
                 for variant in &kernel.variants {
-                    let wanted = match &selector {
-                        dispatch::Selector::Auto => true,
-                        dispatch::Selector::Kernel(name) => kernel.name == *name,
-                        dispatch::Selector::Variant(k, v) => kernel.name == *k && variant.name == *v,
-                    };
-                    if !wanted || !dispatch::runs_on(kernel, variant, &info) {
+                    if !selector.includes(kernel, variant) || !dispatch::runs_on(kernel, variant, &info) {
                         continue;
                     }
                     for form in forms(variant) {
@@ -93,6 +92,9 @@ pub fn run(args: &Args) -> Result<Ending> {
         Set::Small => 24,
         Set::Full => 240,
     });
+    if args.list {
+        return list(args, &variants, count);
+    }
     let tables: Vec<_> = [Distribution::Integers, Distribution::Normal]
         .into_iter()
         .flat_map(|d| DType::ALL.map(|dtype| ((d, dtype), d.tables(dtype))))
@@ -148,6 +150,22 @@ pub fn run(args: &Args) -> Result<Ending> {
         }
     }
     Ok(if wrong.is_empty() { Ending::Done } else { Ending::Finding })
+}
+
+/// Prints what would be checked.
+fn list(args: &Args, variants: &[(&Kernel, &Variant, (Layout, DType))], count: usize) -> Result<Ending> {
+    if args.json {
+        let each = variants.iter().map(|(kernel, variant, (layout, dtype))| {
+            json!({ "kernel": kernel.name, "variant": variant.name, "layout": layout, "dtype": dtype, "cases": count })
+        });
+        say!("{:#}", json!(each.collect::<Vec<_>>()))?;
+        return Ok(Ending::Done);
+    }
+    for (kernel, variant, (layout, dtype)) in variants {
+        say!("{}/{}\t{} {}\t{count} cases", kernel.name, variant.name, dtype.name(), layout.name())?;
+    }
+    say!("# {} cases in all", variants.len() * count)?;
+    Ok(Ending::Done)
 }
 
 /// Runs one case once and returns the worst error as a share of its bound.
