@@ -127,8 +127,8 @@ pub fn problems(catalog: &Catalog, sources: &[String]) -> Vec<String> {
         if !kernels.insert(&kernel.name) {
             problems.push(format!("the kernel name {:?} is given twice; rename one", kernel.name));
         }
-        if !files.contains(kernel.file.as_str()) {
-            problems.push(format!("kernel {:?} names the file {:?}, which has no [[file]]", kernel.name, kernel.file));
+        for file in kernel.files().iter().filter(|file| !files.contains(file.as_str())) {
+            problems.push(format!("kernel {:?} names the file {file:?}, which has no [[file]]", kernel.name));
         }
         if !schema::UNITS.contains(&kernel.unit.as_str()) {
             let known = schema::UNITS.join(", ");
@@ -144,7 +144,7 @@ pub fn problems(catalog: &Catalog, sources: &[String]) -> Vec<String> {
                 problems.push(format!("kernel {:?} has two variants {:?}; rename one", kernel.name, variant.name));
             }
             for symbol in variant.symbols() {
-                if !entries.insert((kernel.file.as_str(), symbol.clone())) {
+                if !entries.insert((kernel.file.clone(), symbol.clone())) {
                     problems.push(format!("the entry {symbol:?} of {:?} is listed twice", kernel.file));
                 }
             }
@@ -152,18 +152,18 @@ pub fn problems(catalog: &Catalog, sources: &[String]) -> Vec<String> {
             problems
                 .extend(variant_problems(catalog, kernel, variant).into_iter().map(|what| format!("{name} {what}")));
         }
-        used.insert(kernel.file.as_str());
+        used.extend(kernel.files());
     }
     for helper in &catalog.helpers {
         if !files.contains(helper.file.as_str()) {
             problems.push(format!("helper {:?} names the file {:?}, which has no [[file]]", helper.entry, helper.file));
         }
-        if !entries.insert((helper.file.as_str(), helper.entry.clone())) {
+        if !entries.insert((helper.file.clone(), helper.entry.clone())) {
             problems.push(format!("the entry {:?} of {:?} is listed twice", helper.entry, helper.file));
         }
-        used.insert(helper.file.as_str());
+        used.insert(helper.file.clone());
     }
-    for file in files.difference(&used) {
+    for file in files.iter().filter(|file| !used.contains(**file)) {
         problems.push(format!("[[file]] {file:?} has no kernel and no helper; list its entries or remove it"));
     }
     problems
@@ -183,6 +183,9 @@ fn variant_problems(catalog: &Catalog, kernel: &Kernel, variant: &Variant) -> Ve
     known("dtype", &variant.dtypes, &schema::DTYPES);
     known("layout", &variant.layouts, &schema::LAYOUTS);
     known("route", std::slice::from_ref(&variant.route), &schema::ROUTES);
+    if let Some(free) = &variant.free_base {
+        known("free_base", std::slice::from_ref(free), &["a", "b", "ab"]);
+    }
     if let Some(pack) = &variant.pack {
         known("pack", std::slice::from_ref(pack), &["a", "b", "ab"]);
     }
@@ -223,7 +226,7 @@ fn variant_problems(catalog: &Catalog, kernel: &Kernel, variant: &Variant) -> Ve
     } else if variant.cluster > 1 && min_cc < 90 {
         problems.push(format!("has cluster = {} and min_cc = {min_cc}; clusters need 90", variant.cluster));
     }
-    let arch = catalog.files.iter().find(|f| f.path == kernel.file).map(|f| f.ptx_arch.as_str());
+    let arch = catalog.files.iter().find(|f| kernel.files().contains(&f.path)).map(|f| f.ptx_arch.as_str());
     if let Some(cc) = arch.and_then(schema::capability)
         && min_cc < cc
     {
@@ -260,10 +263,11 @@ pub struct Promise {
 
 /// The entries that the catalogue lists for a file.
 pub fn promises(catalog: &Catalog, file: &str) -> Vec<Promise> {
-    let kernels = catalog.kernels.iter().filter(|k| k.file == file);
-    let variants = kernels.flat_map(|k| k.variants.iter().map(move |v| (k.unit == "wgmma", v)));
-    let entries = variants.flat_map(|(wgmma, v)| {
-        v.symbols().into_iter().map(move |entry| Promise { entry, registers_max: v.registers_max, wgmma })
+    let variants = catalog.kernels.iter().flat_map(|k| k.variants.iter().map(move |v| (k, v)));
+    let entries = variants.flat_map(|(k, v)| {
+        let wgmma = k.unit == "wgmma";
+        let symbols = v.symbols_of(|dtype| k.file_for(dtype) == file).into_iter();
+        symbols.map(move |entry| Promise { entry, registers_max: v.registers_max, wgmma })
     });
     let helpers = catalog.helpers.iter().filter(|h| h.file == file);
     entries.chain(helpers.map(|h| Promise { entry: h.entry.clone(), registers_max: None, wgmma: false })).collect()

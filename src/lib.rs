@@ -54,7 +54,9 @@
 //! ```
 
 pub mod advice;
+pub mod baseline;
 pub mod catalog;
+pub mod claims;
 pub mod cli;
 pub mod compare;
 pub mod data;

@@ -1,5 +1,8 @@
 //! The command as a user meets it. One binary; a module a subject.
 
+/// The library baseline, played by a few lines of C on the emulated device.
+#[cfg(all(target_os = "linux", feature = "emulator"))]
+mod baseline;
 /// Running the command and reading what it wrote.
 mod command;
 /// What `devices` answers for drivers that are missing, old, broken or stubs.
@@ -13,3 +16,5 @@ mod inspect;
 mod reliability;
 /// Sweeps from the command line to the pictures.
 mod sweeping;
+/// Claims: measured, judged, and judged again from records alone.
+mod validating;

@@ -4,7 +4,7 @@
 //! arrivals ahead of everything after its waits; `cp.async.wait_group` orders a warp's own copies ahead of what the warp does next.
 //! Accesses by lanes of one warp count as ordered, as they are in lockstep here; that is laxer than the hardware's rules.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, OnceLock};
 
@@ -87,6 +87,8 @@ pub(crate) struct Race {
     bars_a: Vec<Vec<u32>>,
     done_a: Vec<Vec<u32>>,
     bulk: Vec<u32>,
+    /// For each warp its committed groups of bulk copies that nothing has waited for, by the clock of the latest copy, oldest first.
+    bulk_groups: Vec<VecDeque<u32>>,
     wgmma: Vec<u32>,
     bars: Vec<Vec<u32>>,
     done: Vec<Vec<u32>>,
@@ -137,6 +139,7 @@ impl Race {
             bars_a: vec![vec![0; 4 * n]; bars],
             done_a: vec![vec![0; 4 * n]; bars],
             bulk: vec![1; n],
+            bulk_groups: vec![VecDeque::new(); n],
             wgmma: vec![1; n],
             bars: vec![vec![0; 4 * n]; bars],
             done: vec![vec![0; 4 * n]; bars],
@@ -161,6 +164,7 @@ impl Race {
         self.bars_a.iter_mut().for_each(|b| b.fill(0));
         self.group.fill(1);
         self.bulk.fill(1);
+        self.bulk_groups.iter_mut().for_each(VecDeque::clear);
         self.wgmma.fill(1);
         self.cells.fill(Cell::default());
         self.many.clear();
@@ -406,13 +410,22 @@ impl Race {
         }
         self.write_as(o, size, w, 2 * self.n as u32 + w, clock, pc, false)
     }
-    /// A warp has waited for its bulk groups: its bulk copies have read what they had to.
-    pub fn bulk_waited(&mut self, w: u32) {
-        let i = 2 * self.n + w as usize;
-        let c = self.bulk[w as usize];
+    /// A warp closes a group of bulk copies, which may be empty.
+    pub fn bulk_commit(&mut self, w: u32) {
+        let w = w as usize;
         if self.on {
-            self.vc[w as usize][i] = c;
-            self.bulk[w as usize] += 1;
+            self.bulk_groups[w].push_back(self.bulk[w]);
+            self.bulk[w] += 1;
+        }
+    }
+    /// All but the latest `pending` groups of a warp's bulk copies have read what they had to.
+    pub fn bulk_waited(&mut self, w: u32, pending: u32) {
+        let w = w as usize;
+        if self.on {
+            let known = &mut self.vc[w][2 * self.n + w];
+            while self.bulk_groups[w].len() > pending as usize {
+                *known = (*known).max(self.bulk_groups[w].pop_front().unwrap_or(0));
+            }
         }
     }
     /// A warp closes a wgmma group.

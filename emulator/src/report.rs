@@ -162,10 +162,14 @@ pub struct Counters {
     pub bulk_loads: u64,
     /// Bytes of their boxes.
     pub bulk_load_bytes: u64,
+    /// 32-byte sectors of global memory that they read, summed over the rows of boxes; once where several blocks get them.
+    pub bulk_load_sectors: u64,
     /// Bulk and tensor copies out of shared memory.
     pub bulk_stores: u64,
     /// Bytes of their boxes.
     pub bulk_store_bytes: u64,
+    /// 32-byte sectors of global memory that they write, summed over the rows of boxes.
+    pub bulk_store_sectors: u64,
     /// Barrier instructions, one per warp.
     pub barriers: u64,
     /// Instructions per warp by PTX opcode.
@@ -230,8 +234,10 @@ impl Counters {
         self.issued_macs += o.issued_macs;
         self.bulk_loads += o.bulk_loads;
         self.bulk_load_bytes += o.bulk_load_bytes;
+        self.bulk_load_sectors += o.bulk_load_sectors;
         self.bulk_stores += o.bulk_stores;
         self.bulk_store_bytes += o.bulk_store_bytes;
+        self.bulk_store_sectors += o.bulk_store_sectors;
         self.barriers += o.barriers;
         for (k, v) in &o.mix {
             *self.mix.entry(k.clone()).or_default() += v;
@@ -241,7 +247,7 @@ impl Counters {
     pub fn to_json(&self) -> String {
         let mix: Vec<String> = self.mix.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
         format!(
-            "{{\"blocks\":{},\"warp_instructions\":{},\"thread_instructions\":{},\"global_load\":{},\"global_store\":{},\"global_atomic\":{},\"cp_async_ca\":{},\"cp_async_cg\":{},\"zero_filled_bytes\":{},\"shared_load\":{},\"shared_store\":{},\"ldmatrix\":{},\"shared_cp_async\":{},\"mma_instructions\":{},\"issued_macs\":{},\"bulk_loads\":{},\"bulk_load_bytes\":{},\"bulk_stores\":{},\"bulk_store_bytes\":{},\"barriers\":{},\"mix\":{{{}}}}}",
+            "{{\"blocks\":{},\"warp_instructions\":{},\"thread_instructions\":{},\"global_load\":{},\"global_store\":{},\"global_atomic\":{},\"cp_async_ca\":{},\"cp_async_cg\":{},\"zero_filled_bytes\":{},\"shared_load\":{},\"shared_store\":{},\"ldmatrix\":{},\"shared_cp_async\":{},\"mma_instructions\":{},\"issued_macs\":{},\"bulk_loads\":{},\"bulk_load_bytes\":{},\"bulk_load_sectors\":{},\"bulk_stores\":{},\"bulk_store_bytes\":{},\"bulk_store_sectors\":{},\"barriers\":{},\"mix\":{{{}}}}}",
             self.blocks,
             self.warp_instructions,
             self.thread_instructions,
@@ -259,8 +265,10 @@ impl Counters {
             self.issued_macs,
             self.bulk_loads,
             self.bulk_load_bytes,
+            self.bulk_load_sectors,
             self.bulk_stores,
             self.bulk_store_bytes,
+            self.bulk_store_sectors,
             self.barriers,
             mix.join(",")
         )

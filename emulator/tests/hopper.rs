@@ -69,6 +69,14 @@ fn products_are_exact() {
         let blocks = (m.div_ceil(64) * n.div_ceil(64)) as u64;
         let steps = k.div_ceil(64) as u64;
         assert_eq!(r.counters.bulk_load_bytes, blocks * steps * 16384);
+        // Rows are whole numbers of 16 bytes here: they may begin and end inside a sector.
+        let rows = |rows: usize, cols: usize| -> u64 {
+            let ends = |r: usize, c: usize| (2 * (r * cols + c), 2 * (r * cols + (c + 64).min(cols)) - 1);
+            let boxes = (0..rows).flat_map(|r| (0..cols).step_by(64).map(move |c| (r, c)));
+            boxes.map(|(r, c)| ends(r, c)).map(|(first, last)| (last / 32 - first / 32 + 1) as u64).sum()
+        };
+        let loaded = rows(m, k) * n.div_ceil(64) as u64 + rows(k, n) * m.div_ceil(64) as u64;
+        assert_eq!((r.counters.bulk_load_sectors, r.counters.bulk_store_sectors), (loaded, rows(m, n)));
         assert_eq!(r.counters.issued_macs, blocks * steps * 64 * 64 * 64);
     }
 }
@@ -366,4 +374,45 @@ fn fences_of_wgmma() {
     let (r, c) = run(&changed("wgmma.fence.sync.aligned;", ""), 64, 64, 64);
     assert!(text(&r).contains("no wgmma.fence"), "{}", text(&r));
     assert!(right(&c, 64, 64, 64), "the numbers do not show it");
+}
+
+/// Two stores out of one block, each a group of its own, `wait`, and then a write to where the first, or the second, came from.
+fn overwritten(wait: &str, second: bool) -> Report {
+    let at = if second { "s+128" } else { "s" };
+    let ptx = format!(
+        ".version 8.0
+        .target sm_90a
+        .address_size 64
+        .visible .entry k(.param .u64 p) {{
+            .reg .b64 d; .reg .b32 r;
+            .shared .align 128 .b32 s[64];
+            ld.param.u64 d, [p];
+            mov.u32 r, 1;
+            st.shared.v4.u32 [s], {{r, r, r, r}};
+            st.shared.v4.u32 [s+128], {{r, r, r, r}};
+            fence.proxy.async.shared::cta;
+            cp.async.bulk.global.shared::cta.bulk_group [d], [s], 16;
+            cp.async.bulk.commit_group;
+            cp.async.bulk.global.shared::cta.bulk_group [d+16], [s+128], 16;
+            cp.async.bulk.commit_group;
+            {wait}
+            st.shared.u32 [{at}], r;
+            ret;
+        }}"
+    );
+    let module = Module::load(&ptx).unwrap_or_else(|e| panic!("{e}"));
+    let mut device = Device::new();
+    let out = device.memory.alloc(32, "out").unwrap();
+    device.launch(module.entry("k").unwrap(), Dim3::x(1), Dim3::x(1), 0, &out.to_le_bytes()).unwrap()
+}
+
+#[test]
+fn bulk_groups_are_waited_for_one_by_one() {
+    let wait = |n: u32| format!("cp.async.bulk.wait_group.read {n};");
+    for (n, first, second) in [(0, true, true), (1, true, false), (2, false, false)] {
+        assert_eq!(overwritten(&wait(n), false).clean(), first, "first, at most {n} pending");
+        assert_eq!(overwritten(&wait(n), true).clean(), second, "second, at most {n} pending");
+    }
+    let race = overwritten("", false);
+    assert!(race.findings.iter().all(|f| f.kind == Kind::Race) && !race.clean(), "{}", text(&race));
 }

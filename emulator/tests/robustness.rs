@@ -1,26 +1,15 @@
 //! No text makes the loader or the interpreter panic: whatever comes out is a value or an error.
 
-use gpu_emulator::{Device, Dim3, Module};
 use proptest::prelude::*;
+
+#[path = "../fuzz/body.rs"]
+mod body;
 
 const PTX: &str = concat!(include_str!("data/mixed.ptx"), "\n// next\n");
 const HOPPER: &str = include_str!("data/hopper.ptx");
 
-/// Loads and, where that works, runs every kernel for a while with parameters that point nowhere.
 fn try_all(text: &str) {
-    if let Ok(m) = Module::load(text) {
-        for e in m.entries().iter().take(3) {
-            if e.local_bytes() > 1 << 12 || e.static_shared() > 1 << 18 || e.param_bytes() > 4096 {
-                continue;
-            }
-            let mut d = Device::new();
-            d.options.max_instructions = 1 << 17;
-            let p = d.memory.alloc(1 << 16, "all").unwrap();
-            d.memory.write(p, &vec![1; 1 << 16]).unwrap();
-            let params: Vec<u8> = p.to_le_bytes().iter().copied().cycle().take(e.param_bytes()).collect();
-            let _ = d.launch(e, Dim3::x(2), Dim3::x(64), 4096, &params);
-        }
-    }
+    body::ptx(text.as_bytes());
 }
 
 fn lines() -> Vec<&'static str> {

@@ -23,3 +23,12 @@ __device__ __forceinline__ TileOrigin raster_grouped(unsigned index, unsigned m,
     const unsigned within = index - band * (kGroup * tiles_n);
     return {(first + within % height) * kTileM, (within / height) * kTileN};
 }
+
+// The same with a height of bands known at run time, in units of anything: `index` of tiles_m x tiles_n.
+__device__ __forceinline__ uint2 raster_bands(unsigned index, unsigned tiles_m, unsigned tiles_n, unsigned group) {
+    const unsigned band = index / (group * tiles_n);
+    const unsigned first = band * group;
+    const unsigned height = min(group, tiles_m - first);
+    const unsigned within = index - band * (group * tiles_n);
+    return {first + within % height, within / height};
+}

@@ -32,6 +32,14 @@ __device__ __forceinline__ uint4 keep_first(uint4 chunk, unsigned valid) {
     return {keep(chunk.x, 0), keep(chunk.y, 2), keep(chunk.z, 4), keep(chunk.w, 6)};
 }
 
+// All but the first `skipped` (0..8) halves of a chunk; those zero.
+__device__ __forceinline__ uint4 keep_from(uint4 chunk, unsigned skipped) {
+    const auto keep = [skipped](unsigned word, unsigned first) {
+        return skipped <= first ? word : skipped == first + 1 ? word & 0xffff0000u : 0u;
+    };
+    return {keep(chunk.x, 0), keep(chunk.y, 2), keep(chunk.z, 4), keep(chunk.w, 6)};
+}
+
 // How many of the `width` elements from `first` on lie below `limit`.
 __device__ __forceinline__ unsigned count_below(unsigned limit, unsigned first, unsigned width) {
     return limit > first ? min(limit - first, width) : 0;

@@ -64,6 +64,37 @@ pub fn split_count(tiles: u64, k_steps: u64, slots: u64) -> u64 {
     (slots / tiles.max(1)).min(k_steps / MIN_SLICE_STEPS).max(1)
 }
 
+/// The library that our kernels are compared with: cuBLASLt, found at run time. Never chosen unless asked for by name.
+pub fn baseline_kernel() -> &'static Kernel {
+    static BASELINE: LazyLock<Kernel> = LazyLock::new(|| {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let (dtypes, layouts) = (names(&schema::DTYPES), names(&schema::LAYOUTS));
+        let variant = |name: &str| Variant {
+            name: name.to_owned(),
+            dtypes: dtypes.clone(),
+            layouts: layouts.clone(),
+            tile: [1, 1, 1],
+            stages: 1,
+            threads: 1,
+            cluster: 1,
+            align_bytes: 1,
+            ..Variant::default()
+        };
+        Kernel {
+            name: "cublaslt".to_owned(),
+            file: String::new(),
+            summary: "cuBLASLt, where it is installed: the fastest algorithm that its search offers, by measurement, or the first"
+                .to_owned(),
+            unit: "library".to_owned(),
+            min_cc: 80,
+            variants: vec![variant("best"), variant("first")],
+            dtypes: dtypes.clone(),
+            layouts,
+        }
+    });
+    &BASELINE
+}
+
 impl Variant {
     /// Whether it takes the problem's type and layout.
     pub fn takes_form(&self, problem: &Problem) -> bool {
@@ -84,6 +115,16 @@ impl Variant {
             Operand::C => (self.align_c.unwrap_or(1), dtype.c_bytes()),
         };
         u64::from(said).max(element)
+    }
+
+    /// What a problem offers of that: the alignment of all rows, or of their distance where the base may lie anywhere.
+    pub fn align_had(&self, operand: Operand, problem: &Problem) -> u64 {
+        let name = operand.name().to_ascii_lowercase();
+        let mut place = problem.placement(operand);
+        if self.free_base.as_ref().is_some_and(|free| free.contains(&name)) {
+            place.offset = 0;
+        }
+        place.align_bytes(problem.element_bytes(operand))
     }
 }
 

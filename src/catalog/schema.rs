@@ -9,7 +9,7 @@ pub const LAYOUTS: [&str; 4] = ["nn", "nt", "tn", "tt"];
 /// What may multiply.
 pub const UNITS: [&str; 5] = ["simt", "wmma", "mma.sync", "wgmma", "copy"];
 /// How a variant is launched; each has its file in `src/device/cuda/route/`.
-pub const ROUTES: [&str; 1] = ["direct"];
+pub const ROUTES: [&str; 4] = ["direct", "tma", "persistent", "absorb"];
 
 /// The compute capability, times ten, in the name of an architecture such as `compute_90a`.
 pub fn capability(architecture: &str) -> Option<u32> {
@@ -85,7 +85,7 @@ pub struct SourceFile {
 pub struct Kernel {
     /// Name on the command line and in records, such as `04_mma`.
     pub name: String,
-    /// The file that holds all its variants.
+    /// The file that holds all its variants; `{dtype}` in it stands for the type's name, where each type has a file of its own.
     pub file: String,
     /// What it is, in a sentence.
     pub summary: String,
@@ -142,9 +142,6 @@ pub struct Variant {
     /// Tile rows of a raster band; 0 is the kernel's own choice.
     #[serde(default)]
     pub group: u32,
-    /// Whether each CTA takes tile after tile, so that there are only as many CTAs as fit on the device at once.
-    #[serde(default)]
-    pub persistent: bool,
     /// CTAs that share the k steps of a tile; 0 where the route chooses how many, by `catalog::split_count`.
     #[serde(default = "one")]
     pub splits: u32,
@@ -162,13 +159,16 @@ pub struct Variant {
     /// The same for C, which otherwise may lie at any element.
     #[serde(default)]
     pub align_c: Option<u32>,
-    /// Box of A's tensor map: columns and rows as stored, in elements.
+    /// Operands (`a`, `b` or `ab`) whose contract is for their rows' distance alone: their base may lie at any element.
+    #[serde(default)]
+    pub free_base: Option<String>,
+    /// What a CTA fetches of its tile of A: elements along K and rows of C.
     #[serde(default)]
     pub box_a: Option<[u32; 2]>,
-    /// Box of B's tensor map.
+    /// What it fetches of B: elements along K and columns of C.
     #[serde(default)]
     pub box_b: Option<[u32; 2]>,
-    /// Box of C's tensor map.
+    /// Box of C's tensor map: columns and rows.
     #[serde(default)]
     pub box_c: Option<[u32; 2]>,
     /// Smallest m.
@@ -205,6 +205,22 @@ fn one() -> u32 {
     1
 }
 
+impl Kernel {
+    /// The file that holds its variants for a type, by name.
+    pub fn file_for(&self, dtype: &str) -> String {
+        self.file.replace("{dtype}", dtype)
+    }
+
+    /// Its files, each once.
+    pub fn files(&self) -> Vec<String> {
+        let dtypes = self.variants.iter().flat_map(|v| &v.dtypes).chain(&self.dtypes);
+        let mut files: Vec<String> = dtypes.map(|dtype| self.file_for(dtype)).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+}
+
 impl Variant {
     /// Whether it is for this type and takes this layout, both by name.
     pub fn takes(&self, dtype: &str, layout: &str) -> bool {
@@ -218,7 +234,13 @@ impl Variant {
 
     /// Its symbols, each once. Several forms share one where the entry's name leaves out what tells them apart.
     pub fn symbols(&self) -> Vec<String> {
-        let forms = self.dtypes.iter().flat_map(|d| self.layouts.iter().map(move |l| self.symbol(d, l)));
+        self.symbols_of(|_| true)
+    }
+
+    /// Its symbols for some types, by name.
+    pub fn symbols_of(&self, dtype: impl Fn(&str) -> bool) -> Vec<String> {
+        let dtypes = self.dtypes.iter().filter(|d| dtype(d));
+        let forms = dtypes.flat_map(|d| self.layouts.iter().map(move |l| self.symbol(d, l)));
         let mut symbols: Vec<String> = forms.filter(|s| !s.is_empty()).collect();
         symbols.sort_unstable();
         symbols.dedup();

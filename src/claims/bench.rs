@@ -1,12 +1,13 @@
 //! What plans are made for: the device, its kernels, and sizes that suit it.
 
 use super::experiment::{Comparison, Held, Per};
-use crate::catalog::Variant;
+use crate::catalog::{Variant, baseline_kernel};
 use crate::device::DeviceInfo;
 use crate::dispatch::{choose, kernels, select};
 use crate::measure::Regime;
-use crate::problem::{Layout, Problem};
-use crate::record::DeviceKind;
+use crate::model::{DeviceDescription, Measured};
+use crate::problem::{DType, Layout, Operand, Problem};
+use crate::record::{DeviceKind, DeviceRecord};
 use crate::sweep::Arm;
 use std::fmt;
 
@@ -48,19 +49,61 @@ pub const SMALL_TILE: [u32; 2] = [64, 64];
 /// The multipliers of the family that has several tiles and a variant for each width of loads.
 const FAMILY: &str = "mma.sync";
 
-/// Multiprocessors that plans for the emulated device fill: waves of this size run through in seconds.
-const EMULATED_UNITS: u64 = 6;
+/// Multiprocessors that small plans fill: waves of this size run through an emulated device in seconds.
+const SMALL_UNITS: u64 = 6;
+
+/// How large the problems of a plan are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// As the claim has them, or as suits a CPU.
+    Full,
+    /// Small enough for an emulated device: the same comparisons, on a device of a few multiprocessors.
+    Small,
+}
 
 /// A device to plan for.
 #[derive(Debug, Clone, Copy)]
 pub struct Bench<'a> {
     device: &'a DeviceInfo,
+    scale: Scale,
+}
+
+/// A GPU that is not here, from its description, to plan for it.
+pub fn described(description: &DeviceDescription) -> DeviceInfo {
+    let cc = description.compute_capability;
+    DeviceInfo {
+        record: DeviceRecord {
+            kind: DeviceKind::Cuda,
+            name: description.driver_names.first().cloned().unwrap_or_else(|| description.title.clone()),
+            uuid: None,
+            pci_bus_id: None,
+            compute_capability: Some(format!("{}.{}", cc / 10, cc % 10)),
+            units: description.sms.value,
+            peak_flop_per_cycle: description.rates.f16 * f64::from(description.sms.value),
+            l2_bytes: description.l2_bytes.as_ref().map_or(0, |l2| l2.value),
+            memory_bytes: description.memory_bytes.as_ref().map_or(0, |memory| memory.value),
+            max_clock_mhz: Some(description.clock_mhz.value as u32),
+            power_cap_mw: None,
+            driver: "none".to_owned(),
+            telemetry: "none".to_owned(),
+            clock_source: "none".to_owned(),
+        },
+        cc,
+        timer_resolution_ns: 1000.0,
+    }
 }
 
 impl<'a> Bench<'a> {
-    /// A bench with this device.
+    /// A bench with this device, and with sizes that suit it: small ones where it is emulated.
     pub fn new(device: &'a DeviceInfo) -> Self {
-        Bench { device }
+        let scale = if device.kind() == DeviceKind::Emulated { Scale::Small } else { Scale::Full };
+        Bench { device, scale }
+    }
+
+    /// The same bench with sizes of this scale. A CPU has one.
+    #[must_use]
+    pub fn at(self, scale: Scale) -> Self {
+        Bench { scale, ..self }
     }
 
     /// Whether it is the host's processor.
@@ -70,9 +113,9 @@ impl<'a> Bench<'a> {
 
     /// Multiprocessors.
     pub fn units(&self) -> u64 {
-        match self.device.kind() {
-            DeviceKind::Emulated => EMULATED_UNITS,
-            DeviceKind::Cuda | DeviceKind::Cpu => u64::from(self.device.record.units.max(1)),
+        match self.scale {
+            Scale::Small => SMALL_UNITS,
+            Scale::Full => u64::from(self.device.record.units.max(1)),
         }
     }
 
@@ -81,12 +124,36 @@ impl<'a> Bench<'a> {
         self.device
     }
 
-    /// A size by kind of device: a GPU, a CPU, the emulated GPU.
-    pub fn size(&self, gpu: u64, cpu: u64, emulated: u64) -> u64 {
-        match self.device.kind() {
-            DeviceKind::Cuda => gpu,
-            DeviceKind::Cpu => cpu,
-            DeviceKind::Emulated => emulated,
+    /// What the model knows of the device, with its own number of multiprocessors.
+    ///
+    /// # Errors
+    /// No description of such a device comes with the program.
+    pub fn description(&self) -> Result<DeviceDescription, Need> {
+        let record = &self.device.record;
+        let known = match record.kind {
+            DeviceKind::Cpu => None,
+            DeviceKind::Cuda => DeviceDescription::of_driver_name(&record.name),
+            DeviceKind::Emulated => DeviceDescription::named("h100-sxm").ok(),
+        };
+        let own = Measured { sms: Some(record.units), ..Measured::default() };
+        match known {
+            Some(known) => Ok(known.with(&own)),
+            None => need("a description of the device with the bandwidth of its memory"),
+        }
+    }
+
+    /// FLOP that the device can do while its memory gives a byte.
+    pub fn flop_per_byte(&self) -> Result<f64, Need> {
+        let ratio = self.description()?.flop_per_byte(DType::F16);
+        ratio.ok_or_else(|| Need("the bandwidth of the device's memory".to_owned()))
+    }
+
+    /// A size: for a GPU, for a CPU, and for a GPU at the small scale.
+    pub fn size(&self, gpu: u64, cpu: u64, small: u64) -> u64 {
+        match (self.device.kind(), self.scale) {
+            (DeviceKind::Cpu, _) => cpu,
+            (_, Scale::Full) => gpu,
+            (_, Scale::Small) => small,
         }
     }
 
@@ -120,9 +187,10 @@ impl<'a> Bench<'a> {
     fn kernel(&self, problem: &Problem, pick: Pick) -> Result<String, Need> {
         let all = kernels(self.device.kind());
         if pick == Pick::Baseline {
-            return match select("cublaslt", self.device.kind()) {
-                Ok(_) => Ok("cublaslt".to_owned()),
-                Err(_) => need("the library cuBLASLt as a baseline"),
+            return match self.device.kind() {
+                // Whether the library is installed shows when its cells are measured.
+                DeviceKind::Cuda => Ok(baseline_kernel().name.clone()),
+                DeviceKind::Cpu | DeviceKind::Emulated => need("a GPU, for the library cuBLASLt as a baseline"),
             };
         }
         if self.is_cpu() {
@@ -131,7 +199,9 @@ impl<'a> Bench<'a> {
         let [layout, dtype] = [problem.layout.name(), problem.dtype.name()];
         let unit = if let Pick::Unit(unit) = pick { unit } else { FAMILY };
         let able = || {
-            all.iter().filter(|k| k.unit == unit && k.dtype == dtype && k.layouts.iter().any(|l| l == layout))
+            all.iter().filter(|k| {
+                k.unit == unit && k.dtypes.iter().any(|d| d == dtype) && k.layouts.iter().any(|l| l == layout)
+            })
         };
         let Some(first) = able().next() else {
             return need(format!("a kernel on {unit} for the layout {layout}"));
@@ -142,17 +212,16 @@ impl<'a> Bench<'a> {
         }
         let fits = |v: &&Variant, tile: [u32; 2]| v.tile[..2] == tile;
         let legal = |v: &Variant| {
-            [crate::problem::Operand::A, crate::problem::Operand::B]
-                .into_iter()
-                .all(|o| problem.align_bytes(o) >= u64::from(v.align_bytes))
+            v.takes_form(problem)
+                && Operand::ALL.into_iter().all(|o| problem.align_bytes(o) >= v.align_of(o, problem.dtype))
         };
         let found = able().filter(|k| k.min_cc <= self.device.cc).find_map(|k| {
             let variants = k.variants.iter();
             let variant = match pick {
-                Pick::Tile(tile) => {
-                    variants.filter(|v| fits(v, tile) && legal(v)).max_by_key(|v| v.align_bytes)
+                Pick::Tile(tile) => variants.filter(|v| fits(v, tile) && legal(v)).max_by_key(|v| v.align_bytes),
+                Pick::Class(tile, class) => {
+                    variants.filter(|v| fits(v, tile) && v.takes_form(problem)).find(|v| v.align_bytes == class)
                 }
-                Pick::Class(tile, class) => variants.filter(|v| fits(v, tile)).find(|v| v.align_bytes == class),
                 Pick::Unit(_) => variants.filter(|v| legal(v)).max_by_key(|v| v.tile[0] * v.tile[1]),
                 Pick::Baseline => None,
             };
@@ -198,10 +267,7 @@ impl<'a> Bench<'a> {
 
 /// A problem whose rows follow each other without a gap, in any layout.
 pub fn compact(layout: Layout, m: u64, n: u64, k: u64) -> Problem {
-    let [a, b] = layout.name().as_bytes() else { return Problem::new(m, n, k) };
-    let lda = if *a == b't' { m } else { k };
-    let ldb = if *b == b't' { k } else { n };
-    Problem { layout, lda: lda.max(1), ldb: ldb.max(1), ..Problem::new(m, n, k) }
+    Problem::new(m, n, k).in_form(layout, DType::F16)
 }
 
 /// The same problem with rows this far apart: of A, of B, and of C.

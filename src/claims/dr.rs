@@ -3,7 +3,7 @@
 use super::bench::{Bench, MIDDLE_TILE, Need, Pick, SMALL_TILE, compact, padded};
 use super::experiment::{Comparison, Evidence, Held, Per, Question, at_least, no_more_than};
 use super::{Claim, Reference};
-use crate::problem::{Layout, Problem};
+use crate::problem::Problem;
 
 const OURS: Reference = Reference { title: "hypotheses derived in this project", author: "gemmscope", year: "2026" };
 
@@ -52,7 +52,7 @@ pub const CLAIMS: &[Claim] = &[
         sentence: "Roofline and whole waves explain 90 % of the variance of times over random aligned shapes.",
         source: OURS,
         on_cpu: false,
-        plan: dr05,
+        plan: super::fit::plan,
         facts: None,
     },
     Claim {
@@ -80,9 +80,7 @@ fn dr01(bench: &Bench) -> Result<Vec<Question>, Need> {
             .collect::<Result<Vec<Comparison>, Need>>()?,
     )];
     // The contrast: activations stored by column, where the batch is contiguous.
-    if let Ok(layout) = bench.layout("tn")
-        && layout != Layout::Nn
-    {
+    if let (Ok(layout), false) = (bench.layout("tn"), bench.is_cpu()) {
         let columns = |m: u64| (compact(layout, m, s, s), pick);
         if let Ok(pair) = bench.compare(Per::Launch, &[Held::Kernel, Held::Tiles], columns(s - 8), columns(s - 7)) {
             questions.push(Question::mean("stored by column it does not", at_least(1.05, 1.02), vec![pair]));
@@ -142,10 +140,6 @@ fn dr04(bench: &Bench) -> Result<Vec<Question>, Need> {
         no_more_than(0.02, 0.05),
         vec![rows(bench, p, (0, narrow), (1, narrow), &held)?],
     )])
-}
-
-fn dr05(bench: &Bench) -> Result<Vec<Question>, Need> {
-    super::fit::plan(bench)
 }
 
 fn dr06(bench: &Bench) -> Result<Vec<Question>, Need> {

@@ -78,6 +78,8 @@ pub enum Evidence {
     Best(Vec<Vec<Comparison>>),
     /// How far the fastest sample of a cell is below its median.
     Spread(Vec<Arm>),
+    /// How much of the variance of the cells' times the model explains. The rule's numbers are shares then, and no logarithms.
+    Fit(Vec<Arm>),
 }
 
 /// One question that a claim comes down to.
@@ -105,7 +107,15 @@ impl Question {
         match &self.evidence {
             Evidence::Mean { comparisons, less } => comparisons.iter().chain(less).collect(),
             Evidence::Best(groups) => groups.iter().flatten().collect(),
-            Evidence::Spread(_) => Vec::new(),
+            Evidence::Spread(_) | Evidence::Fit(_) => Vec::new(),
+        }
+    }
+
+    /// The cells that it measures alone.
+    pub fn cells(&self) -> &[Arm] {
+        match &self.evidence {
+            Evidence::Spread(arms) | Evidence::Fit(arms) => arms,
+            Evidence::Mean { .. } | Evidence::Best(_) => &[],
         }
     }
 }

@@ -20,7 +20,12 @@ pub const CLAIMS: &[Claim] = &[
         on_cpu: true,
         plan: fk01,
         facts: Some(|| {
-            vec![Fact::near("both take 393 columns of tiles of 128", 50304.0 / 128.0, 50257u64.div_ceil(128) as f64, 0.0)]
+            vec![Fact::near(
+                "both take 393 columns of tiles of 128",
+                50304.0 / 128.0,
+                50257u64.div_ceil(128) as f64,
+                0.0,
+            )]
         }),
     },
     Claim {
@@ -91,7 +96,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "padding pays with its copy",
         sentence: "Padding operands to multiples of 8 pays even where they have to be copied for it.",
         source: by("pad_mm in Inductor", "PyTorch", "2024"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("a kernel that copies operands into aligned rows, timed with the GEMM"),
         facts: None,
     },
@@ -118,7 +123,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "FP8 needs multiples of 16",
         sentence: "The library refuses FP8 GEMMs whose sizes are no multiples of 16.",
         source: by("float8_experimental issue 121", "PyTorch", "2023"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("FP8 through the library cuBLASLt as a baseline"),
         facts: None,
     },
@@ -127,7 +132,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "no shape suits every GPU",
         sentence: "No result of practical size fills whole waves on GPUs with 80, 108, 132 and 148 multiprocessors alike.",
         source: by("ModernBERT", "Warner et al.", "2024"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("nothing more: arithmetic decides"),
         facts: Some(|| {
             let lcm = [80u64, 108, 132, 148].into_iter().fold(1, lcm);
@@ -143,7 +148,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "the fastest shapes are full waves",
         sentence: "The shapes that a brute-force search found fastest fill their last wave almost completely.",
         source: by("ml-engineering, maximum achievable matmul FLOPS", "Stas Bekman", "2024"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("a search over shapes on each of the devices"),
         facts: Some(|| {
             let fill = |m, n, sms| {
@@ -159,7 +164,12 @@ pub const CLAIMS: &[Claim] = &[
                 fill(1024, 9216, 132),
             ];
             let full = published.iter().filter(|&&f| f > 0.95).count();
-            vec![Fact::near("published best shapes that fill more than 95 % of their last wave, of 6", 6.0, full as f64, 0.0)]
+            vec![Fact::near(
+                "published best shapes that fill more than 95 % of their last wave, of 6",
+                6.0,
+                full as f64,
+                0.0,
+            )]
         }),
     },
     Claim {
@@ -167,7 +177,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "more multiprocessors do not help in proportion",
         sentence: "A device with more multiprocessors is faster by the ratio of whole waves, which can be 2 or nothing.",
         source: by("ml-engineering, accelerators", "Stas Bekman", "2025"),
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("a persistent kernel whose number of CTAs can be chosen"),
         facts: Some(|| {
             let gain = |tiles: u64| tiles.div_ceil(148) as f64 / tiles.div_ceil(152) as f64;
@@ -271,7 +281,12 @@ fn fk05(bench: &Bench) -> Result<Vec<Question>, Need> {
         Question::mean(
             "a cube one smaller, with odd rows, takes longer",
             at_least(1.02, 1.0),
-            vec![bench.compare(Per::Launch, &[Held::Kernel, Held::Tiles], whole.clone(), (Problem::new(s - 1, s - 1, s - 1), pick))?],
+            vec![bench.compare(
+                Per::Launch,
+                &[Held::Kernel, Held::Tiles],
+                whole.clone(),
+                (Problem::new(s - 1, s - 1, s - 1), pick),
+            )?],
         ),
         Question::mean(
             "with aligned rows it does not",
@@ -288,7 +303,11 @@ fn fk06(bench: &Bench) -> Result<Vec<Question>, Need> {
         let at = |b: u64| (Problem::new(b * tokens, width, width), pick);
         bench.compare(Per::Row, &[Held::Variant, Held::Alignment], at(8), at(batch))
     };
-    Ok(vec![Question::mean("a token costs the same at batch 7 and 6 as at 8", no_more_than(0.02, 0.05), vec![pair(7)?, pair(6)?])])
+    Ok(vec![Question::mean(
+        "a token costs the same at batch 7 and 6 as at 8",
+        no_more_than(0.02, 0.05),
+        vec![pair(7)?, pair(6)?],
+    )])
 }
 
 fn fk07(bench: &Bench) -> Result<Vec<Question>, Need> {
@@ -320,5 +339,9 @@ fn fk10(bench: &Bench) -> Result<Vec<Question>, Need> {
             bench.compare(Per::Launch, &held, (padded(p, 64), pick), (p, pick))
         })
         .collect::<Result<Vec<Comparison>, Need>>()?;
-    Ok(vec![Question::mean("rows a power of two apart cost more than with padding", at_least(1.02, 1.005), comparisons)])
+    Ok(vec![Question::mean(
+        "rows a power of two apart cost more than with padding",
+        at_least(1.02, 1.005),
+        comparisons,
+    )])
 }

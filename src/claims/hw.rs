@@ -45,7 +45,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "128 CTAs are as good as 132",
         sentence: "A persistent kernel on 128 of 132 multiprocessors is as fast at 8192 as on all.",
         source: FAST,
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("a persistent kernel whose number of CTAs can be chosen"),
         facts: None,
     },
@@ -72,7 +72,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "stream-K removes the wave's tail",
         sentence: "A kernel that divides the last wave's work among all multiprocessors loses little to it.",
         source: CUTLASS,
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("a kernel that splits tiles along k among multiprocessors (stream-K)"),
         facts: None,
     },
@@ -133,7 +133,11 @@ fn hw06(bench: &Bench) -> Result<Vec<Question>, Need> {
     };
     let [short, long] = [bench.size(512, 384, 64), bench.size(4096, 1024, 128)];
     Ok(vec![
-        Question::mean(format!("rows of {long} elements cost more at 16 bytes than at 128"), at_least(1.02, 1.005), pair(long)?),
+        Question::mean(
+            format!("rows of {long} elements cost more at 16 bytes than at 128"),
+            at_least(1.02, 1.005),
+            pair(long)?,
+        ),
         Question::mean(format!("rows of {short} do not"), no_more_than(0.02, 0.05), pair(short)?),
     ])
 }

@@ -1,16 +1,17 @@
 //! From records to verdicts.
 
-use super::bench::Bench;
+use super::bench::{Bench, Scale};
 use super::experiment::{Comparison, Evidence, Per, Question};
 use super::facts::Fact;
-use super::records::{Found, Index, Key, Records};
-use super::sound::{Blocks, Fit, blocks, fit};
+use super::records::{Found, Index, Key, Records, SKIPPED};
+use super::sound::{Blocks, Fit, blocks, fit, named};
 use super::{Claim, REPETITIONS};
 use crate::device::DeviceInfo;
+use crate::model::predict;
 use crate::problem::Problem;
 use crate::record::{
-    ComparisonRecord, DeviceKind, Effect, EffectUnit, Finding, QuestionRecord, RuleRecord, VERDICTS_VERSION, Verdict,
-    Verdicts,
+    ComparisonRecord, DeviceKind, Effect, EffectUnit, Finding, NOT_REACHED, QuestionRecord, RuleRecord, Status,
+    VERDICTS_VERSION, Verdict, Verdicts,
 };
 use crate::stats::{
     ALPHA, Decision, Estimate, MIN_BLOCKS, Rule, Unit, combine, decide, difference, false_discovery, median, repeated,
@@ -115,7 +116,8 @@ impl Judge<'_> {
         };
         let facts = claim.facts.map(|f| f()).unwrap_or_default();
         let wrong: Vec<&Fact> = facts.iter().filter(|f| !f.is_right()).collect();
-        let questions = match claim.questions(&Bench::new(self.device)) {
+        let bench = Bench::new(self.device);
+        let questions = match claim.questions(&bench) {
             Ok(questions) => questions,
             Err(need) if !facts.is_empty() => return by_arithmetic(verdict, &facts, &wrong, &need.to_string()),
             Err(need) => {
@@ -125,18 +127,44 @@ impl Judge<'_> {
             }
         };
         if self.device.kind() == DeviceKind::Emulated {
-            verdict.reason = "an emulated device has no time".to_owned();
+            let (ran, of) = self.ran(&questions);
+            verdict.reason = match ran {
+                0 => "an emulated device has no time".to_owned(),
+                _ if ran == of => "an emulated device has no time; its plan ran to the end".to_owned(),
+                _ => format!("an emulated device has no time; {ran} of {of} cells of its plan ran"),
+            };
             verdict.needs = Some("a device that has a clock".to_owned());
             return verdict;
         }
-        let answers: Vec<(QuestionRecord, bool)> = questions.iter().map(|q| self.question(q)).collect();
-        if !answers.iter().any(|(_, any)| *any) {
-            verdict.reason = format!("the records hold none of its cells: {}", answers[0].0.reason);
-            verdict.needs = Some(format!("`gemmscope validate {}`", claim.id));
-            verdict.questions = answers.into_iter().map(|(q, _)| q).collect();
+        let answer = |questions: &[Question]| -> (Vec<QuestionRecord>, bool) {
+            let answers: Vec<(QuestionRecord, bool)> = questions.iter().map(|q| self.question(q)).collect();
+            let any = answers.iter().any(|(_, any)| *any);
+            (answers.into_iter().map(|(q, _)| q).collect(), any)
+        };
+        let (mut answers, mut any) = answer(&questions);
+        if !any && let Ok(small) = claim.questions(&bench.at(Scale::Small)) {
+            // The same experiment may have been made at the small scale.
+            let (again, found) = answer(&small);
+            if found {
+                (answers, any) = (again, true);
+            }
+        }
+        verdict.questions = answers;
+        if !any {
+            let cell = questions.first().and_then(|q| {
+                let first = q.comparisons().first().map(|c| describe(&c.first));
+                first.or_else(|| q.cells().first().map(describe))
+            });
+            verdict.reason = "the records hold none of its cells".to_owned();
+            let cell = cell.unwrap_or_default();
+            verdict.needs = Some(format!("records of cells such as {cell}: `gemmscope validate {}`", claim.id));
             return verdict;
         }
-        verdict.questions = answers.into_iter().map(|(q, _)| q).collect();
+        if let Some(why) = all_skipped(&verdict.questions) {
+            verdict.reason.clone_from(&why);
+            verdict.needs = Some(why);
+            return verdict;
+        }
         conclude(&mut verdict);
         if let Some(fact) = wrong.first() {
             verdict.verdict = Finding::Contradicted;
@@ -145,11 +173,26 @@ impl Judge<'_> {
         verdict
     }
 
+    /// How many of the plan's cells ran, and of how many.
+    fn ran(&self, questions: &[Question]) -> (usize, usize) {
+        let arms = |q: &Question| -> Vec<Arm> {
+            let pairs = q.comparisons().into_iter().flat_map(|c| [c.first.clone(), c.second.clone()]);
+            pairs.chain(q.cells().iter().cloned()).collect()
+        };
+        let all: Vec<Arm> = questions.iter().flat_map(arms).collect();
+        let ran = |arm: &&Arm| {
+            let key = Key::of(&arm.problem, arm.regime.name());
+            let records = self.index.by_key.get(&key).map(Vec::as_slice).unwrap_or_default();
+            records.iter().any(|&i| self.index.found[i].record.status == Status::Ok)
+        };
+        (all.iter().filter(ran).count(), all.len())
+    }
+
     /// The answer to a question, and whether there was any record of its cells.
     fn question(&self, q: &Question) -> (QuestionRecord, bool) {
         let mut answer = QuestionRecord {
             asks: q.asks.clone(),
-            decision: rule_record(q.rule),
+            decision: rule_record(q),
             finding: Finding::Unclear,
             effect: None,
             p: None,
@@ -169,6 +212,7 @@ impl Judge<'_> {
             }
             Evidence::Best(groups) => self.best(groups),
             Evidence::Spread(arms) => self.spread(arms),
+            Evidence::Fit(arms) => self.fitted(arms),
         };
         let any = compared.iter().any(|c| c.any);
         let each: Vec<Both> = compared.iter().filter_map(|c| c.effect).collect();
@@ -179,7 +223,8 @@ impl Judge<'_> {
             Some(effect) => self.answer(q, &effect, &each, &mut answer),
             None => {
                 let why = missing.unwrap_or_else(|| "too few samples".to_owned());
-                answer.reason = format!("{}: {unusable} of {} comparisons lack data: {why}", q.asks, answer.comparisons.len());
+                answer.reason =
+                    format!("{}: {unusable} of {} comparisons lack data: {why}", q.asks, answer.comparisons.len());
             }
         }
         (answer, any)
@@ -203,23 +248,27 @@ impl Judge<'_> {
         if let (Some(cycles), false) = (effect.cycles, q.clock_is_effect) {
             let apart = (effect.time.value - cycles.value).abs() > CLOCK_SLACK;
             let by_cycles = decide(&cycles, q.rule, ALPHA);
-            let alike = matches!((decision, by_cycles), (Decision::Yes(_), Decision::Yes(_)) | (Decision::No(_), Decision::No(_)));
-            let opposed = matches!((decision, by_cycles), (Decision::Yes(_), Decision::No(_)) | (Decision::No(_), Decision::Yes(_)));
+            let alike = matches!(
+                (decision, by_cycles),
+                (Decision::Yes(_), Decision::Yes(_)) | (Decision::No(_), Decision::No(_))
+            );
+            let opposed = matches!(
+                (decision, by_cycles),
+                (Decision::Yes(_), Decision::No(_)) | (Decision::No(_), Decision::Yes(_))
+            );
             if decision.p().is_some() && !note.is_empty() && !opposed {
                 // Single comparisons decided; the mean in cycles need not show them.
             } else if decision.p().is_some() && (opposed || apart && !alike) {
                 decision = Decision::Neither;
-                note = format!(
-                    "; the clock differed between the arms: {} in cycles",
-                    percent(cycles.value)
-                );
+                note = format!("; the clock differed between the arms: {} in cycles", percent(cycles.value));
             }
         }
         let (lo, hi) = effect.time.interval(ALPHA);
-        let spelled = format!("{} ({} to {})", percent(effect.time.value), percent(lo), percent(hi));
+        let number = |x: f64| if is_share(q) { format!("{:.0} %", 100.0 * x) } else { percent(x) };
+        let spelled = format!("{} ({} to {})", number(effect.time.value), number(lo), number(hi));
         let asked = match q.rule {
             Rule::AtLeast { support, contradict } => {
-                format!("about {} or more is what it takes, {} or less denies it", percent(support), percent(contradict))
+                format!("about {} or more is what it takes, {} or less denies it", number(support), number(contradict))
             }
             Rule::Within { within, outside } => {
                 format!("up to {} is none, {} is one", unsigned(within), unsigned(outside))
@@ -242,13 +291,15 @@ impl Judge<'_> {
             Evidence::Mean { comparisons, .. } => comparisons.first().map_or(Per::Launch, |c| c.per).name(),
             Evidence::Best(_) => "time of the fixed tile over the best",
             Evidence::Spread(_) => "median time over the fastest",
+            Evidence::Fit(_) => "share of the variance of ln(time)",
         };
+        let shown = |x: f64| if is_share(q) { x } else { x.exp() };
         answer.effect = Some(Effect {
             what: what.to_owned(),
-            unit: EffectUnit::Ratio,
-            value: effect.time.value.exp(),
-            lo: lo.exp(),
-            hi: hi.exp(),
+            unit: if is_share(q) { EffectUnit::Share } else { EffectUnit::Ratio },
+            value: shown(effect.time.value),
+            lo: shown(lo),
+            hi: shown(hi),
             in_cycles: effect.cycles.map(|c| {
                 let (lo, hi) = c.interval(ALPHA);
                 [c.value, lo, hi].map(f64::exp)
@@ -366,7 +417,11 @@ impl Judge<'_> {
                         }
                     }
                     Fit::Other => {
-                        why.get_or_insert(format!("the records are of {} and {}, which it does not compare", a.name(), b.name()));
+                        why.get_or_insert(format!(
+                            "the records are of {} and {}, which it does not compare",
+                            a.name(),
+                            b.name()
+                        ));
                     }
                     Fit::Confounded(reason) => {
                         why.get_or_insert(reason);
@@ -411,7 +466,8 @@ impl Judge<'_> {
                 .map(|c| {
                     let units = self.units(c).0;
                     [0, 1].map(|half| {
-                        let of_half = |u: &Blocks| Unit { blocks: u.time.blocks.iter().skip(half).step_by(2).copied().collect() };
+                        let of_half =
+                            |u: &Blocks| Unit { blocks: u.time.blocks.iter().skip(half).step_by(2).copied().collect() };
                         units.iter().map(of_half).collect()
                     })
                 })
@@ -429,7 +485,9 @@ impl Judge<'_> {
                 });
                 let gain = match best {
                     // The fixed arm is the best itself: nothing is gained, for sure.
-                    Some((_, cost)) if cost >= 0.0 => Some(Estimate { value: 0.0, se: 0.0, df: f64::from(REPETITIONS) }),
+                    Some((_, cost)) if cost >= 0.0 => {
+                        Some(Estimate { value: 0.0, se: 0.0, df: f64::from(REPETITIONS) })
+                    }
                     Some((at, _)) => repeated(&halves[at][weighing]).map(|e| Estimate { value: -e.value, ..e }),
                     None => None,
                 };
@@ -441,6 +499,47 @@ impl Judge<'_> {
         }
         let enough = gains.len() as f64 >= ENOUGH * groups.len() as f64;
         let effect = if enough { combine(&gains).map(|time| Both { time, cycles: None }) } else { None };
+        (compared, effect)
+    }
+
+    /// How much of the variance of the cells' times the model explains.
+    fn fitted(&self, arms: &[Arm]) -> (Vec<Compared>, Option<Both>) {
+        let description = Bench::new(self.device).description().ok();
+        let mut compared = Vec::new();
+        let mut points = Vec::new();
+        for arm in arms {
+            let key = Key::of(&arm.problem, arm.regime.name());
+            let records = self.index.by_key.get(&key).map(Vec::as_slice).unwrap_or_default();
+            let usable: Vec<&Found> = records
+                .iter()
+                .map(|&i| &self.index.found[i])
+                .filter(|f| f.unusable.is_none() && f.name() == arm.kernel)
+                .collect();
+            let medians: Vec<f64> = usable
+                .iter()
+                .filter_map(|f| median(&f.times.iter().copied().filter(|t| t.is_finite()).collect::<Vec<_>>()))
+                .collect();
+            let point = median(&medians).and_then(|time| {
+                let (kernel, variant) = named(&arm.kernel, self.device.kind())?;
+                let predicted = predict(&arm.problem, kernel, variant, description.as_ref()?).total_ns();
+                Some((time.ln(), predicted.ln()))
+            });
+            points.extend(point);
+            compared.push(Compared {
+                effect: None,
+                record: ComparisonRecord {
+                    first: format!("model of {}", describe(arm)),
+                    second: "measured".to_owned(),
+                    ratio: point.map(|(time, model)| [(time - model).exp(); 3]),
+                    samples: usable.iter().map(|f| f.times.len() as u64).sum(),
+                    repetitions: usable.len() as u64,
+                    note: point.is_none().then(|| format!("there is no usable record of {}", describe(arm))),
+                },
+                any: !records.is_empty(),
+            });
+        }
+        let enough = points.len() as f64 >= ENOUGH * arms.len() as f64;
+        let effect = if enough { super::fit::explained(&points).map(|time| Both { time, cycles: None }) } else { None };
         (compared, effect)
     }
 
@@ -507,15 +606,20 @@ fn ratio(e: &Estimate) -> [f64; 3] {
     [e.value, lo, hi].map(f64::exp)
 }
 
+/// The reason that all comparisons share for having been skipped, as where a library is not installed.
+fn all_skipped(questions: &[QuestionRecord]) -> Option<String> {
+    let mut notes = questions.iter().flat_map(|q| &q.comparisons).map(|c| c.note.as_deref().unwrap_or_default());
+    let skipped = |note: &str| note.starts_with(SKIPPED) && !note.contains(NOT_REACHED);
+    let first = notes.next().filter(|note| skipped(note))?.to_owned();
+    notes.all(skipped).then_some(first)
+}
+
 /// What the answers to its questions make of a claim: all must be yes, and one no is enough.
 fn conclude(verdict: &mut Verdict) {
     let questions = &verdict.questions;
     verdict.samples = questions.iter().flat_map(|q| &q.comparisons).map(|c| c.samples).sum();
     let p = |q: &&QuestionRecord| q.p.unwrap_or(1.0);
-    let denied = questions
-        .iter()
-        .filter(|q| q.finding == Finding::Contradicted)
-        .min_by(|a, b| p(a).total_cmp(&p(b)));
+    let denied = questions.iter().filter(|q| q.finding == Finding::Contradicted).min_by(|a, b| p(a).total_cmp(&p(b)));
     let open = questions.iter().find(|q| q.finding == Finding::Unclear);
     let (finding, decided_by, p) = match (denied, open, questions.first()) {
         // Several questions are several chances for a no.
@@ -533,7 +637,8 @@ fn conclude(verdict: &mut Verdict) {
 
 fn by_arithmetic(mut verdict: Verdict, facts: &[Fact], wrong: &[&Fact], need: &str) -> Verdict {
     verdict.device = String::new();
-    let measuring = if need.starts_with("nothing more") { String::new() } else { format!("; to measure it needs {need}") };
+    let measuring =
+        if need.starts_with("nothing more") { String::new() } else { format!("; to measure it needs {need}") };
     match wrong.first() {
         Some(fact) => {
             verdict.verdict = Finding::Contradicted;
@@ -553,13 +658,19 @@ fn by_arithmetic(mut verdict: Verdict, facts: &[Fact], wrong: &[&Fact], need: &s
     verdict
 }
 
-fn rule_record(rule: Rule) -> RuleRecord {
-    match rule {
+fn rule_record(q: &Question) -> RuleRecord {
+    match q.rule {
+        Rule::AtLeast { support, contradict } if is_share(q) => RuleRecord::AtLeast { support, contradict },
         Rule::AtLeast { support, contradict } => {
             RuleRecord::AtLeast { support: support.exp(), contradict: contradict.exp() }
         }
         Rule::Within { within, outside } => RuleRecord::Within { within: within.exp_m1(), outside: outside.exp_m1() },
     }
+}
+
+/// Whether a question's numbers are shares and no logarithms of ratios.
+fn is_share(q: &Question) -> bool {
+    matches!(q.evidence, Evidence::Fit(_))
 }
 
 /// A logarithm of a ratio as a change in percent.
@@ -587,8 +698,8 @@ fn describe(arm: &Arm) -> String {
 impl Arm {
     /// The name under which records know the kernel.
     fn kernel_name(&self) -> String {
-        match super::sound::variant(&self.kernel, DeviceKind::Cpu).filter(|_| !self.kernel.contains('/')) {
-            Some(only) => format!("{}/{}", self.kernel, only.name),
+        match named(&self.kernel, DeviceKind::Cpu).filter(|_| !self.kernel.contains('/')) {
+            Some((kernel, only)) => format!("{}/{}", kernel.name, only.name),
             None => self.kernel.clone(),
         }
     }

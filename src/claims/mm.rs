@@ -7,11 +7,8 @@ use crate::measure::Regime;
 use crate::problem::Problem;
 use crate::sweep::Arm;
 
-const GUIDE: Reference = Reference {
-    title: "GEMM performance measurement methodology guidelines, CUTLASS",
-    author: "NVIDIA",
-    year: "2025",
-};
+const GUIDE: Reference =
+    Reference { title: "GEMM performance measurement methodology guidelines, CUTLASS", author: "NVIDIA", year: "2025" };
 
 /// The claims.
 pub const CLAIMS: &[Claim] = &[
@@ -20,7 +17,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "zeros run faster than data",
         sentence: "Buffers of zeros overstate throughput, because they draw less power.",
         source: GUIDE,
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("two runs, one with --distribution zeros, paired with each other; one run has one distribution"),
         facts: None,
     },
@@ -38,7 +35,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "clocks swing for three seconds",
         sentence: "Clocks swing for about three seconds after a load begins.",
         source: GUIDE,
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("a load of several seconds that begins on an idle device; cells here last less than one"),
         facts: None,
     },
@@ -56,7 +53,7 @@ pub const CLAIMS: &[Claim] = &[
         title: "equal devices are not equal",
         sentence: "Devices of one model differ in speed by 5 % and more.",
         source: Reference { title: "ml-engineering", author: "Stas Bekman", year: "2024" },
-        on_cpu: false,
+        on_cpu: true,
         plan: |_| need("two devices of one model"),
         facts: None,
     },
@@ -68,7 +65,8 @@ fn mm02(bench: &Bench) -> Result<Vec<Question>, Need> {
     for s in sizes {
         let p = Problem::new(s, s, s);
         let pick = Pick::Tile(MIDDLE_TILE);
-        let mut pair = bench.compare(Per::Launch, &[Held::Variant, Held::Sizes, Held::Alignment], (p, pick), (p, pick))?;
+        let mut pair =
+            bench.compare(Per::Launch, &[Held::Variant, Held::Sizes, Held::Alignment], (p, pick), (p, pick))?;
         (pair.first.regime, pair.second.regime) = (Regime::Hot, Regime::Cold);
         comparisons.push(pair);
     }

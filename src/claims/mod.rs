@@ -5,12 +5,13 @@
 //!
 //! One concept a file: what experiments are made of (`experiment`), what plans are made for (`bench`), the claims by family (`nv`, `ra`,
 //! `fk`, `hw`, `mm`, `dr`) and their arithmetic (`facts`), finding cells in records by what they are (`records`), what disqualifies a
-//! comparison (`sound`), answering questions (`judge`) and writing the answers down (`markdown`).
+//! comparison (`sound`), the model against many shapes (`fit`), answering questions (`judge`) and writing the answers down (`markdown`).
 
 mod bench;
 mod dr;
 mod experiment;
 mod facts;
+mod fit;
 mod fk;
 mod hw;
 mod judge;
@@ -22,16 +23,18 @@ mod records;
 mod sound;
 #[cfg(test)]
 mod synthetic;
+#[cfg(test)]
+mod verdict_tests;
 
-pub use bench::{Bench, Need};
+pub use bench::{Bench, Need, Scale, described};
 pub use experiment::{Comparison, Evidence, Held, Per, Question};
 pub use facts::Fact;
 pub use judge::judge;
-pub use markdown::{BEGIN, END, splice, table};
+pub use markdown::{BEGIN, END, counts, effect, splice, table};
 pub use records::{Records, RecordsError};
 
-use crate::device::DeviceInfo;
-use crate::record::Source;
+use crate::measure::Stopping;
+use crate::record::{DeviceKind, Source};
 use crate::sweep::{Arm, Listed, Spec};
 use thiserror::Error;
 
@@ -63,7 +66,7 @@ pub struct Claim {
     pub sentence: &'static str,
     /// By whom.
     pub source: Reference,
-    /// Whether it makes sense on a CPU, whose kernel has no tiles and no Tensor Cores.
+    /// Whether its plan has something to say on a CPU, whose kernel has no tiles and no Tensor Cores.
     pub on_cpu: bool,
     /// Its questions on a device, or what they need that is not there.
     pub plan: fn(&Bench) -> Result<Vec<Question>, Need>,
@@ -77,18 +80,7 @@ impl Claim {
     /// # Errors
     /// The device or this program lacks something that they need.
     pub fn questions(&self, bench: &Bench) -> Result<Vec<Question>, Need> {
-        let questions = (self.plan)(bench);
-        match questions {
-            // What is missing everywhere comes before what is missing here.
-            Ok(_) if bench.is_cpu() && !self.on_cpu => bench::need("a CUDA device"),
-            Err(_) if bench.is_cpu() && !self.on_cpu && self.plan_needs_a_gpu() => bench::need("a CUDA device"),
-            other => other,
-        }
-    }
-
-    /// Whether the claim has an experiment on GPUs at all, whatever it lacks here.
-    fn plan_needs_a_gpu(&self) -> bool {
-        !matches!(self.id, "RA-01" | "RA-02" | "RA-03" | "RA-07" | "RA-08" | "RA-10" | "RA-11" | "RA-13")
+        if bench.is_cpu() && !self.on_cpu { bench::need("a CUDA device") } else { (self.plan)(bench) }
     }
 }
 
@@ -122,13 +114,24 @@ pub fn find(id: &str) -> Result<&'static Claim, UnknownClaim> {
 }
 
 /// How often each comparison is measured, each time at another place of the run's random order.
-pub const REPETITIONS: u32 = 5;
+pub const REPETITIONS: u32 = 7;
+
+/// When a cell of a claim has been measured enough: twelve blocks A B B A, however steady they are.
+pub fn stopping() -> Stopping {
+    Stopping {
+        relative_width: 0.002,
+        min_samples: 24,
+        max_samples: 48,
+        cell_ns: 60_000_000,
+        warmup_share: 0.5,
+        ..Stopping::default()
+    }
+}
 
 /// The sweep that tries these claims on a device. A comparison that several claims share is measured once for all of them. Claims that
 /// cannot be tried here have no cells.
-pub fn spec(claims: &[&Claim], device: &DeviceInfo) -> Spec {
-    let bench = Bench::new(device);
-    let repetitions = if device.kind() == crate::record::DeviceKind::Emulated { 1 } else { REPETITIONS };
+pub fn spec(claims: &[&Claim], bench: &Bench) -> Spec {
+    let repetitions = if bench.device().kind() == DeviceKind::Emulated { 1 } else { REPETITIONS };
     let mut listed: Vec<Listed> = Vec::new();
     let mut add = |part: &str, first: &Arm, second: Option<&Arm>| {
         let same = |l: &Listed| l.first == *first && l.second.as_ref() == second;
@@ -139,13 +142,11 @@ pub fn spec(claims: &[&Claim], device: &DeviceInfo) -> Spec {
     };
     for claim in claims {
         let part = claim.id.to_ascii_lowercase();
-        for question in claim.questions(&bench).unwrap_or_default() {
+        for question in claim.questions(bench).unwrap_or_default() {
             for c in question.comparisons() {
                 add(&part, &c.first, Some(&c.second));
             }
-            if let Evidence::Spread(arms) = &question.evidence {
-                arms.iter().for_each(|arm| add(&part, arm, None));
-            }
+            question.cells().iter().for_each(|arm| add(&part, arm, None));
         }
     }
     let preset = if let [one] = claims { one.id.to_ascii_lowercase() } else { "claims".to_owned() };
@@ -166,7 +167,7 @@ mod tests {
         let ids: HashSet<&str> = claims().map(|c| c.id).collect();
         assert_eq!(ids.len(), claims().count());
         for c in claims() {
-            assert!(c.sentence.ends_with('.') && c.sentence.len() > 30, "{}", c.id);
+            assert!(c.sentence.ends_with('.') && c.sentence.len() > 20, "{}", c.id);
             assert!(c.source.year.parse::<u32>().is_ok_and(|y| (2000..2100).contains(&y)), "{}", c.id);
             assert!(!c.title.is_empty() && !c.source.author.is_empty() && !c.source.title.is_empty(), "{}", c.id);
         }
@@ -228,12 +229,13 @@ mod tests {
     fn plans_run_on_every_device_and_repeat_each_comparison() {
         for device in bench_devices() {
             let all: Vec<&Claim> = claims().collect();
-            let spec = spec(&all, &device);
+            let spec = spec(&all, &Bench::new(&device));
             let plan = Plan::new(&spec, device.kind(), 1).unwrap();
-            let emulated = device.kind() == crate::record::DeviceKind::Emulated;
+            let emulated = device.kind() == DeviceKind::Emulated;
             assert!(plan.units() >= if emulated { 20 } else { 60 }, "{}: {}", device.record.name, plan.units());
             assert!(spec.listed.iter().all(|l| l.repetitions == if emulated { 1 } else { REPETITIONS }));
-            let distinct: HashSet<String> = spec.listed.iter().map(|l| format!("{:?} {:?}", l.first, l.second)).collect();
+            let distinct: HashSet<String> =
+                spec.listed.iter().map(|l| format!("{:?} {:?}", l.first, l.second)).collect();
             assert_eq!(distinct.len(), spec.listed.len());
         }
     }

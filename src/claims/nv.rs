@@ -10,8 +10,7 @@ const MATMUL: Reference =
     Reference { title: "Matrix Multiplication Background User's Guide, DU-09799-001", author: "NVIDIA", year: "2023" };
 const CONNECTED: Reference =
     Reference { title: "Linear/Fully-Connected Layers User's Guide", author: "NVIDIA", year: "2023" };
-const CONVOLUTION: Reference =
-    Reference { title: "Convolutional Layers User's Guide", author: "NVIDIA", year: "2023" };
+const CONVOLUTION: Reference = Reference { title: "Convolutional Layers User's Guide", author: "NVIDIA", year: "2023" };
 const BACKGROUND: Reference =
     Reference { title: "GPU Performance Background User's Guide", author: "NVIDIA", year: "2023" };
 const TIPS: Reference = Reference {
@@ -104,8 +103,18 @@ pub const CLAIMS: &[Claim] = &[
         plan: nv08,
         facts: Some(|| {
             vec![
-                Fact::near("6912x2048 is 4 waves of 256x128 tiles on 108 SMs", 4.0, waves(6912, 2048, [256, 128], 108), 0.0),
-                Fact::near("8448x2048 is 4 waves of 256x128 tiles on 132 SMs", 4.0, waves(8448, 2048, [256, 128], 132), 0.0),
+                Fact::near(
+                    "6912x2048 is 4 waves of 256x128 tiles on 108 SMs",
+                    4.0,
+                    waves(6912, 2048, [256, 128], 108),
+                    0.0,
+                ),
+                Fact::near(
+                    "8448x2048 is 4 waves of 256x128 tiles on 132 SMs",
+                    4.0,
+                    waves(8448, 2048, [256, 128], 132),
+                    0.0,
+                ),
             ]
         }),
     },
@@ -128,7 +137,12 @@ pub const CLAIMS: &[Claim] = &[
         plan: nv10,
         facts: Some(|| {
             let tiles = |n: u64| 256u64.div_ceil(128) * n.div_ceil(128);
-            vec![Fact::near("256x257 takes 1.5 times the 128x128 tiles of 256x256", 1.5, tiles(257) as f64 / tiles(256) as f64, 0.0)]
+            vec![Fact::near(
+                "256x257 takes 1.5 times the 128x128 tiles of 256x256",
+                1.5,
+                tiles(257) as f64 / tiles(256) as f64,
+                0.0,
+            )]
         }),
     },
     Claim {
@@ -152,9 +166,24 @@ pub const CLAIMS: &[Claim] = &[
         plan: nv12,
         facts: Some(|| {
             vec![
-                Fact::near("2304x1536 is one wave of 256x128 tiles on 108 SMs", 1.0, waves(2304, 1536, [256, 128], 108), 0.0),
-                Fact::near("2304x1544 leaves a tail of 9 tiles", 117.0 / 108.0, waves(2304, 1544, [256, 128], 108), 1e-12),
-                Fact::near("2816x1544 leaves a tail of 11 on 132 SMs", 143.0 / 132.0, waves(2816, 1544, [256, 128], 132), 1e-12),
+                Fact::near(
+                    "2304x1536 is one wave of 256x128 tiles on 108 SMs",
+                    1.0,
+                    waves(2304, 1536, [256, 128], 108),
+                    0.0,
+                ),
+                Fact::near(
+                    "2304x1544 leaves a tail of 9 tiles",
+                    117.0 / 108.0,
+                    waves(2304, 1544, [256, 128], 108),
+                    1e-12,
+                ),
+                Fact::near(
+                    "2816x1544 leaves a tail of 11 on 132 SMs",
+                    143.0 / 132.0,
+                    waves(2816, 1544, [256, 128], 132),
+                    1e-12,
+                ),
             ]
         }),
     },
@@ -256,7 +285,9 @@ fn nv01(bench: &Bench) -> Result<Vec<Question>, Need> {
     };
     let plateau = Problem::new(s, s, s);
     let pick = Pick::Tile(MIDDLE_TILE);
-    let against = |n: u64| bench.compare(Per::Flop, &[Held::Kernel, Held::Alignment], (plateau, pick), (Problem::new(s, n, s), pick));
+    let against = |n: u64| {
+        bench.compare(Per::Flop, &[Held::Kernel, Held::Alignment], (plateau, pick), (Problem::new(s, n, s), pick))
+    };
     Ok(vec![
         Question::mean(
             "at half the device's intensity a FLOP takes longer than on the plateau",
@@ -279,11 +310,8 @@ fn nv02(bench: &Bench) -> Result<Vec<Question>, Need> {
     let aligned = padded(p, 64);
     let step = |off: u64| -> Result<Vec<Comparison>, Need> {
         let s = p.m;
-        let shifted = [
-            strides(p, s + 64 + off, s + 64, s + 64),
-            strides(p, s + 64, s + 64 + off, s + 64),
-            padded(p, 64 + off),
-        ];
+        let shifted =
+            [strides(p, s + 64 + off, s + 64, s + 64), strides(p, s + 64, s + 64 + off, s + 64), padded(p, 64 + off)];
         shifted.into_iter().map(|b| bench.compare(Per::Launch, &held, (aligned, pick), (b, pick))).collect()
     };
     Ok(vec![
@@ -296,9 +324,14 @@ fn nv03(bench: &Bench) -> Result<Vec<Question>, Need> {
     let p = aligned_square(bench);
     let pick = Pick::Class(MIDDLE_TILE, 16);
     let held = [Held::Variant, Held::Sizes, Held::Tiles, Held::Alignment];
-    let shifted = [8, 24, 40].map(|off| bench.compare(Per::Launch, &held, (padded(p, 64), pick), (padded(p, 64 + off), pick)));
+    let shifted =
+        [8, 24, 40].map(|off| bench.compare(Per::Launch, &held, (padded(p, 64), pick), (padded(p, 64 + off), pick)));
     let comparisons: Result<Vec<Comparison>, Need> = shifted.into_iter().collect();
-    Ok(vec![Question::mean("rows at 16 bytes only cost more than rows at 128 bytes", at_least(1.03, 1.01), comparisons?)])
+    Ok(vec![Question::mean(
+        "rows at 16 bytes only cost more than rows at 128 bytes",
+        at_least(1.03, 1.01),
+        comparisons?,
+    )])
 }
 
 fn nv04(bench: &Bench) -> Result<Vec<Question>, Need> {
@@ -312,7 +345,8 @@ fn nv04(bench: &Bench) -> Result<Vec<Question>, Need> {
             let mut sizes = [s; 3];
             sizes[dimension] -= 1;
             let odd = compact(layout, sizes[0], sizes[1], sizes[2]);
-            let contiguous = [(odd.lda, whole.lda), (odd.ldb, whole.ldb), (odd.ldc, whole.ldc)].iter().any(|(a, b)| a != b);
+            let contiguous =
+                [(odd.lda, whole.lda), (odd.ldb, whole.ldb), (odd.ldc, whole.ldc)].iter().any(|(a, b)| a != b);
             let held = [Held::Kernel, Held::Tiles];
             // A layout that no kernel takes is left out; the row-major one decides then.
             match bench.compare(Per::Launch, &held, (whole, pick), (odd, pick)) {
@@ -357,8 +391,16 @@ fn nv06(bench: &Bench) -> Result<Vec<Question>, Need> {
         bench.compare(Per::Flop, &[Held::Kernel, Held::Alignment], at(b), at(a)).map(|c| vec![c])
     };
     Ok(vec![
-        Question::mean(format!("m = n = {small} costs more per FLOP than {middle}"), at_least(1.05, 1.01), step(small, middle)?),
-        Question::mean(format!("m = n = {middle} costs more per FLOP than {large}"), at_least(1.05, 1.01), step(middle, large)?),
+        Question::mean(
+            format!("m = n = {small} costs more per FLOP than {middle}"),
+            at_least(1.05, 1.01),
+            step(small, middle)?,
+        ),
+        Question::mean(
+            format!("m = n = {middle} costs more per FLOP than {large}"),
+            at_least(1.05, 1.01),
+            step(middle, large)?,
+        ),
     ])
 }
 
@@ -371,17 +413,23 @@ fn nv07(bench: &Bench) -> Result<Vec<Question>, Need> {
         bench.compare(Per::Flop, &[Held::Kernel, Held::Alignment], at(b), at(a)).map(|c| vec![c])
     };
     Ok(vec![
-        Question::mean(format!("k = {short} costs more per FLOP than {long}"), at_least(1.05, 1.01), step(short, long)?),
-        Question::mean(format!("k = {middle} costs more per FLOP than {long}"), at_least(1.02, 1.0), step(middle, long)?),
+        Question::mean(
+            format!("k = {short} costs more per FLOP than {long}"),
+            at_least(1.05, 1.01),
+            step(short, long)?,
+        ),
+        Question::mean(
+            format!("k = {middle} costs more per FLOP than {long}"),
+            at_least(1.02, 1.0),
+            step(middle, long)?,
+        ),
     ])
 }
 
 fn nv08(bench: &Bench) -> Result<Vec<Question>, Need> {
     let p = Problem::new(64 * bench.units(), 2048.min(bench.size(2048, 256, 512)), bench.size(4096, 512, 64));
     let held = [Held::Sizes, Held::Alignment];
-    let pair = |a, b| {
-        bench.compare(Per::Launch, &held, (p, Pick::Tile(a)), (p, Pick::Tile(b))).map(|c| vec![c])
-    };
+    let pair = |a, b| bench.compare(Per::Launch, &held, (p, Pick::Tile(a)), (p, Pick::Tile(b))).map(|c| vec![c]);
     Ok(vec![
         Question::mean("64x64 tiles cost more than 128x256", at_least(1.10, 1.05), pair(WAVE_TILE, SMALL_TILE)?),
         Question::mean("128x128 tiles cost no less than 128x256", at_least(1.0, 0.97), pair(WAVE_TILE, MIDDLE_TILE)?),
@@ -430,8 +478,16 @@ pub fn one_more(bench: &Bench, rows: u64, columns: u64) -> Result<Vec<Comparison
 
 fn nv10(bench: &Bench) -> Result<Vec<Question>, Need> {
     Ok(vec![
-        Question::mean("in a device with room, two more tiles cost no time", no_more_than(0.1, 0.3), one_more(bench, 2, 2)?),
-        Question::mean("on a full device they cost a second wave", at_least(1.8, 1.5), one_more(bench, bench.units(), 1)?),
+        Question::mean(
+            "in a device with room, two more tiles cost no time",
+            no_more_than(0.1, 0.3),
+            one_more(bench, 2, 2)?,
+        ),
+        Question::mean(
+            "on a full device they cost a second wave",
+            at_least(1.8, 1.5),
+            one_more(bench, bench.units(), 1)?,
+        ),
     ])
 }
 
@@ -458,9 +514,21 @@ fn nv11(bench: &Bench) -> Result<Vec<Question>, Need> {
 fn nv12(bench: &Bench) -> Result<Vec<Question>, Need> {
     let (rows, columns) = bench.full_wave();
     Ok(vec![
-        Question::mean("a tail after one wave costs about a second", at_least(1.7, 1.2), one_more(bench, rows, columns)?),
-        Question::mean("a tail after two waves costs about a third", at_least(1.35, 1.1), one_more(bench, rows, 2 * columns)?),
-        Question::mean("a tail after three waves costs about a fourth", at_least(1.23, 1.07), one_more(bench, rows, 3 * columns)?),
+        Question::mean(
+            "a tail after one wave costs about a second",
+            at_least(1.7, 1.2),
+            one_more(bench, rows, columns)?,
+        ),
+        Question::mean(
+            "a tail after two waves costs about a third",
+            at_least(1.35, 1.1),
+            one_more(bench, rows, 2 * columns)?,
+        ),
+        Question::mean(
+            "a tail after three waves costs about a fourth",
+            at_least(1.23, 1.07),
+            one_more(bench, rows, 3 * columns)?,
+        ),
     ])
 }
 
@@ -499,7 +567,11 @@ fn nv14(bench: &Bench) -> Result<Vec<Question>, Need> {
     };
     // The plateau is reached where a row costs at most a quarter more: at 192 if the rule holds, later if it does not.
     Ok(vec![
-        Question::mean("at batch 192 a row costs at most a quarter more than on the plateau", no_more_than(0.25, 0.6), against(192)?),
+        Question::mean(
+            "at batch 192 a row costs at most a quarter more than on the plateau",
+            no_more_than(0.25, 0.6),
+            against(192)?,
+        ),
         Question::mean("at batch 64 it costs more", at_least(1.25, 1.05), against(64)?),
     ])
 }
@@ -519,7 +591,12 @@ fn nv15(bench: &Bench) -> Result<Vec<Question>, Need> {
         Question::mean(
             "an odd batch does not",
             no_more_than(0.02, 0.05),
-            vec![bench.compare(Per::Row, &[Held::Variant, Held::Alignment], at(pixels, channels), at(pixels - 1, channels))?],
+            vec![bench.compare(
+                Per::Row,
+                &[Held::Variant, Held::Alignment],
+                at(pixels, channels),
+                at(pixels - 1, channels),
+            )?],
         ),
     ])
 }
@@ -535,9 +612,17 @@ fn nv16(bench: &Bench) -> Result<Vec<Question>, Need> {
 fn nv17(bench: &Bench) -> Result<Vec<Question>, Need> {
     let [m, n, k] = [bench.size(512, 512, 64), bench.size(4096, 4096, 64), bench.size(1024, 1024, 64)];
     let pick = Pick::Tile(SMALL_TILE);
-    let comparison =
-        bench.compare(Per::Flop, &[Held::Variant, Held::Alignment], (Problem::new(m, n, k), pick), (Problem::new(1, n, k), pick))?;
-    Ok(vec![Question::mean("a FLOP at batch 1 costs several times one at batch 512", at_least(4.0, 1.5), vec![comparison])])
+    let comparison = bench.compare(
+        Per::Flop,
+        &[Held::Variant, Held::Alignment],
+        (Problem::new(m, n, k), pick),
+        (Problem::new(1, n, k), pick),
+    )?;
+    Ok(vec![Question::mean(
+        "a FLOP at batch 1 costs several times one at batch 512",
+        at_least(4.0, 1.5),
+        vec![comparison],
+    )])
 }
 
 fn nv18(bench: &Bench) -> Result<Vec<Question>, Need> {

@@ -3,7 +3,8 @@
 use crate::device::DeviceInfo;
 use crate::problem::Problem;
 use crate::record::{
-    CellRecord, DeviceKind, JournalError, Manifest, ManifestError, Role, Status, read_journal, read_manifest,
+    CellRecord, DeviceKind, DeviceRecord, JournalError, Manifest, ManifestError, Role, Status, read_journal,
+    read_manifest,
 };
 use crate::stats::median;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,6 +16,9 @@ const MEDIAN_SLACK: f64 = 0.05;
 
 /// Largest share of samples without a time in a record that is still used.
 const BROKEN_SHARE: f64 = 0.2;
+
+/// How the reason of a skipped cell begins.
+pub const SKIPPED: &str = "the cell was skipped";
 
 /// How far above the device's peak a record may be.
 const PEAK_SLACK: f64 = 1.1;
@@ -32,7 +36,9 @@ pub enum RecordsError {
     #[error("no records were given; name the folder of a run")]
     None,
     /// Records of several devices.
-    #[error("the records are of {first:?} and of {second:?}, and verdicts are of one device; judge each folder by itself")]
+    #[error(
+        "the records are of {first:?} and of {second:?}, and verdicts are of one device; judge each folder by itself"
+    )]
     Devices {
         /// The first device.
         first: String,
@@ -87,6 +93,7 @@ pub struct Pair {
 /// The records of one device, from one folder or several.
 #[derive(Debug)]
 pub struct Records {
+    device: DeviceRecord,
     runs: Vec<(Manifest, Vec<CellRecord>)>,
 }
 
@@ -136,12 +143,17 @@ impl Records {
             };
             return Err(RecordsError::Devices { first: name(first), second: name(other) });
         }
-        Ok(Records { runs })
+        Ok(Records { device: first.device.clone(), runs })
+    }
+
+    /// No records at all, of a device.
+    pub fn none(device: DeviceRecord) -> Records {
+        Records { device, runs: Vec::new() }
     }
 
     /// The device, as plans need it.
     pub fn device(&self) -> DeviceInfo {
-        let record = self.runs[0].0.device.clone();
+        let record = self.device.clone();
         let cc = record.compute_capability.as_deref().and_then(capability).unwrap_or_else(|| {
             // Records without one are of a device that ran these kernels, so that it has at least what the first of them need.
             let least = crate::catalog::catalog().kernels.iter().map(|k| k.min_cc).min();
@@ -252,7 +264,7 @@ fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64], cycles: Opt
     let why = || record.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
     match record.status {
         Status::Failed => return Err(format!("the cell failed{}", why())),
-        Status::Skipped => return Err(format!("the cell was skipped{}", why())),
+        Status::Skipped => return Err(format!("{SKIPPED}{}", why())),
         Status::Ok => {}
     }
     if manifest.device.kind == DeviceKind::Emulated {

@@ -2,7 +2,7 @@
 
 use super::experiment::{Comparison, Held, load_class};
 use super::records::Found;
-use crate::catalog::Variant;
+use crate::catalog::{Kernel, Variant, baseline_kernel};
 use crate::device::DeviceInfo;
 use crate::dispatch::kernels;
 use crate::problem::{Operand, Problem};
@@ -12,14 +12,19 @@ use crate::stats::{MIN_BLOCKS, Unit, block_log_ratios};
 /// How much larger one arm's share of throttled samples may be than the other's.
 const THROTTLE_SLACK: f64 = 0.1;
 
-/// The variant of a name such as `04_mma/128x128x32-a16`, or of a kernel that has only one.
-pub fn variant(name: &str, kind: DeviceKind) -> Option<&'static Variant> {
+/// The kernel and variant of a name such as `04_mma/128x128x32-a16`, or a kernel that has only one variant.
+pub fn named(name: &str, kind: DeviceKind) -> Option<(&'static Kernel, &'static Variant)> {
     let (kernel, variant) = name.split_once('/').map_or((name, None), |(k, v)| (k, Some(v)));
-    let kernel = kernels(kind).into_iter().find(|k| k.name == kernel)?;
-    match variant {
+    let kernel = kernels(kind).into_iter().chain([baseline_kernel()]).find(|k| k.name == kernel)?;
+    let variant = match variant {
         Some(variant) => kernel.variants.iter().find(|v| v.name == variant),
         None => kernel.variants.first().filter(|_| kernel.variants.len() == 1),
-    }
+    };
+    Some((kernel, variant?))
+}
+
+fn variant(name: &str, kind: DeviceKind) -> Option<&'static Variant> {
+    named(name, kind).map(|(_, variant)| variant)
 }
 
 /// Rows and columns of tiles and steps of k; on a CPU, whose kernel has no tiles of ours, nothing.
@@ -29,6 +34,11 @@ fn grid(problem: &Problem, name: &str, device: &DeviceInfo) -> Option<[u64; 3]> 
     }
     let tile = variant(name, device.kind())?.tile.map(u64::from);
     Some([problem.m.div_ceil(tile[0]), problem.n.div_ceil(tile[1]), problem.k.div_ceil(tile[2])])
+}
+
+/// Whether two grids have the same tiles, and steps of k that differ by less than one in 500: a step of 1572 is no effect.
+fn same_grid(a: [u64; 3], b: [u64; 3]) -> bool {
+    a[..2] == b[..2] && 500 * a[2].abs_diff(b[2]) <= a[2]
 }
 
 /// What the arms of a comparison do not share although they should, given the names of what ran.
@@ -45,7 +55,7 @@ pub fn broken(c: &Comparison, first: &str, second: &str, device: &DeviceInfo) ->
             }
             Held::Sizes if (a.m, a.n, a.k) != (b.m, b.n, b.k) => Some("the sizes changed between the arms".to_owned()),
             Held::Tiles => match (grid(a, first, device), grid(b, second, device)) {
-                (Some(a), Some(b)) if a == b => None,
+                (Some(a), Some(b)) if same_grid(a, b) => None,
                 (Some(_), Some(_)) => Some("the number of tiles changed between the arms".to_owned()),
                 _ => Some(format!("the tiles of {first} are not known to this program")),
             },

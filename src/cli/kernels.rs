@@ -1,7 +1,7 @@
 //! `gemmscope kernels`: the ladder and its variants.
 
 use super::{Ending, table};
-use crate::catalog::{Kernel, Variant, catalog, cpu_kernel};
+use crate::catalog::{Kernel, Variant, baseline_kernel, catalog, cpu_kernel};
 use crate::problem::{DType, Layout};
 use anyhow::Result;
 use serde_json::json;
@@ -30,7 +30,7 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> Result<Ending> {
-    let mut kernels: Vec<Kernel> = catalog().kernels.iter().chain([cpu_kernel()]).cloned().collect();
+    let mut kernels: Vec<Kernel> = catalog().kernels.iter().chain([baseline_kernel(), cpu_kernel()]).cloned().collect();
     kernels.iter_mut().for_each(|kernel| kernel.variants.retain(|v| args.wants(v)));
     kernels.retain(|kernel| !kernel.variants.is_empty());
     if args.json {

@@ -21,6 +21,7 @@ mod planning;
 mod profile;
 mod sweep;
 mod tune;
+mod validate;
 mod verify;
 
 pub use sweep::default_out;
@@ -47,6 +48,7 @@ enum Command {
     Explain(explain::Args),
     Advise(advise::Args),
     Compare(compare::Args),
+    Validate(validate::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
     /// Measures cells for a parent process; not for use by hand.
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Advise(args) => advise::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Validate(args) => validate::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
         Command::Worker => crate::sweep::serve().map(|()| Ending::Done).map_err(Into::into),

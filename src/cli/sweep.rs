@@ -1,11 +1,12 @@
 //! `gemmscope sweep`: measures a plan and draws it.
 
 mod list;
-mod show;
+pub(super) mod show;
 
 pub use show::miniature;
 
 use super::{Ending, duration};
+use crate::claims::{self, Claim};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceInfo};
 use crate::measure::{Regime, Stopping};
@@ -30,9 +31,9 @@ use std::time::Duration;
   gemmscope sweep --m 4096 --n m --k 4064..4128 --kernel 04_mma
   gemmscope sweep --m 1024 --n 1024 --k 1024 --lda +0..8 --offset-a 0..7 --paired --list")]
 pub struct Args {
-    /// A plan by name [default: quick, where no size is given]
-    #[arg(long, value_enum)]
-    preset: Option<Preset>,
+    /// A plan by name: quick, alignment, batch, or a claim's number, such as nv-12 [default: quick, where no size is given]
+    #[arg(long, value_parser = named, value_name = "NAME")]
+    preset: Option<Named>,
     /// Rows of A and C: the batch
     #[arg(short, long, value_name = "AXIS")]
     m: Option<String>,
@@ -128,6 +129,41 @@ pub struct Args {
     json: bool,
 }
 
+/// A plan that has a name.
+#[derive(Debug, Clone, Copy)]
+enum Named {
+    Preset(Preset),
+    Claim(&'static Claim),
+}
+
+impl Named {
+    fn stopping(self) -> Stopping {
+        match self {
+            Named::Preset(preset) => preset.stopping(),
+            Named::Claim(_) => claims::stopping(),
+        }
+    }
+}
+
+fn named(text: &str) -> Result<Named, String> {
+    if let Ok(preset) = <Preset as clap::ValueEnum>::from_str(text, true) {
+        return Ok(Named::Preset(preset));
+    }
+    match claims::find(text) {
+        Ok(claim) => Ok(Named::Claim(claim)),
+        Err(unknown) => {
+            let presets = ["quick", "alignment", "batch"].into_iter();
+            let near = presets.max_by(|a, b| strsim::jaro_winkler(a, text).total_cmp(&strsim::jaro_winkler(b, text)));
+            let near = near.filter(|n| strsim::jaro_winkler(n, text) > 0.7);
+            let meant = near.map(str::to_owned).or(unknown.meant.map(str::to_ascii_lowercase));
+            let meant = meant.map(|m| format!("; did you mean {m}?")).unwrap_or_default();
+            Err(format!(
+                "{text:?} is not a plan{meant}: use quick, alignment, batch or a claim's number, such as nv-12"
+            ))
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Regimes(Vec<Regime>);
 
@@ -175,9 +211,9 @@ pub fn run(args: Args) -> Result<Ending> {
 
 fn fresh(args: &Args) -> Result<(Options, u64)> {
     let (choice, device) = device::find(args.device)?;
-    let spec = spec(args, device.kind())?;
-    let preset = args.preset.or(spec.preset.is_some().then_some(Preset::Quick));
-    let mut stopping = preset.map_or_else(Stopping::default, Preset::stopping);
+    let spec = spec(args, &device)?;
+    let preset = args.preset.or(spec.preset.is_some().then_some(Named::Preset(Preset::Quick)));
+    let mut stopping = preset.map_or_else(Stopping::default, Named::stopping);
     if let Some(time) = args.cell_time {
         stopping.cell_ns = time.as_nanos() as u64;
     }
@@ -194,11 +230,28 @@ fn fresh(args: &Args) -> Result<(Options, u64)> {
 
 fn resumed(args: &Args) -> Result<(Options, u64)> {
     let out = args.out.clone().expect("--resume requires --out");
-    let manifest = resumable(&out)?;
+    let mut old = begun(args.device, &out)?;
+    old.conditions.tuned = tuned(args, &old.device);
+    let seed = old.conditions.seed;
+    Ok((options(args, old.choice, old.device, old.spec, old.conditions, out, old.shard), seed))
+}
+
+/// A run that was begun in a folder, as far as going on with it needs.
+pub(super) struct Begun {
+    pub choice: DeviceChoice,
+    pub device: DeviceInfo,
+    pub spec: Spec,
+    pub conditions: Conditions,
+    pub shard: (u64, u64),
+}
+
+/// Reads what was begun in a folder and finds its device again, unless another one is asked for.
+pub(super) fn begun(asked: DeviceChoice, out: &Path) -> Result<Begun> {
+    let manifest = resumable(out)?;
     let foreign = || format!("the manifest in {} is damaged", out.display());
     let spec: Spec = serde_json::from_value(manifest.plan.clone()).with_context(foreign)?;
     let stopping: Stopping = serde_json::from_value(manifest.stopping.clone()).with_context(foreign)?;
-    let choice = match (args.device, manifest.device.kind) {
+    let choice = match (asked, manifest.device.kind) {
         (DeviceChoice::Auto, DeviceKind::Cpu) => DeviceChoice::Cpu,
         (DeviceChoice::Auto, DeviceKind::Emulated) => DeviceChoice::Emulated,
         (DeviceChoice::Auto, DeviceKind::Cuda) => {
@@ -212,9 +265,8 @@ fn resumed(args: &Args) -> Result<(Options, u64)> {
     };
     let (choice, device) = device::find(choice)?;
     let distribution = manifest.distribution.parse().map_err(anyhow::Error::msg).with_context(foreign)?;
-    let conditions = Conditions { seed: manifest.seed, distribution, stopping, tuned: tuned(args, &device) };
-    let shard = (manifest.shard[0], manifest.shard[1]);
-    Ok((options(args, choice, device, spec, conditions, out, shard), manifest.seed))
+    let conditions = Conditions { seed: manifest.seed, distribution, stopping, tuned: None };
+    Ok(Begun { choice, device, spec, conditions, shard: (manifest.shard[0], manifest.shard[1]) })
 }
 
 /// The file of measurements to go by, where it has some for this device; where it has none, a note says so.
@@ -242,27 +294,50 @@ fn options(
     out: PathBuf,
     shard: (u64, u64),
 ) -> Options {
-    let isolation = match std::env::current_exe() {
-        Ok(program) if device.kind().runs_cuda() || args.isolate => {
-            Isolation::Process { program, watchdog: args.watchdog }
-        }
-        _ => Isolation::None,
-    };
-    let typed = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
-    let command = std::iter::once("gemmscope".to_owned()).chain(typed).collect();
+    let isolation = isolation(&device, args.isolate, args.watchdog);
     let (resume, budget) = (args.resume, args.budget);
-    Options { spec, choice, device, conditions, out, resume, shard, budget, isolation, command }
+    Options { spec, choice, device, conditions, out, resume, shard, budget, isolation, command: typed() }
+}
+
+/// Where cells are measured: on a GPU in a process of their own.
+pub(super) fn isolation(device: &DeviceInfo, isolate: bool, watchdog: Duration) -> Isolation {
+    match std::env::current_exe() {
+        Ok(program) if device.kind().runs_cuda() || isolate => Isolation::Process { program, watchdog },
+        _ => Isolation::None,
+    }
+}
+
+/// The command line, for the manifest.
+pub(super) fn typed() -> Vec<String> {
+    let typed = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
+    std::iter::once("gemmscope".to_owned()).chain(typed).collect()
 }
 
 /// The preset with what the flags replace, or a plan of one part from the flags.
-fn spec(args: &Args, kind: DeviceKind) -> Result<Spec> {
+fn spec(args: &Args, device: &DeviceInfo) -> Result<Spec> {
+    let kind = device.kind();
     let sizes = [&args.m, &args.n, &args.k];
     let preset = match args.preset {
-        None if sizes.iter().all(|s| s.is_none()) => Some(Preset::Quick),
+        None if sizes.iter().all(|s| s.is_none()) => Some(Named::Preset(Preset::Quick)),
         preset => preset,
     };
     let mut spec = match preset {
-        Some(preset) => preset.spec(kind),
+        Some(Named::Preset(preset)) => preset.spec(kind),
+        Some(Named::Claim(claim)) => {
+            let spec = claims::spec(&[claim], &claims::Bench::new(device));
+            if spec.listed.is_empty() {
+                let need = claim.questions(&claims::Bench::new(device)).err().map(|n| n.to_string());
+                let need = need.unwrap_or_else(|| "nothing to be measured".to_owned());
+                anyhow::bail!("{} has no cells on this device: it needs {need}", claim.id);
+            }
+            let fixed = sizes.iter().any(|s| s.is_some()) || !args.kernel.is_empty() || args.paired;
+            anyhow::ensure!(
+                !fixed,
+                "--preset {}: a claim's cells are its own; leave out sizes, kernels and --paired",
+                claim.id
+            );
+            return Ok(spec);
+        }
         None => {
             let regimes = vec![Regime::usual(kind)];
             for (size, name) in sizes.iter().zip(["m", "n", "k"]) {

@@ -3,10 +3,11 @@
 use super::{Ending, table};
 use crate::catalog::{Kernel, Variant};
 use crate::data::Distribution;
-use crate::device::{self, DeviceChoice, DeviceError, Job};
+use crate::device::{self, DeviceChoice, DeviceError, Job, Prepared};
 use crate::dispatch;
 use crate::problem::{DType, Layout};
-use crate::verify::{Case, HostReference, Wrong, cases, check, error_bound, forms, judge, rows_to_check};
+use crate::record::DeviceKind;
+use crate::verify::{Case, HostReference, Wrong, cases, error_bound, forms, judge, rows_to_check};
 use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
@@ -18,7 +19,9 @@ use serde_json::json;
 /// alignment contract, alpha and beta, in each layout and type that it takes. A and B lie among NaNs and infinities, C is full of
 /// NaN where it is not read, and its padding must stay as it is. Wrong results end with exit code 1.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  gemmscope verify --set full --kernel 04_mma")]
+#[command(
+    after_help = "Example:\n  gemmscope verify --set full --kernel 04_mma\n  gemmscope verify --device emulated --seeds 50 --cases 4"
+)]
 pub struct Args {
     /// Device: auto, cuda:N, cpu or emulated
     #[arg(long, default_value = "auto")]
@@ -44,6 +47,9 @@ pub struct Args {
     /// Print what would be checked, a variant in a layout and type a line, and stop
     #[arg(long)]
     list: bool,
+    /// Run each case in this many random orders of warps and asynchronous copies, on an emulated device
+    #[arg(long, value_name = "COUNT")]
+    seeds: Option<u64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -95,26 +101,46 @@ pub fn run(args: &Args) -> Result<Ending> {
     if args.list {
         return list(args, &variants, count);
     }
+    let orders: Vec<u64> = match args.seeds {
+        None => vec![0],
+        Some(seeds) => {
+            anyhow::ensure!(seeds > 0, "--seeds 0: at least one order is needed");
+            let shuffled = device.shuffle(1);
+            anyhow::ensure!(
+                shuffled,
+                "--seeds {seeds}: {} runs in its own order; add --device emulated",
+                info.record.name
+            );
+            (1..=seeds).collect()
+        }
+    };
     let tables: Vec<_> = [Distribution::Integers, Distribution::Normal]
         .into_iter()
         .flat_map(|d| DType::ALL.map(|dtype| ((d, dtype), d.tables(dtype))))
         .collect();
-    let progress = ProgressBar::new((variants.len() * count) as u64);
+    let progress = ProgressBar::new((variants.len() * count * orders.len()) as u64);
     let mut rows = table(&["kernel", "variant", "form", "cases", "not run", "wrong", "worst error / bound"]);
     let (mut wrong, mut report) = (Vec::new(), Vec::new());
     // After a sticky error the device answers nothing more in this process.
     let mut lost = false;
+    let emulated = info.kind() == DeviceKind::Emulated;
     for (kernel, variant, form) in variants {
         let (mut ran, mut failures, mut worst) = (0, 0, 0.0f64);
-        for case in cases(variant, form, count, args.seed) {
+        let planned = count * orders.len();
+        let each = cases(variant, form, count, args.seed).into_iter().enumerate();
+        for ((i, case), &order) in each.flat_map(|case| orders.iter().map(move |order| (case, order))) {
             progress.inc(1);
             if lost {
                 continue;
             }
+            device.shuffle(order);
             let drawn_from = (case.distribution, case.problem.dtype);
             let (_, tables) = tables.iter().find(|(of, _)| *of == drawn_from).expect("a table for each");
             let job = Job { problem: &case.problem, kernel, variant, tables, seed: args.seed, rotate_bytes: 0 };
-            match one(device.as_ref(), &job, &case) {
+            // On an emulated device a plain launch is held to writing each element of C once, and the check of its kernels takes
+            // longer than theirs; every eighth goes the way of a measurement all the same.
+            let how = if emulated && i % 8 != 7 { How::Launched } else { How::Timed };
+            match one(device.as_ref(), &job, &case, how) {
                 Ok(ratio) => {
                     ran += 1;
                     worst = worst.max(ratio);
@@ -126,17 +152,19 @@ pub fn run(args: &Args) -> Result<Ending> {
                     failures += 1;
                     if failures <= SHOWN {
                         let findings = device.findings().map(|f| format!("\n  {f}")).unwrap_or_default();
-                        wrong.push(format!("{}/{}: {}\n  {why}{findings}", kernel.name, variant.name, describe(&case)));
+                        let order = if order == 0 { String::new() } else { format!(" order {order}") };
+                        let name = format!("{}/{}", kernel.name, variant.name);
+                        wrong.push(format!("{name}: {}{order}\n  {why}{findings}", describe(&case)));
                     }
                     lost = matches!(&why, Wrong::Device(error) if error.is_fatal());
                 }
             }
         }
         report.push(json!({
-            "kernel": kernel.name, "variant": variant.name, "layout": form.0, "dtype": form.1, "cases": ran, "not_run": count - ran, "wrong": failures,
-            "worst": worst,
+            "kernel": kernel.name, "variant": variant.name, "layout": form.0, "dtype": form.1, "cases": ran, "not_run": planned - ran,
+            "wrong": failures, "worst": worst,
         }));
-        let cells = [ran.to_string(), (count - ran).to_string(), failures.to_string(), format!("{worst:.3}")];
+        let cells = [ran.to_string(), (planned - ran).to_string(), failures.to_string(), format!("{worst:.3}")];
         let name = [kernel.name.clone(), variant.name.clone(), format!("{} {}", form.1.name(), form.0.name())];
         rows.add_row(name.into_iter().chain(cells));
     }
@@ -168,23 +196,44 @@ fn list(args: &Args, variants: &[(&Kernel, &Variant, (Layout, DType))], count: u
     Ok(Ending::Done)
 }
 
+/// How a case is run and checked.
+#[derive(Clone, Copy)]
+enum How {
+    /// As a measurement does it: through a graph and the timer, checked by the device where it can.
+    Timed,
+    /// By a plain launch, checked by the host alone.
+    Launched,
+}
+
 /// Runs one case once and returns the worst error as a share of its bound.
-fn one(device: &dyn device::Device, job: &Job<'_>, case: &Case) -> Result<f64, Wrong> {
+fn one(device: &dyn device::Device, job: &Job<'_>, case: &Case, how: How) -> Result<f64, Wrong> {
     let mut prepared = device.prepare(job)?;
-    prepared.time(1)?;
     let rows = rows_to_check(&case.problem, u64::MAX, job.seed);
-    let mut reference = HostReference::default();
     let bound = error_bound(&case.problem, &job.kernel.unit, case.distribution);
-    let found = check(prepared.as_mut(), 0, &case.problem, &bound, &rows, job.seed, &mut reference)?;
-    if found.reference.starts_with("device") {
-        // These problems are small: let the host have its own opinion of them, and of the device's check.
+    let mut reference = HostReference::default();
+    let mut by_host = |prepared: &mut dyn Prepared| -> Result<f64, Wrong> {
         let mut outcome = Ok(Default::default());
         prepared.with_host_view(0, &mut |view| {
             outcome = reference.check(&view, &case.problem, &rows.rows, &bound, job.seed);
         })?;
-        judge(&outcome?, &case.problem)?;
+        let counts = outcome?;
+        judge(&counts, &case.problem)?;
+        Ok(counts.worst)
+    };
+    match how {
+        How::Launched => {
+            prepared.launch()?;
+            by_host(prepared.as_mut())
+        }
+        How::Timed => {
+            prepared.time(1)?;
+            if let Some(counts) = prepared.check(0, &rows.rows, &bound)? {
+                judge(&counts, &case.problem)?;
+            }
+            // These problems are small: the host has its own opinion of them, and of the device's check.
+            by_host(prepared.as_mut())
+        }
     }
-    Ok(found.worst)
 }
 
 fn describe(case: &Case) -> String {

@@ -11,6 +11,7 @@ mod telemetry;
 pub use absent::GpuAbsent;
 pub use telemetry::{Reading, Telemetry};
 
+use crate::baseline::BaselineError;
 use crate::catalog::{Kernel, Variant};
 use crate::data::Tables;
 use crate::problem::{Placement, Problem};
@@ -108,6 +109,9 @@ pub enum DeviceError {
         /// CTAs that it needs.
         ctas: u64,
     },
+    /// The library baseline cannot run the problem, or is not here.
+    #[error(transparent)]
+    Baseline(#[from] BaselineError),
     /// A call of the driver failed.
     #[error("{call} failed with {name}{}", lost(*sticky))]
     Driver {
@@ -289,6 +293,11 @@ pub trait Prepared {
         0
     }
 
+    /// What runs, where preparing has chosen among several implementations that are not told apart by a variant's name.
+    fn chosen(&self) -> Option<String> {
+        None
+    }
+
     /// Checks copy `copy` of C on the device itself: the given rows against an FP64 reference, all of C for poison and NaN, all
     /// padding and guard bands for writes. `None` where the device has no way of its own: the host then checks.
     ///
@@ -332,6 +341,12 @@ pub trait Device {
 
     /// Sets the counters to zero and forgets the findings, where there are any.
     fn reset_counters(&self) {}
+
+    /// Runs the warps and asynchronous copies of later launches in an order that a number decides; 0 is the plain one. Says whether
+    /// the device can: only an emulated one does.
+    fn shuffle(&self, _seed: u64) -> bool {
+        false
+    }
 }
 
 /// What is here, and why the rest is not.

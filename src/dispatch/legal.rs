@@ -157,7 +157,7 @@ fn capable(kernel: &Kernel, variant: &Variant, device: &DeviceInfo) -> Result<()
         return error(dotted(lowest));
     }
     // PTX for an architecture with a letter, such as compute_90a, runs on no other.
-    let file = catalog().files.iter().find(|f| f.path == kernel.file);
+    let file = catalog().files.iter().find(|f| kernel.files().contains(&f.path));
     let arch = file.map_or("", |f| f.ptx_arch.as_str());
     match capability(arch) {
         Some(only) if arch.ends_with(char::is_alphabetic) && only != device.cc => {
@@ -185,7 +185,7 @@ pub fn may_run(
         return Err(NoKernel::Form { kernel, takes, asked: problem.form() });
     }
     for operand in Operand::ALL {
-        let (needs, has) = (variant.align_of(operand, problem.dtype), problem.align_bytes(operand));
+        let (needs, has) = (variant.align_of(operand, problem.dtype), variant.align_had(operand, problem));
         if has < needs {
             return Err(NoKernel::Alignment {
                 kernel: &kernel.name,
@@ -221,8 +221,8 @@ pub fn may_run(
         return may_run(&packed.problem, packed.kernel, packed.variant, device);
     }
     let tiles = tiles(problem, variant);
-    // The CPU's kernel has no grid.
-    if device.kind().runs_cuda() && tiles > (1 << 31) - 1 {
+    // The CPU's kernel has no grid, and a library's is its own.
+    if device.kind().runs_cuda() && kernel.unit != "library" && tiles > (1 << 31) - 1 {
         return Err(NoKernel::Grid { kernel: &kernel.name, variant: &variant.name, tiles });
     }
     Ok(())

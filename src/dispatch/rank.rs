@@ -2,7 +2,7 @@
 
 use super::legal::{NoKernel, may_run};
 use super::reason;
-use super::select::{Selector, kernels};
+use super::select::{Selector, kernels, named};
 use super::tuned::Tuned;
 use crate::catalog::{Kernel, Variant};
 use crate::device::DeviceInfo;
@@ -105,7 +105,15 @@ impl Dispatcher {
 
     /// Every variant that was asked for, with its predicted time or the reason why it cannot run the problem.
     pub fn rank(&self, problem: &Problem, selector: &Selector) -> Ranking {
-        self.rank_among(problem, selector, &kernels(self.info.kind()))
+        self.rank_among(problem, selector, &self.asked(selector))
+    }
+
+    /// The kernels that a selector can mean: a library is none of them unless it is asked for by name.
+    fn asked(&self, selector: &Selector) -> Vec<&'static Kernel> {
+        match selector {
+            Selector::Auto => kernels(self.info.kind()),
+            Selector::Kernel(name) | Selector::Variant(name, _) => named(self.info.kind(), name).into_iter().collect(),
+        }
     }
 
     pub(super) fn rank_among(&self, problem: &Problem, selector: &Selector, all: &[&'static Kernel]) -> Ranking {
@@ -128,7 +136,8 @@ impl Dispatcher {
         prefer_simple(problem, &mut candidates);
         let of_form = refused.iter().filter(|r| r.variant.takes_form(problem)).count();
         let why_first = reason::chosen(problem, &candidates, of_form, &self.info);
-        let named = matches!(selector, Selector::Variant(..));
+        let named =
+            matches!(selector, Selector::Variant(..)) || candidates.iter().any(|c| c.choice.kernel.unit == "library");
         if let [first, others @ ..] = &mut candidates[..] {
             for other in others {
                 other.choice.why = reason::behind(first, other);
@@ -158,7 +167,7 @@ impl Dispatcher {
     /// No variant of what was asked for can run the problem on the device; the reason is that of the variant that comes nearest to
     /// being able to.
     pub fn choose(&self, problem: &Problem, selector: &Selector) -> Result<Choice, NoKernel> {
-        self.choose_among(problem, selector, &kernels(self.info.kind()))
+        self.choose_among(problem, selector, &self.asked(selector))
     }
 
     pub(super) fn choose_among(

@@ -1,6 +1,6 @@
 //! What was asked for, by name.
 
-use crate::catalog::{Kernel, Variant, catalog, cpu_kernel};
+use crate::catalog::{Kernel, Variant, baseline_kernel, catalog, cpu_kernel};
 use crate::record::DeviceKind;
 use std::fmt;
 use thiserror::Error;
@@ -84,6 +84,12 @@ pub fn kernels(kind: DeviceKind) -> Vec<&'static Kernel> {
     }
 }
 
+/// A kernel that a kind of device can run, by its name, the library baseline included.
+pub(super) fn named(kind: DeviceKind, name: &str) -> Option<&'static Kernel> {
+    let baseline = kind.runs_cuda().then(baseline_kernel);
+    kernels(kind).into_iter().chain(baseline).find(|k| k.name == name)
+}
+
 /// Reads `auto`, a kernel's name, `KERNEL/VARIANT`, or `all` for each kernel of the device.
 ///
 /// # Errors
@@ -96,8 +102,8 @@ pub fn select(text: &str, kind: DeviceKind) -> Result<Vec<Selector>, SelectError
         _ => {}
     }
     let (name, variant) = text.split_once('/').map_or((text, None), |(k, v)| (k, Some(v)));
-    let Some(kernel) = all.iter().find(|k| k.name == name) else {
-        let elsewhere = catalog().kernels.iter().chain([cpu_kernel()]);
+    let Some(kernel) = named(kind, name) else {
+        let elsewhere = catalog().kernels.iter().chain([cpu_kernel(), baseline_kernel()]);
         let device = if kind.runs_cuda() { "CUDA" } else { "CPU" };
         if let Some(known) = elsewhere.clone().find(|k| k.name == name) {
             let needs = if known.min_cc == 0 { "a CPU" } else { "a CUDA device" };

@@ -75,6 +75,9 @@ impl Execution {
 
     /// How a variant that packs nothing covers a problem.
     fn direct(problem: &Problem, kernel: &Kernel, variant: &Variant, device: &DeviceDescription) -> Self {
+        if kernel.unit == "library" {
+            return Execution::library(problem, device);
+        }
         let mut own = Execution::of(kernel, variant);
         if own.streams {
             // Only the rows or columns that there are get multiplied.
@@ -83,12 +86,13 @@ impl Execution {
             own.tile[0] = clip(own.tile[0], problem.m, max_m);
             own.tile[1] = clip(own.tile[1], problem.n, max_n);
         }
-        if variant.route.starts_with("absorb") {
-            // Rows at the same distance from a multiple of 16 bytes share tiles.
-            let classes = |operand| (16 / problem.align_bytes(operand).clamp(1, 16)).max(1);
-            let k_major = |o: Operand| (o == Operand::A) != problem.layout.transposes(o);
-            let of = |operand, size: u64| if k_major(operand) { classes(operand).min(size.max(1)) } else { 1 };
-            own.classes = [of(Operand::A, problem.m), of(Operand::B, problem.n)];
+        if variant.route == "absorb" {
+            // Rows of the operand that lies along k share tiles where they are equally far from a multiple of 16 bytes.
+            let operand = if problem.layout.transposes(Operand::A) { Operand::B } else { Operand::A };
+            let stored = problem.placement(operand);
+            let stride = (stored.ld * problem.element_bytes(operand)) | 16;
+            let classes = if stored.rows > 1 { 16 >> stride.trailing_zeros() } else { 1 };
+            own.classes[usize::from(operand == Operand::B)] = classes.min(stored.rows.max(1));
         }
         if variant.splits == 0 {
             let k_steps = problem.k.div_ceil(own.tile[2]);
@@ -107,13 +111,15 @@ impl Execution {
     pub fn of(kernel: &Kernel, variant: &Variant) -> Self {
         let widths = |v: &Variant| {
             let aligned = [v.align_a, v.align_b].map(|own| own.unwrap_or(v.align_bytes));
-            aligned.map(|align| u64::from(v.load_bytes.unwrap_or(align).min(16)))
+            let all = if v.route == "absorb" { Some(16) } else { v.load_bytes };
+            aligned.map(|align| u64::from(all.unwrap_or(align).min(16)))
         };
         let load_bytes = widths(variant);
         let widest = kernel.variants.iter().flat_map(widths).max().unwrap_or(load_bytes[0]);
         let streams = kernel.unit == "simt" && variant.limits()[..2].iter().any(|(_, max)| *max <= STREAMED);
         let stream_k = variant.route == "stream_k";
-        let order = match (stream_k, variant.persistent) {
+        let stays = matches!(variant.route.as_str(), "persistent" | "absorb");
+        let order = match (stream_k, stays) {
             (true, _) => Order::StreamK,
             (false, true) => Order::Persistent,
             (false, false) => Order::OnePerTile,

@@ -49,10 +49,14 @@ pub struct Counters {
     pub bulk_loads: u64,
     /// Their bytes, zeros outside of the tensor included.
     pub bulk_load_bytes: u64,
+    /// 32-byte sectors that they read, each row of a box by itself.
+    pub bulk_load_sectors: u64,
     /// Bulk and tensor copies to global memory.
     pub bulk_stores: u64,
     /// Their bytes.
     pub bulk_store_bytes: u64,
+    /// 32-byte sectors that they write, each row of a box by itself.
+    pub bulk_store_sectors: u64,
     /// Loads from shared memory other than `ldmatrix`.
     pub shared_load: Wavefronts,
     /// Stores to shared memory.

@@ -3,6 +3,7 @@
 use super::alignment::{Baselines, block_ratio, classes};
 use super::axes::{Axes, Axis};
 use super::clean;
+use super::counts::{self, METRICS, Metric, TELLING};
 use super::grid::{MAX_POSITIONS, Place, Side, Square, grid, tflops};
 use super::merge::Merged;
 use super::scale::{Scale, throughput_unit};
@@ -74,24 +75,32 @@ pub(super) struct Point {
 
 /// All pictures of some merged runs, with unique names, always in the same order.
 ///
-/// An emulated device takes no time and has none; neither has a group without any number.
+/// Of an emulated device, which takes no time, they show the most telling of its counts. A group without any number has none.
 pub(super) fn figures(merged: &[Merged<'_>]) -> Vec<Figure> {
+    figures_of(merged, &METRICS.each_ref()[..TELLING])
+}
+
+/// The same with other counts.
+pub(super) fn figures_of(merged: &[Merged<'_>], metrics: &[&Metric]) -> Vec<Figure> {
     let mut figures = Vec::new();
     let mut names = BTreeSet::new();
-    for run in merged.iter().filter(|run| run.manifests[0].device.kind != DeviceKind::Emulated) {
+    for run in merged {
+        let emulated = run.manifests[0].device.kind == DeviceKind::Emulated;
         let device = (merged.len() > 1).then(|| slug(&run.device()));
         let baselines = Baselines::of(&run.cells);
         let groups = groups(&run.cells);
         for ((part, kernel, regime, form), cells) in &groups {
-            if cells.iter().all(|c| tflops(c).is_none()) {
-                continue;
-            }
+            let drawn = match emulated {
+                true => metrics.iter().flat_map(|metric| counts::of_group(cells, metric)).collect(),
+                false if cells.iter().all(|c| tflops(c).is_none()) => continue,
+                false => of_group(cells, &baselines),
+            };
             let several = |other: fn(&Key) -> &str, mine: &str| {
                 groups.keys().any(|key| key.0 == *part && other(key) != mine).then(|| slug(mine))
             };
             let tail = [several(|k| &k.1, kernel), several(|k| &k.2, regime), several(|k| &k.3, form), device.clone()];
             let source = source(run, kernel, regime, cells);
-            for (slugs, mut figure) in of_group(cells, &baselines) {
+            for (slugs, mut figure) in drawn {
                 figure.subtitle.insert(0, source.clone());
                 let parts = std::iter::once(slug(part)).chain(slugs).chain(tail.iter().flatten().cloned());
                 let base = format!("heatmap-{}", parts.collect::<Vec<_>>().join("-"));
@@ -181,7 +190,7 @@ fn of_group(cells: &[&CellRecord], baselines: &Baselines) -> Vec<(Vec<String>, F
     figures
 }
 
-fn values(squares: &[Square]) -> impl Iterator<Item = f64> {
+pub(super) fn values(squares: &[Square]) -> impl Iterator<Item = f64> {
     squares.iter().filter_map(Square::value)
 }
 
@@ -213,7 +222,7 @@ fn precision(cells: &[&CellRecord], shown: impl Fn(&CellRecord) -> Square) -> Op
     }
 }
 
-fn binned(axis: &Axis, side: &Side) -> Option<String> {
+pub(super) fn binned(axis: &Axis, side: &Side) -> Option<String> {
     (side.values_a_bin > 1).then(|| {
         let (values, bin) = (axis.values.len(), side.values_a_bin);
         format!(
@@ -226,43 +235,61 @@ fn binned(axis: &Axis, side: &Side) -> Option<String> {
 
 /// The cells over one axis: each for itself, or medians of bins where they are many. `None` without a number.
 fn line(cells: &[&CellRecord], axis: &Axis) -> Option<(Line, Side)> {
-    const MANY_POINTS: usize = 4 * MAX_POSITIONS;
     let max =
         cells.iter().filter_map(|c| tflops(c)).fold(None, |max: Option<f64>, v| Some(max.map_or(v, |m| m.max(v))));
     let (unit, factor) = throughput_unit(max.unwrap_or(1.0));
-    let many = cells.len() > MANY_POINTS;
-    let side = Side::of(axis, if many { MAX_POSITIONS } else { usize::MAX });
-    let mut points: Vec<Point> = if many {
-        let mut places = vec![Place::default(); side.len()];
-        for (cell, index) in cells.iter().zip(&axis.index) {
-            places[index / side.values_a_bin].add(Square::of(cell).times(factor));
-        }
-        let named = places.into_iter().zip(side.firsts.iter().zip(&side.names));
-        named
-            .map(|(place, (&x, name))| Point { x, name: name.clone(), square: place.square(), interval: None })
-            .collect()
-    } else {
-        cells.iter().zip(&axis.index).map(|(cell, &index)| point(cell, axis, index, factor)).collect()
-    };
-    points.sort_by_key(|p| p.x);
+    let (points, side) = points(cells, axis, |cell, alone| {
+        let square = Square::of(cell).times(factor);
+        (square, if alone { interval(cell, square, factor) } else { None })
+    });
     let ends = |p: &Point| p.interval.map(|(lo, hi)| [lo, hi]);
     let all = points.iter().filter_map(ends).flatten().chain(points.iter().filter_map(|p| p.square.value()));
     let scale = Scale::of(all, unit, None)?;
     Some((Line { label: axis.label.clone(), points, scale }, side))
 }
 
-fn point(cell: &CellRecord, axis: &Axis, index: usize, factor: f64) -> Point {
-    let square = Square::of(cell).times(factor);
+/// What cells show, by the axis' value: each for itself with its interval, or medians of bins where they are many. `shown` is told
+/// which.
+pub(super) fn points(
+    cells: &[&CellRecord],
+    axis: &Axis,
+    shown: impl Fn(&CellRecord, bool) -> (Square, Option<(f64, f64)>),
+) -> (Vec<Point>, Side) {
+    const MANY_POINTS: usize = 4 * MAX_POSITIONS;
+    let many = cells.len() > MANY_POINTS;
+    let side = Side::of(axis, if many { MAX_POSITIONS } else { usize::MAX });
+    let mut points: Vec<Point> = if many {
+        let mut places = vec![Place::default(); side.len()];
+        for (cell, index) in cells.iter().zip(&axis.index) {
+            places[index / side.values_a_bin].add(shown(cell, false).0);
+        }
+        let named = places.into_iter().zip(side.firsts.iter().zip(&side.names));
+        named
+            .map(|(place, (&x, name))| Point { x, name: name.clone(), square: place.square(), interval: None })
+            .collect()
+    } else {
+        let each = cells.iter().zip(&axis.index);
+        each.map(|(cell, &index)| {
+            let (square, interval) = shown(cell, true);
+            Point { x: axis.values[index], name: axis.name(index), square, interval }
+        })
+        .collect()
+    };
+    points.sort_by_key(|p| p.x);
+    (points, side)
+}
+
+/// The ends of a cell's interval in the scale's unit.
+fn interval(cell: &CellRecord, square: Square, factor: f64) -> Option<(f64, f64)> {
     // FLOP per nanosecond are GFLOP/s: a thousandth of a TFLOP/s each.
     let speed = |ns: u64| cell.problem.flop() as f64 / ns.max(1) as f64 / 1000.0 * factor;
-    let interval = match square {
+    match square {
         // An interval without a width is none that could be drawn.
         Square::Value { width: Some(_), .. } => {
             cell.median_hi_ns.zip(cell.median_lo_ns).map(|(slow, fast)| (speed(slow), speed(fast)))
         }
         _ => None,
-    };
-    Point { x: axis.values[index], name: axis.name(index), square, interval }
+    }
 }
 
 impl Line {
@@ -308,7 +335,7 @@ fn short_revision(revision: &str) -> String {
 }
 
 /// What the picture's axes leave: fixed parameters with their values, and those that a median was taken over.
-fn fixed(cells: &[&CellRecord], axes: &Axes, shown: &[&Axis]) -> String {
+pub(super) fn fixed(cells: &[&CellRecord], axes: &Axes, shown: &[&Axis]) -> String {
     let first = &cells[0].problem;
     let constant = |value: fn(&Problem) -> u64| cells.iter().all(|c| value(&c.problem) == value(first));
     let mut said = Vec::new();

@@ -152,12 +152,22 @@ impl Side {
 }
 
 /// Lays cells out over two axes, in TFLOP/s. Squares come row by row, the first row for the smallest y.
-pub(super) fn grid(cells: &[&CellRecord], (y_axis, x_axis): (&Axis, &Axis), most: usize) -> (Side, Side, Vec<Square>) {
+pub(super) fn grid(cells: &[&CellRecord], axes: (&Axis, &Axis), most: usize) -> (Side, Side, Vec<Square>) {
+    grid_of(cells, axes, most, Square::of)
+}
+
+/// The same with another number.
+pub(super) fn grid_of(
+    cells: &[&CellRecord],
+    (y_axis, x_axis): (&Axis, &Axis),
+    most: usize,
+    shown: impl Fn(&CellRecord) -> Square,
+) -> (Side, Side, Vec<Square>) {
     let (y, x) = (Side::of(y_axis, most), Side::of(x_axis, most));
     let mut places = vec![Place::default(); x.len() * y.len()];
     for (i, cell) in cells.iter().enumerate() {
         let place = y_axis.index[i] / y.values_a_bin * x.len() + x_axis.index[i] / x.values_a_bin;
-        places[place].add(Square::of(cell));
+        places[place].add(shown(cell));
     }
     (y, x, places.into_iter().map(Place::square).collect())
 }

@@ -5,6 +5,7 @@
 
 mod alignment;
 mod axes;
+mod counts;
 mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -17,8 +18,9 @@ mod svg;
 mod table;
 mod terminal;
 
+pub use counts::{METRICS, Metric, TELLING, metrics};
 pub use table::SUMMARY_FILE;
-pub use terminal::terminal;
+pub use terminal::{terminal, terminal_of};
 
 use crate::record::{CellRecord, JournalError, Manifest, ManifestError, read_manifest, read_summaries, replace_file};
 use std::path::{Path, PathBuf};
@@ -110,6 +112,22 @@ pub fn load(dir: &Path) -> Result<Run, ReportError> {
 /// # Errors
 /// No run was given, two folders measured the same cell of one plan, or a file cannot be drawn or written.
 pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
+    write(out, runs, figure::figures)
+}
+
+/// The same with pictures of other counts of an emulated device.
+///
+/// # Errors
+/// As [`write_all`].
+pub fn write_all_of(out: &Path, runs: &[Run], metrics: &[&Metric]) -> Result<Written, ReportError> {
+    write(out, runs, |merged| figure::figures_of(merged, metrics))
+}
+
+fn write(
+    out: &Path,
+    runs: &[Run],
+    figures: impl FnOnce(&[merge::Merged<'_>]) -> Vec<figure::Figure>,
+) -> Result<Written, ReportError> {
     if runs.is_empty() {
         return Err(ReportError::NoRuns);
     }
@@ -124,7 +142,7 @@ pub fn write_all(out: &Path, runs: &[Run]) -> Result<Written, ReportError> {
         Ok(())
     };
     put(SUMMARY_FILE.to_owned(), &table::csv(&merged))?;
-    for figure in figure::figures(&merged) {
+    for figure in figures(&merged) {
         let drawn = svg::draw(&figure)?;
         put(format!("{}.svg", figure.name), drawn.as_bytes())?;
         #[cfg(feature = "png")]
@@ -253,6 +271,8 @@ mod tests {
             ("devices", vec![script, few]),
             ("mixed", vec![mixed]),
             ("square", vec![square]),
+            ("counted", vec![counted(&steps(64, 16, 20), &steps(64, 16, 30))]),
+            ("counted-line", vec![counted(&steps(1, 1, 80), &[512])]),
         ]
     }
 
@@ -410,18 +430,49 @@ mod tests {
     }
 
     #[test]
-    fn an_emulated_run_has_a_table_alone() {
-        let mut run = shapes(&[64, 128], &[64, 128], 1024);
+    fn an_emulated_run_is_drawn_by_its_counts_and_never_by_a_time() {
+        let run = counted(&[64, 128], &[64, 128]);
+        let runs = std::slice::from_ref(&run);
+        let out = tempfile::tempdir().unwrap();
+        let written = write_all(out.path(), runs).unwrap();
+        let drawn: Vec<String> = written
+            .files
+            .iter()
+            .filter(|f| f.extension().is_some_and(|e| e == "svg"))
+            .map(|f| f.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        // The other telling metrics have no number without shared memory and bytes by width.
+        assert_eq!(drawn, ["heatmap-shape-sectors-m-n", "heatmap-shape-issued-m-n"]);
+        assert!(std::fs::read_to_string(&written.files[0]).unwrap().contains(",emulated,"));
+        let metrics = metrics(&["instructions".to_owned()]).unwrap();
+        let other = write_all_of(out.path(), runs, &metrics).unwrap();
+        assert!(other.files.iter().any(|f| f.ends_with("heatmap-shape-instructions-m-n.svg")));
+        let mut said = terminal(runs, 80, false) + &terminal_of(runs, 80, false, &metrics);
+        assert!(said.contains("Sectors of global memory") && said.contains("instructions per 1000"), "{said}");
+        for file in written.files.iter().chain(&other.files).filter(|f| f.extension().is_some_and(|e| e == "svg")) {
+            let svg = std::fs::read_to_string(file).unwrap();
+            assert!(svg.contains("Counted by an emulated device"), "{}", file.display());
+            said += &svg;
+        }
+        assert!(!["FLOP/s", "TFLOP", "GFLOP", " ns"].iter().any(|unit| said.contains(unit)), "{said}");
+    }
+
+    /// A run of an emulated device.
+    fn counted(m: &[u64], n: &[u64]) -> Run {
+        let mut run = shapes(m, n, 1024);
         run.manifest.device.kind = DeviceKind::Emulated;
         for cell in &mut run.cells {
-            (cell.tflops, cell.median_ns) = (None, None);
-            cell.counters = Some(crate::record::Counters::default());
+            (cell.tflops, cell.median_ns, cell.median_lo_ns, cell.median_hi_ns) = (None, None, None, None);
+            let p = &cell.problem;
+            let tiles = p.m.div_ceil(64) * p.n.div_ceil(64);
+            cell.counters = Some(crate::record::Counters {
+                bulk_load_bytes: tiles * 64 * p.k * 4,
+                issued_macs: tiles * 64 * 64 * p.k,
+                warp_instructions: tiles * p.k * 9,
+                ..Default::default()
+            });
         }
-        let out = tempfile::tempdir().unwrap();
-        let written = write_all(out.path(), std::slice::from_ref(&run)).unwrap();
-        assert_eq!(written.files, [out.path().join(SUMMARY_FILE)]);
-        assert!(std::fs::read_to_string(&written.files[0]).unwrap().contains(",emulated,"));
-        assert_eq!(terminal(&[run], 80, false), "");
+        run
     }
 
     #[test]

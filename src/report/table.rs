@@ -1,7 +1,7 @@
 //! `summary.csv`: one row a cell, everything but the samples.
 
-use super::clean;
 use super::merge::Merged;
+use super::{clean, counts};
 use crate::record::{CellRecord, Role, Status, Stop};
 
 /// Name of the table in the folder of a report.
@@ -61,10 +61,12 @@ const COLUMNS: [&str; 46] = [
 pub(super) fn csv(merged: &[Merged<'_>]) -> Vec<u8> {
     let mut out = csv::Writer::from_writer(Vec::new());
     // Writing into memory fails only for rows of unequal length, and `row` always has one field a column.
-    out.write_record(COLUMNS).expect("the first row sets the length");
+    let columns = COLUMNS.into_iter().map(str::to_owned).chain(counts::columns());
+    out.write_record(columns.map(String::into_bytes)).expect("the first row sets the length");
     for (number, run) in merged.iter().enumerate() {
         for cell in &run.cells {
-            out.write_record(row(number + 1, run, cell)).expect("every row has one field a column");
+            let fields = row(number + 1, run, cell).into_iter().chain(counts::fields(cell));
+            out.write_record(fields.map(String::into_bytes)).expect("every row has one field a column");
         }
     }
     out.into_inner().expect("memory takes every byte")

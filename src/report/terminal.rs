@@ -1,7 +1,8 @@
 //! The same heatmaps in a terminal: half blocks in 24-bit colour, or shades where there is no colour.
 
 use super::Run;
-use super::figure::{Drawing, Figure, Heat, Line, figures};
+use super::counts::{METRICS, Metric};
+use super::figure::{Drawing, Figure, Heat, Line, figures_of};
 use super::grid::{Place, Side, Square, WIDE_TEXT};
 use super::merge::merge;
 use super::scale::{Scale, short};
@@ -21,11 +22,17 @@ const RED: (u8, u8, u8) = (0xc6, 0x28, 0x28);
 ///
 /// With `ansi`, colours are written as 24-bit escape sequences; whether the terminal or the user wants them is the
 /// caller's affair. Without, four shades stand for the colours. The text is empty where there is nothing to draw: without
-/// a number, on an emulated device, and for runs that [`write_all`](super::write_all) refuses.
+/// a number, and for runs that [`write_all`](super::write_all) refuses.
 pub fn terminal(runs: &[Run], width: usize, ansi: bool) -> String {
+    // One count of an emulated device, since four would fill several screens.
+    terminal_of(runs, width, ansi, &[&METRICS[0]])
+}
+
+/// The same with other counts of an emulated device.
+pub fn terminal_of(runs: &[Run], width: usize, ansi: bool, metrics: &[&Metric]) -> String {
     let mut out = String::new();
     let merged = merge(runs).unwrap_or_default();
-    for figure in figures(&merged) {
+    for figure in figures_of(&merged, metrics) {
         if !out.is_empty() {
             out.push('\n');
         }

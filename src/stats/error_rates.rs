@@ -40,7 +40,7 @@ const NONE: Rule = Rule::Within { within: 0.01, outside: 0.03 };
 const ONE_PERCENT: Noise = Noise { jitter: 0.01, ..Noise::RECORDED };
 
 /// Repetitions and blocks of each: as `validate` runs them, fewer, and a single long cell of somebody else's records.
-const DESIGNS: [(usize, usize); 5] = [(5, 12), (3, 24), (1, 50), (1, 12), (2, 20)];
+const DESIGNS: [(usize, usize); 6] = [(7, 12), (5, 12), (3, 24), (1, 50), (1, 12), (2, 20)];
 
 #[test]
 fn without_an_effect_one_is_seen_in_at_most_five_percent() {
@@ -111,7 +111,7 @@ fn of_many_verdicts_taken_together_one_in_twenty_is_wrong_at_most() {
         let claims: Vec<(f64, Decision)> = (0..40)
             .map(|i| {
                 let effect = if i % 2 == 0 { 0.03 } else { 0.005 };
-                let units: Vec<Unit> = (0..5)
+                let units: Vec<Unit> = (0..7)
                     .map(|_| {
                         let (a, b) = ONE_PERCENT.pair(12, effect, &mut rng);
                         Unit { blocks: block_log_ratios(&a, &b) }

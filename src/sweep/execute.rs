@@ -1,6 +1,7 @@
 //! Measures one unit on an open device: dispatch, prepare, time, check, record.
 
 use super::plan::Cell;
+use crate::baseline::BaselineError;
 use crate::data::{Distribution, Tables};
 use crate::device::{Device, DeviceError, Job, Prepared};
 use crate::dispatch::{Choice, Dispatcher, Selector, select};
@@ -76,8 +77,13 @@ impl From<DeviceError> for NoNumber {
     fn from(error: DeviceError) -> Self {
         let fatal = error.is_fatal();
         let reason = error.to_string();
-        // What does not fit was never tried.
-        let status = if matches!(error, DeviceError::OutOfMemory { .. }) { Status::Skipped } else { Status::Failed };
+        // What does not fit, and a library that is not here, were never tried.
+        let untried = match &error {
+            DeviceError::OutOfMemory { .. } => true,
+            DeviceError::Baseline(why) => !matches!(why, BaselineError::Call { .. }),
+            _ => false,
+        };
+        let status = if untried { Status::Skipped } else { Status::Failed };
         NoNumber { status, reason, fatal }
     }
 }
@@ -150,6 +156,11 @@ impl Executor {
         }
         for (cell, choice) in cells.iter().zip(&choices) {
             problems.push(self.prepare(cell, choice)?);
+        }
+        for (record, prepared) in records.iter_mut().zip(&problems) {
+            if let Some(chosen) = prepared.chosen() {
+                record.dispatch = format!("{}; {chosen}", record.dispatch);
+            }
         }
         if info.kind() == DeviceKind::Emulated {
             return self.counted(cells, &choices, &mut problems, records);

@@ -12,7 +12,7 @@ mod run;
 mod worker;
 
 pub use axes::{Axis, AxisError, Value};
-pub use execute::{Conditions, Executor, UnitOutcome};
+pub use execute::{Conditions, Executor, UnitOutcome, blank};
 pub use journal::{FolderError, FolderLock, JournalWriter, Resumed, lock_folder};
 pub use plan::{Arm, Cell, Listed, Part, Plan, PlanError, Spec};
 pub use preset::Preset;

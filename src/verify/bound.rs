@@ -18,7 +18,7 @@ const FP8_STEPS_KEPT: f64 = 8.0;
 /// Sums of so small integers are exact in FP32 and in every tensor core.
 const EXACT_BELOW: f64 = 4_194_304.0;
 
-/// The bound for a kernel of the given unit (`simt`, `wmma`, `mma.sync`, `wgmma` or `cpu`) on data of the given distribution. It
+/// The bound for a kernel of the given unit (`simt`, `wmma`, `mma.sync`, `wgmma`, `library` or `cpu`) on data of the given distribution. It
 /// grows with K, but for small integers, whose sums are exact.
 pub fn error_bound(problem: &Problem, unit: &str, distribution: Distribution) -> ErrorBound {
     let rounding = rounding(problem.dtype.output());
@@ -33,7 +33,7 @@ pub fn error_bound(problem: &Problem, unit: &str, distribution: Distribution) ->
         return rounding;
     }
     let k = problem.k as f64;
-    let tensor = matches!(unit, "wmma" | "mma.sync" | "wgmma");
+    let tensor = matches!(unit, "wmma" | "mma.sync" | "wgmma" | "library");
     let accumulate = match problem.dtype {
         DType::E4m3 if tensor => {
             let steps = (k / 16.0).ceil();

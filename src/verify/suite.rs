@@ -42,6 +42,8 @@ pub fn cases(variant: &Variant, (layout, dtype): (Layout, DType), count: usize, 
         [3, 5, 0],
         [2 * bm + 3, bn, 5 * bk],
         [bm, 2 * bn + 5, 3 * bk + 7],
+        // More tiles than the emulated device has multiprocessors for.
+        [3 * bm + 1, 2 * bn + 1, bk + 1],
     ];
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let size = |rng: &mut ChaCha8Rng| *SIZES.choose(rng).expect("there are sizes");
@@ -107,6 +109,40 @@ mod tests {
                     assert!(cases.iter().any(|c| c.problem.beta != 0.0));
                     assert!(variant.min_k.is_some() || cases.iter().any(|c| c.problem.k == 0));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_full_set_covers_the_matrix() {
+        for kernel in &catalog().kernels {
+            for variant in kernel.variants.iter().filter(|v| v.limits() == Variant::default().limits()) {
+                let form = forms(variant)[0];
+                let problems: Vec<Problem> = cases(variant, form, 240, 1).iter().map(|c| c.problem).collect();
+                let all = |what: &str, wanted: &[u64], of: &dyn Fn(&Problem) -> u64| {
+                    let missing: Vec<_> = wanted.iter().filter(|w| !problems.iter().any(|p| of(p) == **w)).collect();
+                    assert!(missing.is_empty(), "{}: no case with {what} {missing:?}", variant.name);
+                };
+                let sizes: [fn(&Problem) -> u64; 3] = [|p| p.m, |p| p.n, |p| p.k];
+                for (size, tile) in sizes.iter().zip(variant.tile) {
+                    let tile = u64::from(tile);
+                    all("size", &[1, 7, 97, 191, tile, tile + 1, (tile - 1).max(1)], size);
+                }
+                all("k", &[0], &|p| p.k);
+                for operand in Operand::ALL {
+                    let step = |p: &Problem| variant.align_of(operand, p.dtype) / p.element_bytes(operand);
+                    let over = |p: &Problem| {
+                        let Placement { cols, ld, .. } = p.placement(operand);
+                        (ld - cols.max(1).next_multiple_of(step(p))) / step(p)
+                    };
+                    all("padding", &[0, 1, 2, 3, 4, 5, 6, 7, 8], &over);
+                    all("offset", &[0, 1, 2, 3, 4, 5, 6, 7], &|p| p.placement(operand).offset / step(p));
+                }
+                for (alpha, beta) in SCALES {
+                    assert!(problems.iter().any(|p| (p.alpha, p.beta) == (alpha, beta)));
+                }
+                let tiles = |p: &Problem| p.m.div_ceil(variant.tile[0].into()) * p.n.div_ceil(variant.tile[1].into());
+                assert!(problems.iter().any(|p| tiles(p) > 8), "{}: no case of more than a wave", variant.name);
             }
         }
     }

@@ -1161,6 +1161,14 @@ api! {
         s.dev.options.written_once.push(crate::Region { address, row_bytes, rows, pitch });
         Ok(())
     }
+    fn gpuemu_shuffle(seed: u64) {
+        let mut s = state();
+        s.usable()?;
+        s.dev.options.shuffle = seed;
+        // Copies that land at once are an order as good as any other.
+        s.dev.options.copies_land_early = s.cfg.copies_early || seed % 3 == 1;
+        Ok(())
+    }
     fn gpuemu_counters_reset() {
         let mut s = state();
         s.counters = crate::Counters::default();

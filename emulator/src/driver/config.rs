@@ -20,6 +20,7 @@ pub(super) struct Config {
     pub jitter: Option<u64>,
     pub strict: bool,
     pub quiet: bool,
+    pub copies_early: bool,
     checks: Option<String>,
     threads: usize,
     max_instructions: Option<u64>,
@@ -64,6 +65,7 @@ impl Config {
             jitter: None,
             strict: flag("GPU_EMULATOR_STRICT"),
             quiet: flag("GPU_EMULATOR_QUIET"),
+            copies_early: flag("GPU_EMULATOR_COPIES_EARLY"),
             checks: std::env::var("GPU_EMULATOR_CHECKS").ok(),
             threads: number("GPU_EMULATOR_THREADS").unwrap_or(1),
             max_instructions: number("GPU_EMULATOR_MAX_INSTRUCTIONS"),
@@ -112,7 +114,7 @@ impl Config {
             }
         };
         o.shuffle = number("GPU_EMULATOR_SHUFFLE").unwrap_or(0);
-        o.copies_land_early = flag("GPU_EMULATOR_COPIES_EARLY");
+        o.copies_land_early = self.copies_early;
         if let Ok(a) = std::env::var("GPU_EMULATOR_ALLOW_RACE") {
             o.allow_race = a.split(',').map(|x| x.trim().to_owned()).filter(|x| !x.is_empty()).collect();
         }

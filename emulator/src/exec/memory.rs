@@ -667,3 +667,97 @@ impl Warp {
         env.sh.race.wait_copies(self.gid, n);
     }
 }
+
+pub(super) fn words(b: &[u8; 16]) -> [u32; 4] {
+    std::array::from_fn(|i| u32::from_le_bytes([b[4 * i], b[4 * i + 1], b[4 * i + 2], b[4 * i + 3]]))
+}
+pub(super) fn bytes_of(w: &[u32; 4]) -> [u8; 16] {
+    std::array::from_fn(|i| (w[i / 4] >> (8 * (i & 3))) as u8)
+}
+/// `per` bytes at a byte offset of a lane's data.
+#[inline]
+pub(super) fn pick(d: &[u32; 4], at: usize, per: usize) -> u64 {
+    match per {
+        4 => u64::from(d[at / 4]),
+        8 => u64::from(d[at / 4]) | u64::from(d[at / 4 + 1]) << 32,
+        _ => u64::from(d[at / 4] >> (8 * (at & 3))) & ((1 << (8 * per)) - 1),
+    }
+}
+#[inline]
+pub(super) fn stuff(d: &mut [u32; 4], at: usize, per: usize, v: u64) {
+    match per {
+        4 => d[at / 4] = v as u32,
+        8 => {
+            d[at / 4] = v as u32;
+            d[at / 4 + 1] = (v >> 32) as u32;
+        }
+        _ => d[at / 4] |= ((v & ((1 << (8 * per)) - 1)) as u32) << (8 * (at & 3)),
+    }
+}
+
+/// The new value of an atomic operation.
+pub(crate) fn atom(op: AtomOp, ty: Ty, old: u64, b: u64, c: u64) -> u64 {
+    let (o32, b32) = (old as u32, b as u32);
+    match (op, ty) {
+        (AtomOp::Exch, _) => b,
+        (AtomOp::Cas, _) => {
+            let m = if ty.is64() { u64::MAX } else { (1u64 << (8 * ty.bytes())) - 1 };
+            if old & m == b & m { c } else { old }
+        }
+        (AtomOp::And, _) => old & b,
+        (AtomOp::Or, _) => old | b,
+        (AtomOp::Xor, _) => old ^ b,
+        (AtomOp::Inc, _) => u64::from(if o32 >= b32 { 0 } else { o32 + 1 }),
+        (AtomOp::Dec, _) => u64::from(if o32 == 0 || o32 > b32 { b32 } else { o32 - 1 }),
+        (AtomOp::Add, Ty::F32) => u64::from((f32::from_bits(o32) + f32::from_bits(b32)).to_bits()),
+        (AtomOp::Add, Ty::F64) => (f64::from_bits(old) + f64::from_bits(b)).to_bits(),
+        (AtomOp::Add, Ty::F16) => u64::from(f32_to_half(half_to_f32(o32 as u16) + half_to_f32(b32 as u16))),
+        (AtomOp::Add, Ty::F16x2) => {
+            let f = |s: u32| u32::from(f32_to_half(half_to_f32((o32 >> s) as u16) + half_to_f32((b32 >> s) as u16)));
+            u64::from(f(0) | f(16) << 16)
+        }
+        (AtomOp::Add, Ty::BF16 | Ty::BF16x2) => {
+            let f =
+                |s: u32| u32::from(f32_to_bf16(f32::from_bits((o32 >> s) << 16) + f32::from_bits((b32 >> s) << 16)));
+            u64::from(if ty == Ty::BF16 { f(0) } else { f(0) | f(16) << 16 })
+        }
+        (AtomOp::Add, t) if t.is64() => old.wrapping_add(b),
+        (AtomOp::Add, _) => u64::from(o32.wrapping_add(b32)),
+        (AtomOp::Min, Ty::S64) => (old as i64).min(b as i64) as u64,
+        (AtomOp::Max, Ty::S64) => (old as i64).max(b as i64) as u64,
+        (AtomOp::Min, Ty::S32) => u64::from((o32 as i32).min(b32 as i32) as u32),
+        (AtomOp::Max, Ty::S32) => u64::from((o32 as i32).max(b32 as i32) as u32),
+        (AtomOp::Min, _) => old.min(b),
+        (AtomOp::Max, _) => old.max(b),
+    }
+}
+
+/// Counts the sectors of a request.
+pub(super) fn count_global(c: &mut GlobalAccess, addrs: &D, size: u32, m: u32) {
+    c.requests += 1;
+    let n = u64::from(m.count_ones());
+    c.bytes += n * u64::from(size);
+    c.width[size.trailing_zeros() as usize] += n;
+    let mut seen = [0u64; 33];
+    let mut k = 0usize;
+    let mut last = u64::MAX;
+    for i in lanes(m) {
+        let s = addrs[i] >> 5;
+        if s == last {
+            continue;
+        }
+        last = s;
+        if !seen[..k].contains(&s) {
+            seen[k] = s;
+            k += 1;
+        }
+    }
+    c.sectors += k as u64;
+}
+
+pub(super) fn count_shared(c: &mut SharedAccess, offs: &V, size: u32, m: u32) {
+    c.requests += 1;
+    let (w, i) = wavefronts(offs, size, m);
+    c.wavefronts += w;
+    c.ideal += i;
+}

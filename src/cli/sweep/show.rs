@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::cli::Ending;
-use crate::record::{CellRecord, Manifest, Outcome, Status};
+use crate::record::{CellRecord, DeviceKind, Manifest, Outcome, Status};
 use crate::report;
 use crate::sweep::Event;
 use anyhow::Result;
@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
-pub(super) fn progress_bar() -> ProgressBar {
+pub(in crate::cli) fn progress_bar() -> ProgressBar {
     let style = ProgressStyle::with_template("[{elapsed_precise}] {bar:36} {pos}/{len} cells, {eta} left  {msg}")
         .expect("the template is constant");
     ProgressBar::new(0).with_style(style.progress_chars("=> "))
 }
 
-pub(super) fn show(bar: &ProgressBar, event: &Event<'_>) {
+pub(in crate::cli) fn show(bar: &ProgressBar, event: &Event<'_>) {
     match event {
         Event::Begin { cells, resumed } => {
             bar.set_length(*cells);
@@ -58,18 +58,22 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
     if args.json {
         say!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }))?;
     } else {
-        let pictures = miniature(std::slice::from_ref(&loaded));
+        let pictures = miniature(std::slice::from_ref(&loaded), &[]);
         if !pictures.is_empty() {
             say!("{}", pictures.trim_end())?;
         }
+        let inside = match manifest.device.kind {
+            // Where nothing is timed, no share of time means anything.
+            DeviceKind::Emulated => String::new(),
+            _ => format!(", {:.0} % of it inside kernels", 100.0 * progress.kernel_time_share),
+        };
         say!(
-            "{} cells: {} ok, {} skipped, {} failed; {:.1} s, {:.0} % of it inside kernels",
+            "{} cells: {} ok, {} skipped, {} failed; {:.1} s{inside}",
             progress.planned,
             progress.ok,
             progress.skipped,
             progress.failed,
-            progress.wall_ns as f64 * 1e-9,
-            100.0 * progress.kernel_time_share
+            progress.wall_ns as f64 * 1e-9
         )?;
         for (reason, count) in reasons(&loaded.cells) {
             say!("  {count} x {}", report::clean(&reason))?;
@@ -92,10 +96,14 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
 
 /// The command that goes on with a run, as a POSIX shell reads it.
 pub(super) fn resume_command(out: &Path) -> String {
+    format!("gemmscope sweep --resume --out {}", quoted(out))
+}
+
+/// A path as a POSIX shell reads it.
+pub(in crate::cli) fn quoted(out: &Path) -> String {
     let path = out.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    let quoted = if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
-    format!("gemmscope sweep --resume --out {quoted}")
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Reasons of skipped and failed cells, the most frequent first, numbers left as they are in the first of each kind.
@@ -111,10 +119,13 @@ fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
     list
 }
 
-/// The pictures of runs in the terminal's width.
-pub fn miniature(runs: &[report::Run]) -> String {
+/// The pictures of runs in the terminal's width; of an emulated device's counts, those that are asked for or the first.
+pub fn miniature(runs: &[report::Run], metrics: &[&report::Metric]) -> String {
     let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
     let width = asked.or_else(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).unwrap_or(100);
     let ansi = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    report::terminal(runs, width, ansi)
+    match metrics {
+        [] => report::terminal(runs, width, ansi),
+        metrics => report::terminal_of(runs, width, ansi, metrics),
+    }
 }

@@ -155,6 +155,11 @@ functions! {
     cuLaunchKernelEx = "cuLaunchKernelEx" (
         config: *const sys::CUlaunchConfig, function: CUfunction, params: *mut *mut c_void, extra: *mut *mut c_void
     );
+    /// Describes a matrix for tensor copies.
+    cuTensorMapEncodeTiled = "cuTensorMapEncodeTiled" (
+        map: *mut c_void, element: c_uint, rank: c_uint, address: *mut c_void, dims: *const u64, strides: *const u64,
+        tile: *const u32, steps: *const u32, interleave: c_uint, swizzle: c_uint, promotion: c_uint, fill: c_uint
+    );
     /// Makes a graph launchable.
     cuGraphInstantiate = "cuGraphInstantiateWithFlags" (exec: *mut CUgraphExec, graph: CUgraph, flags: c_ulonglong);
     /// Brings a graph to the device ahead of its launch.

@@ -5,7 +5,7 @@
 use crate::device::GpuAbsent;
 use crate::record::Counters;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_uint};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -14,8 +14,9 @@ const FILE: &str = "libgpu_emulator.so";
 /// Names another file.
 const VARIABLE: &str = "GEMMSCOPE_EMULATOR";
 /// How the library is to work, unless the environment says otherwise: every finding fails the launch, but for the races of one
-/// kernel whose blocks write to the same place on purpose, the last one winning.
-const SETTINGS: [(&str, &str); 2] = [("GPU_EMULATOR_STRICT", "1"), ("GPU_EMULATOR_ALLOW_RACE", "clock_stamp")];
+/// kernel whose blocks write to the same place on purpose, the last one winning; and blocks run on all cores.
+const SETTINGS: [(&str, &str); 3] =
+    [("GPU_EMULATOR_STRICT", "1"), ("GPU_EMULATOR_ALLOW_RACE", "clock_stamp"), ("GPU_EMULATOR_THREADS", "0")];
 
 static LIBRARY: OnceLock<Library> = OnceLock::new();
 
@@ -91,6 +92,27 @@ fn text(symbol: &str) -> Option<String> {
     unsafe { give(bytes.as_mut_ptr().cast(), bytes.len()) };
     bytes.truncate(length);
     String::from_utf8(bytes).ok()
+}
+
+/// Has the next launch checked for writing each byte of an output once: rows of `row_bytes` bytes, `pitch` bytes apart. Without the
+/// emulated device nothing happens.
+pub(super) fn expect_written_once(address: u64, row_bytes: u64, rows: u64, pitch: u64) {
+    type Expect = unsafe extern "C" fn(u64, u64, u64, u64) -> c_uint;
+    // SAFETY: the library exports the function with this signature, or does not export it.
+    if let Some(expect) = library().and_then(|l| unsafe { l.get::<Expect>("gpuemu_expect_written_once").ok() }) {
+        // SAFETY: it takes numbers and keeps them.
+        unsafe { expect(address, row_bytes, rows, pitch) };
+    }
+}
+
+/// Has warps and asynchronous copies of the launches to come take turns as a number says; 0 is the plain order. Says whether the
+/// device can do so.
+pub(super) fn shuffle(seed: u64) -> bool {
+    type Shuffle = unsafe extern "C" fn(u64) -> c_uint;
+    // SAFETY: as above.
+    let shuffle = library().and_then(|l| unsafe { l.get::<Shuffle>("gpuemu_shuffle").ok() });
+    // SAFETY: it takes a number and keeps it.
+    shuffle.is_some_and(|shuffle| unsafe { shuffle(seed) } == 0)
 }
 
 /// Sets the counters to zero and forgets the findings.

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::driver::Failed;
+use super::library;
 use cudarc::driver::sys::{CUgraph, CUgraphExec};
 use std::ptr;
 use std::rc::Rc;
@@ -25,21 +26,23 @@ impl Graph {
         queue: impl FnOnce() -> Result<(), E>,
     ) -> Result<Graph, E> {
         let driver = context.driver;
-        // SAFETY: the stream lives as long as the context and is not capturing: every capture ends in this function.
-        unsafe { driver.cuStreamBeginCapture(context.stream, THREAD_LOCAL) }?;
-        let queued = queue();
-        let mut template = Template { context, raw: ptr::null_mut() };
-        // Ended whatever happened, or the stream could not be used again.
-        // SAFETY: begun above; writes one handle, null where the capture broke.
-        let ended = unsafe { driver.cuStreamEndCapture(context.stream, &mut template.raw) };
-        queued?;
-        ended?;
+        let template = Template::capture(context, queue)?;
         let mut graph = Graph { context: Rc::clone(context), exec: ptr::null_mut() };
         // SAFETY: the template is whole; writes one handle.
         unsafe { driver.cuGraphInstantiate(&mut graph.exec, template.raw, 0) }?;
         // SAFETY: instantiated just now.
         unsafe { driver.cuGraphUpload(graph.exec, context.stream) }?;
         Ok(graph)
+    }
+
+    /// The names of the kernels that `queue` launches on the context's stream, where the driver can tell. Nothing runs.
+    pub(super) fn names<E: From<Failed>>(
+        context: &Rc<Context>,
+        queue: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Option<String>, E> {
+        let template = Template::capture(context, queue)?;
+        // SAFETY: the capture has ended well.
+        Ok(unsafe { library::kernel_names(template.raw) })
     }
 
     /// Queues all launches.
@@ -62,6 +65,22 @@ impl Drop for Graph {
 struct Template<'a> {
     context: &'a Context,
     raw: CUgraph,
+}
+
+impl<'a> Template<'a> {
+    fn capture<E: From<Failed>>(context: &'a Context, queue: impl FnOnce() -> Result<(), E>) -> Result<Self, E> {
+        let driver = context.driver;
+        // SAFETY: the stream lives as long as the context and is not capturing: every capture ends in this function.
+        unsafe { driver.cuStreamBeginCapture(context.stream, THREAD_LOCAL) }?;
+        let queued = queue();
+        let mut template = Template { context, raw: ptr::null_mut() };
+        // Ended whatever happened, or the stream could not be used again.
+        // SAFETY: begun above; writes one handle, null where the capture broke.
+        let ended = unsafe { driver.cuStreamEndCapture(context.stream, &mut template.raw) };
+        queued?;
+        ended?;
+        Ok(template)
+    }
 }
 
 impl Drop for Template<'_> {

@@ -15,16 +15,19 @@ mod graph;
 mod hold;
 mod launch;
 mod layout;
+mod library;
 mod memory;
 mod module;
 mod operands;
 mod problem;
 mod route;
+mod tensor_map;
 mod timer;
 
 use super::{Device, DeviceError, DeviceInfo, GpuAbsent, Job, Prepared, Reading, Telemetry};
 pub use emulated::{emulate, emulator};
 
+use crate::baseline::WORKSPACE_BYTES;
 use crate::record::Counters;
 use context::Context;
 use driver::Failed;
@@ -122,8 +125,11 @@ impl Device for CudaDevice {
         let prepare = || CudaProblem::new(&self.context, self.timer()?, job);
         // Not only the operands take memory: kernels do when they are loaded, and so does the timer.
         let problem = prepare().map_err(|error| {
-            let workspace = route(job.variant).and_then(|r| r.workspace_bytes(&Site::of(&self.context, job)));
-            out_of_memory(error, &self.context, needed_bytes(job, workspace.unwrap_or(0)))
+            let workspace = match problem::baseline_wanted(job) {
+                Some(_) => WORKSPACE_BYTES as u64,
+                None => route(job.variant).and_then(|r| r.workspace_bytes(&Site::of(&self.context, job))).unwrap_or(0),
+            };
+            out_of_memory(error, &self.context, needed_bytes(job, workspace))
         })?;
         Ok(Box::new(problem))
     }
@@ -142,5 +148,9 @@ impl Device for CudaDevice {
 
     fn reset_counters(&self) {
         emulated::reset_counters();
+    }
+
+    fn shuffle(&self, seed: u64) -> bool {
+        emulated::shuffle(seed)
     }
 }

@@ -179,6 +179,12 @@ impl Operands {
         }
     }
 
+    /// One copy's C in bytes: its address, a row's bytes, rows, and bytes from row to row.
+    pub(super) fn c_bytes(&self, copy: usize) -> [u64; 4] {
+        let (c, element) = (self.problem.placement(Operand::C), self.problem.element_bytes(Operand::C));
+        [self.params(copy).c, c.cols * element, c.rows, c.ld * element]
+    }
+
     /// Address of C's first element as it was before the launches; 0 where beta is 0.
     pub(super) fn c_before(&self) -> u64 {
         self.pristine.as_ref().map_or(0, |pristine| pristine.address() + self.layout.c(&self.problem))

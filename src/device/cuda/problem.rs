@@ -2,11 +2,14 @@
 
 use super::check;
 use super::context::Context;
+use super::emulated;
 use super::graph::Graph;
+use super::library::{Call, Wanted};
 use super::operands::{Operands, out_of_memory};
 use super::route::{Launch, Route, Site, route};
 use super::timer::Timer;
-use crate::catalog::{Kernel, Variant};
+use crate::baseline::WORKSPACE_BYTES;
+use crate::catalog::{Kernel, Variant, baseline_kernel};
 use crate::device::{CheckCounts, DeviceError, ErrorBound, HostView, Job, Prepared, Timing};
 use crate::problem::Problem;
 use std::collections::HashMap;
@@ -24,11 +27,17 @@ pub(super) struct CudaProblem {
     context: Rc<Context>,
     timer: Rc<Timer>,
     problem: Problem,
-    kernel: Kernel,
-    variant: Variant,
-    route: &'static dyn Route,
+    work: Work,
     /// The copy that the next launch uses.
     next: usize,
+}
+
+/// What multiplies.
+enum Work {
+    /// A kernel of the catalogue.
+    Kernel { kernel: Box<Kernel>, variant: Box<Variant>, route: &'static dyn Route },
+    /// The library baseline.
+    Library(Box<Call>),
 }
 
 /// What a graph is made for.
@@ -41,18 +50,23 @@ struct Batch {
 
 impl CudaProblem {
     pub(super) fn new(context: &Rc<Context>, timer: &Rc<Timer>, job: &Job<'_>) -> Result<CudaProblem, DeviceError> {
+        context.reset_persisting_l2();
+        match baseline_wanted(job) {
+            Some(wanted) => Self::of_library(context, timer, job, wanted),
+            None => Self::of_kernel(context, timer, job),
+        }
+    }
+
+    fn of_kernel(context: &Rc<Context>, timer: &Rc<Timer>, job: &Job<'_>) -> Result<CudaProblem, DeviceError> {
         let (site, route) = (Site::of(context, job), route(job.variant)?);
         let workspace_bytes = route.workspace_bytes(&site)?;
-        context.reset_persisting_l2();
         let prepared = CudaProblem {
             graphs: HashMap::new(),
             operands: Operands::new(context, job, workspace_bytes)?,
             context: Rc::clone(context),
             timer: Rc::clone(timer),
             problem: *job.problem,
-            kernel: job.kernel.clone(),
-            variant: job.variant.clone(),
-            route,
+            work: Work::Kernel { kernel: Box::new(job.kernel.clone()), variant: Box::new(job.variant.clone()), route },
             next: 0,
         };
         // What cannot be launched is told here, and not in the middle of a measurement.
@@ -60,19 +74,57 @@ impl CudaProblem {
         Ok(prepared)
     }
 
-    /// What one run on a copy of the operands consists of.
+    fn of_library(
+        context: &Rc<Context>,
+        timer: &Rc<Timer>,
+        job: &Job<'_>,
+        wanted: Wanted,
+    ) -> Result<CudaProblem, DeviceError> {
+        let operands = Operands::new(context, job, WORKSPACE_BYTES as u64)?;
+        let mut call = Call::new(job.problem, &operands.params(0))?;
+        let copies: Vec<_> = (0..operands.copies()).map(|copy| operands.params(copy)).collect();
+        // SAFETY: the parameters are those of the operands, which outlive the call, and the workspace is theirs too.
+        unsafe { call.settle(wanted, context, timer, &copies, operands.workspace()) }?;
+        operands.reset_c()?;
+        context.synchronize()?;
+        Ok(CudaProblem {
+            graphs: HashMap::new(),
+            operands,
+            context: Rc::clone(context),
+            timer: Rc::clone(timer),
+            problem: *job.problem,
+            work: Work::Library(Box::new(call)),
+            next: 0,
+        })
+    }
+
+    /// What one run of a kernel on a copy of the operands consists of; nothing for the library, which launches by itself.
     fn launches(&self, copy: usize) -> Result<Vec<Launch>, DeviceError> {
-        let CudaProblem { context, problem, kernel, variant, .. } = self;
-        let site = Site { context, problem, kernel, variant };
-        self.route.launches(&site, self.operands.params(copy), self.operands.workspace())
+        let Work::Kernel { kernel, variant, route } = &self.work else { return Ok(Vec::new()) };
+        let site = Site { context: &self.context, problem: &self.problem, kernel, variant };
+        route.launches(&site, self.operands.params(copy), self.operands.workspace())
     }
 
     /// Queues one run on a copy of the operands.
     fn queue(&self, copy: usize) -> Result<(), DeviceError> {
-        for launch in self.launches(copy)? {
-            // SAFETY: a route gives each kernel the parameters of its source; the layout keeps all operands inside their
-            // allocations, which are freed only after the stream is empty and after the graphs are gone.
-            unsafe { launch.queue(&self.context) }?;
+        self.queue_and(copy, || ())
+    }
+
+    /// The same, with something to do before the last launch of a kernel's, the one that writes C.
+    fn queue_and(&self, copy: usize, before_the_last: impl FnOnce()) -> Result<(), DeviceError> {
+        if let Work::Library(call) = &self.work {
+            let (params, workspace) = (self.operands.params(copy), self.operands.workspace());
+            // SAFETY: the operands and their workspace are freed only after the stream is empty and after the graphs are gone.
+            return unsafe { call.queue(&self.context, &params, workspace) };
+        }
+        let launches = self.launches(copy)?;
+        // SAFETY: a route gives each kernel the parameters of its source; the layout keeps all operands inside their
+        // allocations, which are freed only after the stream is empty and after the graphs are gone.
+        let queue = |launch: &Launch| unsafe { launch.queue(&self.context) };
+        if let Some((last, first)) = launches.split_last() {
+            first.iter().try_for_each(queue)?;
+            before_the_last();
+            queue(last)?;
         }
         Ok(())
     }
@@ -116,7 +168,8 @@ impl Prepared for CudaProblem {
 
     fn launch(&mut self) -> Result<(), DeviceError> {
         self.context.bind()?;
-        self.queue(self.next)?;
+        let [address, row_bytes, rows, pitch] = self.operands.c_bytes(self.next);
+        self.queue_and(self.next, || emulated::expect_written_once(address, row_bytes, rows, pitch))?;
         self.context.synchronize()?;
         self.next = (self.next + 1) % self.operands.copies();
         Ok(())
@@ -139,6 +192,13 @@ impl Prepared for CudaProblem {
         self.operands.workspace_bytes()
     }
 
+    fn chosen(&self) -> Option<String> {
+        match &self.work {
+            Work::Library(call) => Some(call.describe()),
+            Work::Kernel { .. } => None,
+        }
+    }
+
     fn check(&mut self, copy: usize, rows: &[u32], bound: &ErrorBound) -> Result<Option<CheckCounts>, DeviceError> {
         self.context.bind()?;
         let counts = check::check(&self.context, &self.operands, copy, rows, bound);
@@ -149,4 +209,11 @@ impl Prepared for CudaProblem {
         self.context.bind()?;
         Ok(self.operands.with_host_view(copy, look)?)
     }
+}
+
+/// Which algorithm of the library a job asks for; `None` where it asks for a kernel of the catalogue.
+pub(super) fn baseline_wanted(job: &Job<'_>) -> Option<Wanted> {
+    let baseline = baseline_kernel();
+    let wanted = if job.variant.name == "first" { Wanted::First } else { Wanted::Best };
+    (job.kernel.name == baseline.name).then_some(wanted)
 }

@@ -1,6 +1,8 @@
 //! Routes: how a variant becomes launches. Each has a file of its own, and the catalogue names it.
 
+mod absorb;
 mod direct;
+mod tma;
 
 use super::context::Context;
 use super::driver::Failed;
@@ -31,7 +33,7 @@ impl<'a> Site<'a> {
     pub(super) fn function(&self) -> Result<Function, DeviceError> {
         let Variant { threads, shared_bytes, .. } = *self.variant;
         let symbol = self.variant.symbol_for(self.problem);
-        self.context.function(&self.kernel.file, &symbol, threads, shared_bytes)
+        self.context.function(&self.kernel.file_for(self.problem.dtype.name()), &symbol, threads, shared_bytes)
     }
 }
 
@@ -52,6 +54,9 @@ pub(super) trait Route: Sync {
 pub(super) fn route(variant: &Variant) -> Result<&'static dyn Route, DeviceError> {
     match variant.route.as_str() {
         "direct" => Ok(&direct::Direct),
+        "tma" => Ok(&tma::Tma { persistent: false }),
+        "persistent" => Ok(&tma::Tma { persistent: true }),
+        "absorb" => Ok(&absorb::Absorb),
         other => Err(DeviceError::Image {
             file: "catalog.toml".to_owned(),
             why: format!("variant {} has the route {other:?}, which this program does not know", variant.name),

@@ -1,0 +1,263 @@
+//! The blocks that run together: a block alone or those of a cluster, and whose turn it is.
+
+use super::*;
+
+/// A block of a cluster.
+pub(super) struct Cta {
+    pub warps: Vec<Warp>,
+    pub bars: [Bar; 16],
+    pub at: [u32; 3],
+    pub index: u64,
+    pub rank: u32,
+}
+
+/// The blocks of a cluster, or a block alone, that run or have run; their memory is used again for the next.
+pub(super) struct Group {
+    pub ctas: Vec<Cta>,
+    pub sh: Shared,
+    pub budget: u64,
+    pub random: u64,
+}
+
+impl Cta {
+    pub(super) fn new(l: &Launch<'_>, rank: u32, per: u32) -> Self {
+        let threads = l.block[0] * l.block[1] * l.block[2];
+        let n = threads.div_ceil(32);
+        let k = l.k;
+        let warps = (0..n)
+            .map(|id| Warp {
+                id,
+                gid: rank * per + id,
+                arrived: None,
+                w: vec![[0; 32]; k.n_w as usize],
+                d: vec![[0; 32]; k.n_d as usize],
+                p: vec![0; k.n_p as usize],
+                stack: Vec::new(),
+                live: 0,
+                local: vec![0; k.local_bytes as usize * 32],
+                local_bytes: k.local_bytes,
+                copies: Vec::new(),
+                group: [0; 32],
+                state: State::Ready,
+                hint: 0,
+                at: 0,
+                red: None,
+                asynchronous: vec![Pending::default(); if k.watch.is_empty() { 0 } else { k.n_w as usize }],
+                wgmma_group: 1,
+                wgmma_done: 0,
+                wgmma_fences: 0,
+            })
+            .collect();
+        Self { warps, bars: Default::default(), at: [0; 3], index: 0, rank }
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.warps.iter().all(|w| w.state == State::Done)
+    }
+
+    /// Lets go the warps whose barrier is complete.
+    pub(super) fn release(&mut self, sh: &mut Shared) {
+        let Self { warps, bars, rank, .. } = self;
+        for (b, bar) in bars.iter_mut().enumerate() {
+            if bar.waiting == 0 && bar.threads == 0 {
+                continue;
+            }
+            let complete = if bar.expect == 0 {
+                warps.iter().all(|w| w.state == State::Done || bar.arrived_warps >> w.id & 1 != 0)
+            } else {
+                bar.threads >= bar.expect
+            };
+            if !complete {
+                continue;
+            }
+            let place = 16 * *rank as usize + b;
+            sh.race.barrier_done(place);
+            for w in warps.iter_mut() {
+                if w.state == State::Barrier(b as u32) {
+                    w.state = State::Ready;
+                    sh.race.barrier_pass(place, w.gid);
+                    w.finish_barrier(bar);
+                }
+            }
+            *bar = Bar::default();
+        }
+    }
+}
+
+impl Group {
+    pub(super) fn new(l: &Launch<'_>) -> Self {
+        let blocks = l.cluster.iter().product::<u32>();
+        let n = (l.block[0] * l.block[1] * l.block[2]).div_ceil(32);
+        let per = slots(blocks as usize, n as usize) as u32;
+        Self {
+            ctas: (0..blocks).map(|rank| Cta::new(l, rank, per)).collect(),
+            sh: Shared::new(l.k.static_shared + l.dyn_shared, per, blocks, l.opt.check_init, l.opt.check_race),
+            budget: 0,
+            random: 0,
+        }
+    }
+
+    pub(super) fn begin(&mut self, l: &Launch<'_>, index: u64) {
+        let (g, c) = (l.grid, l.cluster);
+        let n = [0, 1, 2].map(|d| u64::from(g[d] / c[d]));
+        let place = [index % n[0], index / n[0] % n[1], index / n[0] / n[1]].map(|x| x as u32);
+        self.random = l.opt.shuffle.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index + 1);
+        self.sh.reset();
+        self.sh.cluster.index = index;
+        let threads = l.block[0] * l.block[1] * l.block[2];
+        for cta in &mut self.ctas {
+            let inside = [cta.rank % c[0], cta.rank / c[0] % c[1], cta.rank / c[0] / c[1]];
+            cta.at = std::array::from_fn(|d| place[d] * c[d] + inside[d]);
+            let at = cta.at.map(u64::from);
+            cta.index = at[0] + u64::from(g[0]) * (at[1] + u64::from(g[1]) * at[2]);
+            cta.bars = Default::default();
+            self.sh.cluster.blocks[cta.rank as usize] = cta.index as u32;
+            for w in &mut cta.warps {
+                w.reset(l, cta.at, cta.index, cta.rank, threads);
+            }
+        }
+    }
+
+    /// Runs until the blocks have ended, or a warp has used its turn without coming to a barrier. Says whether they have ended.
+    pub(super) fn run(&mut self, l: &Launch<'_>, st: &mut Stats) -> bool {
+        let threads = l.block[0] * l.block[1] * l.block[2];
+        let Self { ctas, sh, budget, random } = self;
+        loop {
+            let (mut progress, mut tired) = (false, false);
+            let per = ctas[0].warps.len();
+            let n = per * ctas.len();
+            let (start, back) = if l.opt.shuffle == 0 {
+                (0, false)
+            } else {
+                let r = draw(random) as usize;
+                (r / 2 % n, r % 2 == 1)
+            };
+            for k in 0..n {
+                let i = (start + if back { n - k } else { k }) % n;
+                let Cta { warps, bars, at, index, rank } = &mut ctas[i / per];
+                let warp = &mut warps[i % per];
+                match warp.state {
+                    State::Mbar(o, phase) if sh.mbars.get(&o).is_none_or(|m| m.phase != phase) => {
+                        warp.state = State::Ready;
+                    }
+                    State::Cluster(g) if sh.cluster.generation > g => warp.state = State::Ready,
+                    _ => {}
+                }
+                if warp.state != State::Ready {
+                    continue;
+                }
+                progress = true;
+                let mut env = Env {
+                    l,
+                    sh,
+                    st,
+                    bars,
+                    cta: *at,
+                    cta_id: *index as u32,
+                    rank: *rank,
+                    cta_threads: threads,
+                    budget: *budget,
+                };
+                let turn = if l.opt.shuffle == 0 { 200_000 } else { 1 + draw(random) as u32 % 64 };
+                let r = warp.run(&mut env, turn);
+                *budget = env.budget;
+                if r.is_err() || l.halt.load(Relaxed) {
+                    return true;
+                }
+                tired |= warp.state == State::Ready;
+                let done = warp.state == State::Done;
+                ctas[i / per].release(sh);
+                if done && ctas[i / per].ended() {
+                    Self::end(l, sh, &ctas[i / per]);
+                }
+                let opened = sh.open(|gid| {
+                    let n = slots(ctas.len(), per);
+                    ctas[gid / n].warps.get(gid % n).is_none_or(|w| w.state == State::Done)
+                });
+                if opened && l.opt.check_race && ctas.len() > 1 {
+                    // What the cluster's blocks did to global memory is in order as well.
+                    for _ in 0..2 {
+                        ctas.iter().for_each(|c| l.order.sync(c.index as u32, 1 << 63 | sh.cluster.index));
+                    }
+                }
+            }
+            if tired {
+                // Spinning warps wait for what a copy brings.
+                if l.opt.shuffle == 0 || draw(random).is_multiple_of(8) {
+                    sh.land();
+                }
+                return false;
+            }
+            // Bulk copies land when nothing else can go on.
+            if !progress && !sh.land() {
+                break;
+            }
+        }
+        if !ctas.iter().all(Cta::ended) {
+            Self::deadlock(l, ctas, sh);
+        }
+        true
+    }
+
+    /// A block ends: what others do with its shared memory has to be over, and known to be.
+    pub(super) fn end(l: &Launch<'_>, sh: &mut Shared, cta: &Cta) {
+        sh.cluster.ended[cta.rank as usize] = true;
+        for c in sh.race.unfinished(cta.rank) {
+            let text = format!(
+                "the block of rank {} ends without an order after the use of its shared memory by {} at {}",
+                cta.rank,
+                c.who(),
+                l.source(c.pc)
+            );
+            let pc = cta.warps.first().map_or(0, |w| w.at);
+            l.found(Kind::Race, pc, cta.at, 0, None, None, text);
+        }
+    }
+
+    pub(super) fn deadlock(l: &Launch<'_>, ctas: &[Cta], sh: &Shared) {
+        let mut text = String::from("no warp can go on:");
+        let mut first = None;
+        for cta in ctas {
+            if ctas.len() > 1 {
+                text += &format!(" block of rank {}:", cta.rank);
+            }
+            for w in &cta.warps {
+                let waits = !matches!(w.state, State::Done | State::Ready);
+                first = first.or(waits.then_some((cta.at, w.id, w.at)));
+                let at = l.source(w.at);
+                match w.state {
+                    State::Barrier(b) => {
+                        let bar = &cta.bars[b as usize];
+                        let need =
+                            if bar.expect == 0 { "all threads".to_owned() } else { format!("{} threads", bar.expect) };
+                        text += &format!(
+                            " warp {} waits at barrier {b} ({} arrived, {need} needed) at {at};",
+                            w.id, bar.threads
+                        );
+                    }
+                    State::Done => text += &format!(" warp {} has ended;", w.id),
+                    State::Mbar(o, phase) => {
+                        let m = sh.mbars.get(&o).cloned().unwrap_or_default();
+                        text += &format!(
+                            " warp {} waits for phase {phase} of the mbarrier at offset {} ({} arrivals and {} bytes missing) at {at};",
+                            w.id,
+                            sh.local(o as usize),
+                            m.pending,
+                            m.tx
+                        );
+                    }
+                    State::Cluster(_) => text += &format!(" warp {} waits at the cluster's barrier at {at};", w.id),
+                    State::Ready => {}
+                }
+            }
+        }
+        let (cta, id, pc) = first.unwrap_or_default();
+        l.found(Kind::Deadlock, pc, cta, id, None, None, text);
+        l.halt.store(true, Relaxed);
+    }
+}
+
+/// Numbers in the cluster that a block's warps take: warpgroups are four warps of one block.
+pub(super) fn slots(blocks: usize, warps: usize) -> usize {
+    if blocks > 1 { warps.next_multiple_of(4) } else { warps }
+}

@@ -1,0 +1,166 @@
+//! Products of warpgroups, and what is asked of their registers and of the shared memory that they read.
+
+use super::*;
+use crate::tensormap::swizzle;
+
+impl Warp {
+    /// Sixteen bytes of an operand in shared memory, by its descriptor: along the depth, its first or (`k` is 8) second half, or,
+    /// transposed, along the rows (or columns) from `mn` at depth `k`.
+    pub(super) fn piece(&mut self, env: &mut Env<'_, '_>, desc: u64, trans: bool, mn: u32, k: u32) -> Run<[u32; 4]> {
+        let field = |bit: u32| ((desc >> bit) & 0x3fff) as u32 * 16;
+        let (start, lbo, sbo) = (field(0), field(16), field(32));
+        let span = match desc >> 62 {
+            1 => 128,
+            2 => 64,
+            3 => 32,
+            _ => 0,
+        };
+        if desc >> 49 & 7 != 0 {
+            return env.stop(Kind::Trap, self, None, None, "a matrix descriptor with a base offset".into());
+        }
+        let addr = match (trans, span) {
+            (false, 0) => start + mn / 8 * sbo + k / 8 * lbo + mn % 8 * 16,
+            (false, s) => start + mn / 8 * sbo + mn % 8 * s + k * 2,
+            (true, 0) => start + mn / 8 * sbo + k / 8 * lbo + k % 8 * 16,
+            (true, s) => start + mn / (s / 2) * lbo + k / 8 * sbo + k % 8 * s + mn % (s / 2) * 2,
+        };
+        let o = self.shared_at(env, 0, u64::from(swizzle(addr, span)), 16)?;
+        Ok(self.async_read(env, 0, o, true))
+    }
+
+    /// Follows what an instruction other than wgmma does to the registers of wgmma.
+    pub(super) fn watch(&mut self, env: &Env<'_, '_>, w: &Watch) {
+        match w {
+            Watch::Nothing => {}
+            Watch::Move { d, s } => self.asynchronous[*d as usize] = self.asynchronous[*s as usize],
+            Watch::Touch(regs) => {
+                for r in regs.iter() {
+                    let p = self.asynchronous[*r as usize];
+                    if p.group > self.wgmma_done {
+                        self.in_flight(env, &p);
+                    }
+                    self.asynchronous[*r as usize] =
+                        Pending { group: 0, fences: self.wgmma_fences + 1, role: 0, pc: self.at };
+                }
+            }
+        }
+    }
+
+    pub(super) fn in_flight(&self, env: &Env<'_, '_>, p: &Pending) {
+        if env.l.opt.check_race {
+            let (what, other) = (if p.role == AS_A { "A" } else { "accumulator" }, env.l.source(p.pc));
+            env.find(
+                Kind::Race,
+                self,
+                None,
+                None,
+                format!("access to a register of the {what} of the wgmma at {other}, with no wgmma.wait_group for it"),
+            );
+        }
+    }
+
+    /// What the ISA asks of a wgmma's registers: that a fence stands before the first, and between any other access and this one.
+    pub(super) fn wgmma_registers(&mut self, env: &Env<'_, '_>, g: &Wgmma) {
+        let first = self.wgmma_fences == 0;
+        let shape = g.shape_key();
+        let mut unfenced = None;
+        let a = g.a.err();
+        let regs = g.d.iter().map(|r| (*r, shape)).chain(a.iter().flatten().map(|r| (*r, AS_A)));
+        for (r, role) in regs {
+            let p = self.asynchronous[r as usize];
+            if role == AS_A && p.group > self.wgmma_done && p.role != AS_A {
+                self.in_flight(env, &p);
+            }
+            if p.fences == self.wgmma_fences + 1 && p.role != role {
+                unfenced.get_or_insert(p.pc);
+            }
+            let (group, fences) = (self.wgmma_group, self.wgmma_fences + 1);
+            self.asynchronous[r as usize] = Pending { group, fences, role, pc: self.at };
+        }
+        if !env.l.opt.check_race {
+            return;
+        }
+        if first {
+            env.find(Kind::Race, self, None, None, "the first wgmma of a warp, and no wgmma.fence before it".into());
+        } else if let Some(pc) = unfenced {
+            let other = env.l.source(pc);
+            let text = format!("a wgmma uses registers that were accessed at {other}, with no wgmma.fence in between");
+            env.find(Kind::Race, self, None, None, text);
+        }
+    }
+
+    pub(super) fn wgmma(&mut self, env: &mut Env<'_, '_>, g: &Wgmma) -> Run<()> {
+        self.full_warp(env, "wgmma")?;
+        if (env.cta_threads / 32) <= self.id / 4 * 4 + 3 {
+            return env.stop(Kind::Divergence, self, None, None, "wgmma in a warpgroup of less than four warps".into());
+        }
+        let same = |r: u32, w: &Self| w.d[r as usize].iter().all(|x| *x == w.d[r as usize][0]);
+        if !same(g.b, self) || g.a.is_ok_and(|a| !same(a, self)) {
+            return env.stop(
+                Kind::Divergence,
+                self,
+                None,
+                None,
+                "a matrix descriptor that is not the same in every lane".into(),
+            );
+        }
+        self.wgmma_registers(env, g);
+        let (f, n) = (&g.f, g.n as usize);
+        let k = f.k();
+        let per = f.a.per();
+        let mut a: mma::Rows = [[0.0; 32]; 16];
+        match g.a {
+            Err(regs) => mma::rows(f.a, &regs.map(|r| self.w[r as usize]), &mut a),
+            Ok(desc) => {
+                let desc = self.d[desc as usize][0];
+                let first = 16 * (self.id & 3);
+                for x in 0..if g.trans_a { 2 } else { 16usize } {
+                    for y in 0..if g.trans_a { k } else { 2 } {
+                        let (mn, at) = if g.trans_a { (8 * x, y) } else { (x, 8 * y) };
+                        let p = self.piece(env, desc, g.trans_a, first + mn as u32, at as u32)?;
+                        for i in 0..4 * per {
+                            let v = f.a.value(p[i / per], i % per);
+                            if g.trans_a { a[mn + i][y] = v } else { a[x][4 * per * y + i] = v }
+                        }
+                    }
+                }
+            }
+        }
+        if g.neg_a {
+            a.iter_mut().flatten().for_each(|x| *x = -*x);
+        }
+        let mut b = vec![0f32; k * n];
+        let desc = self.d[g.b as usize][0];
+        for x in 0..if g.trans_b { n / 8 } else { n } {
+            for y in 0..if g.trans_b { k } else { 2 } {
+                let (mn, at) = if g.trans_b { (8 * x, y) } else { (x, 8 * y) };
+                let p = self.piece(env, desc, g.trans_b, mn as u32, at as u32)?;
+                for i in 0..4 * per {
+                    let v = f.b.value(p[i / per], i % per);
+                    if g.trans_b { b[y * n + mn + i] = v } else { b[(4 * per * y + i) * n + x] = v }
+                }
+            }
+        }
+        if g.neg_b {
+            b.iter_mut().for_each(|x| *x = -*x);
+        }
+        let keep = self.p[g.scale_d.0 as usize] ^ if g.scale_d.1 { u32::MAX } else { 0 };
+        let half = f.d == mma::Acc::F16;
+        let at = |i: usize, l: usize| (l / 4 + 8 * (i >> 1 & 1)) * n + 8 * (i >> 2) + 2 * (l % 4) + (i & 1);
+        let mut c = vec![0u32; 16 * n];
+        for i in 0..n / 2 {
+            let r = &self.w[g.d[if half { i / 2 } else { i }] as usize];
+            for l in lanes(keep) {
+                c[at(i, l)] = if half { r[l] >> (16 * (i & 1)) & 0xffff } else { r[l] };
+            }
+        }
+        mma::multiply::<4096>(f, env.l.rules(true), k, n, &a, &b, &mut c);
+        for (i, d) in g.d.iter().enumerate() {
+            self.w[*d as usize] =
+                std::array::from_fn(|l| if half { c[at(2 * i, l)] | c[at(2 * i + 1, l)] << 16 } else { c[at(i, l)] });
+        }
+        env.st.c.mma_instructions += 1;
+        env.st.c.issued_macs += 16 * k as u64 * u64::from(g.n);
+        Ok(())
+    }
+}

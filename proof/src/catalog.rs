@@ -1,0 +1,152 @@
+//! `kernels/catalog.toml` and the PTX beside it, as data.
+
+use crate::text;
+use flate2::read::ZlibDecoder;
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+#[derive(Deserialize)]
+struct Catalog {
+    kernel: Vec<Kernel>,
+}
+
+#[derive(Deserialize)]
+struct Kernel {
+    name: String,
+    file: String,
+    dtype: Names,
+    layouts: Names,
+    variant: Vec<Entry>,
+}
+
+/// One name or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Names {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Names {
+    fn hold(&self, name: &str) -> bool {
+        match self {
+            Names::One(one) => one == name,
+            Names::Several(several) => several.iter().any(|s| s == name),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    entry: String,
+    tile: [u32; 3],
+    threads: u32,
+    shared_bytes: u32,
+    align_bytes: u32,
+    align_a: Option<u32>,
+    align_b: Option<u32>,
+    route: Option<String>,
+    dtype: Option<Names>,
+    layouts: Option<Names>,
+}
+
+/// A kernel's variant with the PTX of its entry.
+#[derive(Debug, Clone)]
+pub struct Variant {
+    /// `KERNEL/VARIANT`, as on the command line.
+    pub name: String,
+    /// Its symbol.
+    pub entry: String,
+    /// Rows, columns and depth of a block's tile.
+    pub tile: [u32; 3],
+    /// Threads of a block.
+    pub threads: u32,
+    /// Dynamic shared memory, in bytes.
+    pub shared_bytes: u32,
+    /// What rows of A and B have to start at multiples of, in bytes.
+    pub align_bytes: u32,
+    /// A module of this entry alone.
+    pub ptx: String,
+}
+
+/// Where the workspace lies.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn inflate(path: &str) -> String {
+    let file = root().join("kernels/prebuilt").join(path);
+    let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let mut text = String::new();
+    ZlibDecoder::new(&bytes[..]).read_to_string(&mut text).expect("compressed PTX");
+    text
+}
+
+/// Every module that ships, an entry each, and the PTX that the emulator's own tests run; with a file name each.
+///
+/// # Panics
+/// A file is missing or damaged.
+pub fn modules() -> Vec<(String, String)> {
+    let mut modules = Vec::new();
+    let folder = root().join("kernels/prebuilt");
+    for sub in ["gemm", "micro"] {
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(folder.join(sub)).expect("a folder").map(|e| e.expect("an entry").path()).collect();
+        files.sort();
+        for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "z")) {
+            let path = file.strip_prefix(&folder).expect("it lies there").display().to_string();
+            let whole = inflate(&path);
+            for entry in text::entries(&whole) {
+                let only = text::only_entry(&whole, entry).expect("it was just found");
+                modules.push((format!("{entry}.ptx"), only));
+            }
+        }
+    }
+    for name in ["cluster", "hopper", "mixed", "speed"] {
+        let file = root().join(format!("emulator/tests/data/{name}.ptx"));
+        modules.push((format!("{name}.ptx"), std::fs::read_to_string(file).expect("PTX of the emulator's tests")));
+    }
+    modules
+}
+
+/// Every variant of the catalogue that multiplies FP16, neither operand transposed, in one launch and with nothing but the 72 bytes of
+/// `GemmParams`.
+///
+/// # Panics
+/// The catalogue or a file of PTX is missing or damaged.
+pub fn variants() -> &'static [Variant] {
+    static VARIANTS: LazyLock<Vec<Variant>> = LazyLock::new(|| {
+        let file = root().join("kernels/catalog.toml");
+        let catalog: Catalog = toml::from_str(&std::fs::read_to_string(&file).expect("the catalogue")).expect("TOML");
+        let mut texts: HashMap<String, String> = HashMap::new();
+        let mut variants = Vec::new();
+        for kernel in catalog.kernel {
+            let path = kernel.file.replace(".cu", ".ptx.z");
+            let whole = texts.entry(path).or_insert_with_key(|path| inflate(path));
+            for v in kernel.variant {
+                let takes = |own: &Option<Names>, of: &Names, name| own.as_ref().unwrap_or(of).hold(name);
+                let plain = v.route.as_deref().is_none_or(|route| route == "direct");
+                if !plain || !takes(&v.dtype, &kernel.dtype, "f16") || !takes(&v.layouts, &kernel.layouts, "nn") {
+                    continue;
+                }
+                let entry = v.entry.replace("{dtype}", "f16").replace("{layout}", "nn");
+                let Some(ptx) = text::only_entry(whole, &entry) else { panic!("{} has no {entry}", kernel.file) };
+                let params = format!("{entry}_param_0[72]\n)");
+                if ptx.contains(&params) {
+                    let name = format!("{}/{}", kernel.name, v.name);
+                    // Rows of halves start at multiples of 2 bytes at least.
+                    let aligns = [Some(2), Some(v.align_bytes), v.align_a, v.align_b];
+                    let align_bytes = aligns.into_iter().flatten().max().expect("there are two");
+                    let Entry { tile, threads, shared_bytes, .. } = v;
+                    variants.push(Variant { name, entry, tile, threads, shared_bytes, align_bytes, ptx });
+                }
+            }
+        }
+        variants
+    });
+    &VARIANTS
+}

@@ -1,0 +1,249 @@
+//! Bugs seeded into the kernels that ship: each is caught, by the right check and at the right source line, and the kernel without
+//! it is not.
+//!
+//! A rule finds its instructions by what they are and by the source line that they came from, so that it goes on applying when
+//! registers and line numbers change. One that applies no longer fails the test.
+
+use gemmscope_proof::{Edit, Nth, Pick, Problem, Variant, mutate, on_two_threads, source_line, variants};
+use gpu_emulator::Kind::{self, Coverage, Divergence, Misaligned, OutOfBounds, Race, Trap, Uninitialised};
+
+/// What has to be said of a bug.
+enum Caught {
+    /// The first finding: its kind, what its source line holds, and what it says.
+    Finding(Kind, &'static str, &'static str),
+    /// Nothing but wrong numbers.
+    Values,
+}
+use Caught::{Finding, Values};
+
+struct Bug {
+    name: &'static str,
+    variant: &'static str,
+    problem: Problem,
+    pick: Pick,
+    edit: Edit,
+    caught: Caught,
+}
+
+const NAIVE: &str = "01_naive/16x16x1";
+const TILED: &str = "02_tiled/64x64x16";
+const WMMA: &str = "03_wmma/64x64x32";
+const A16: &str = "04_mma/64x64x32-a16";
+const A8: &str = "04_mma/64x64x32-a8";
+const A4: &str = "04_mma/128x128x32-a4";
+const A2: &str = "04_mma/64x64x32-a2";
+const LARGE: &str = "04_mma/128x256x32-a16";
+
+/// A tile and a bit of each, and more steps than the ring has stages.
+fn tails() -> Problem {
+    Problem::new([70, 75, 300])
+}
+/// Whole tiles only.
+fn whole() -> Problem {
+    Problem::new([128, 128, 256])
+}
+/// A part of one tile, with space between the rows.
+fn small() -> Problem {
+    Problem { pad: 6, ..Problem::new([40, 50, 64]) }
+}
+fn padded() -> Problem {
+    Problem { pad: 6, ..tails() }
+}
+fn added() -> Problem {
+    Problem { beta: 1.0, pad: 3, ..tails() }
+}
+
+const fn first(find: &'static str, at: &'static str) -> Pick {
+    Pick { find, at, nth: Nth::At(0) }
+}
+const fn all(find: &'static str, at: &'static str) -> Pick {
+    Pick { find, at, nth: Nth::All }
+}
+const fn nth(find: &'static str, at: &'static str, n: usize) -> Pick {
+    Pick { find, at, nth: Nth::At(n) }
+}
+
+fn bug(name: &'static str, variant: &'static str, problem: Problem, pick: Pick, edit: Edit, caught: Caught) -> Bug {
+    Bug { name, variant, problem, pick, edit, caught }
+}
+
+const SYNC: &str = "__syncthreads();";
+
+/// Where fragments of A are loaded.
+const LOAD_A: &str = "ldmatrix_x4(a_[kStep]";
+
+#[rustfmt::skip]
+fn bugs() -> Vec<Bug> {
+    use Edit::{After, Always, Before, Delete, Invert, Swap, Twice};
+    let last = |find, at| Pick { find, at, nth: Nth::Last };
+    vec![
+        // Bounds.
+        bug("row bound off by one", NAIVE, tails(), nth("setp.ge.u32", "row >= p.m", 0), Swap("ge", "gt"),
+            Finding(OutOfBounds, "Type::load(*a)", "past the end of A")),
+        bug("column bound off by one", NAIVE, tails(), nth("setp.ge.u32", "row >= p.m", 1), Swap("ge", "gt"),
+            Finding(OutOfBounds, "Type::load(*b)", "past the end of B")),
+        bug("no bounds check", NAIVE, tails(), first("bra", "row >= p.m"), Delete,
+            Finding(OutOfBounds, "Type::load(*a)", "A of")),
+        bug("one step too many", NAIVE, tails(), first("max.u32", "k < p.k"), Swap("max.u32", "add.u32"),
+            Finding(OutOfBounds, "Type::load(*", "past the end of B")),
+        bug("stride of B in bytes, not elements", NAIVE, Problem::new([70, 75, 301]), first("shl.b64", "k < p.k"), Swap(", 1;", ", 2;"),
+            Finding(OutOfBounds, "Type::load(*b)", "B of")),
+        bug("C read although beta is zero", NAIVE, tails(), first("@%...bra", "p.beta != 0.0f"), Invert,
+            Finding(Uninitialised, "*c = p.beta", "C")),
+        bug("result stored twice", NAIVE, tails(), first("st.global.u16", ""), Twice,
+            Finding(Coverage, "*c = p.beta", "written a second time")),
+        bug("a row not stored", NAIVE, tails(), first("st.global.u16", ""), Before("mov.u32 %r1, %tid.x; setp.ge.u32 %p1, %r1, 16; @%p1"),
+            Finding(Coverage, "", "750 bytes never written, the first in row 0 at byte 0")),
+        bug("tiles of one row overlap", NAIVE, tails(), last("shl.b32", "within % height"), Swap(", 4;", ", 3;"),
+            Finding(Race, "*c = p.beta", "also written by block 0")),
+        bug("tile number of the columns wrong", A16, whole(), last("shl.b32", "within / height"), Swap(", 6;", ", 5;"),
+            Finding(Race, "*reinterpret_cast<uint4*>(g.at) = out", "also written by block 0")),
+        bug("rows of A off by one", TILED, tails(), all("setp.ge.u32", "a_row + i * kRowStepA < rows"), Swap("ge", "gt"),
+            Finding(OutOfBounds, "a_next[i] = exists", "past the end of A")),
+        bug("depth of B off by one", TILED, tails(), all("setp.ge.u32", "b_row + i * kRowStepB < k_left"), Swap("ge", "gt"),
+            Finding(OutOfBounds, "b_next[i] = exists", "past the end of B")),
+        bug("columns of C off by one", A16, small(), all("setp.lt.s32", "col < end"), Swap("lt", "le"),
+            Finding(Coverage, "g.at[col - g.first]", "")),
+        bug("a whole granule past a row's end", A16, small(), all("setp.gt.s32", "g.first + 8 <= cols_"), After("setp.ne.u32 $1, $2, $2;"),
+            Finding(Coverage, "*reinterpret_cast<uint4*>(g.at) = out", "between the rows")),
+        bug("rows of C off by one", A8, tails(), all("setp.ge.u32", "piece < rows_"), Swap("setp.ge.u32", "setp.gt.u32"),
+            Finding(OutOfBounds, "", "C")),
+        bug("rows of B to copy off by one", A8, tails(), all("setp.lt.u32", "row_exists = "), Swap("lt", "le"),
+            Finding(OutOfBounds, "cp_async_zfill", "past the end of B")),
+        bug("no mask on the rows to copy", A16, tails(), all("and.pred", "row_exists ? "), After("or.pred $1, $2, $2;"),
+            Finding(OutOfBounds, "cp_async_zfill", "past the end of B")),
+        bug("granules read without their predicate", A2, tails(), all("@p ld.global.nc", ""), Always,
+            Finding(OutOfBounds, "ld_global_nc_16_if", "")),
+        bug("whole tile taken for granted", A16, tails(), all("setp.gt.u32", "in.rows == C::kM"), Swap(", 63;", ", 0;"),
+            Finding(OutOfBounds, "cp_async<kPiece>", "A")),
+        bug("whole depth taken for granted", A16, tails(), all("setp.gt.u32", "k_left >= C::kK"), Swap(", 31;", ", 0;"),
+            Finding(OutOfBounds, "cp_async<kPiece>", "past the end of B")),
+        // Alignment.
+        bug("rows of C said to be aligned", A16, padded(), all("setp.eq.s32", "& 15) == 0"), Swap("eq", "ne"),
+            Finding(Misaligned, "*reinterpret_cast<uint4*>(g.at) = out", "modulo 16")),
+        bug("widest load whatever the alignment", WMMA, padded(), all("setp.eq.s32", "bits % 16 == 0"), Swap("eq", "ne"),
+            Finding(Misaligned, "reinterpret_cast<const uint4*>(from)", "modulo 16")),
+        bug("copies of 16 bytes from 8", A16, whole(), first("cvta.to.global.u64", ""), After("add.s64 $1, $1, 8;"),
+            Finding(Misaligned, "cp_async<kPiece>", "8 modulo 16")),
+        bug("copy half of what was meant to be copied", A8, whole(), all("cp.async.ca...], 8;", ""), Swap("], 8;", "], 4;"),
+            Finding(Uninitialised, LOAD_A, "nothing has written")),
+        bug("rows of a fragment half a chunk off", A16, whole(), first("ldmatrix", ""), Swap("];", "+8];"),
+            Finding(Misaligned, LOAD_A, "8 modulo 16")),
+        // Barriers.
+        bug("no barrier after the first tile", TILED, tails(), nth("bar.sync", SYNC, 0), Delete,
+            Finding(Uninitialised, "const float4*>(stage + ", "nothing has written")),
+        bug("no barrier after a step", TILED, tails(), nth("bar.sync", SYNC, 1), Delete,
+            Finding(Uninitialised, "const float4*>(stage + ", "nothing has written")),
+        bug("stages do not alternate", TILED, tails(), first("xor.b32", "reading ^= 1"), Swap(", 1;", ", 0;"),
+            Finding(Race, "const float4*>(stage + ", "not ordered after the write")),
+        bug("no barrier before C is blended", TILED, added(), nth("bar.sync", SYNC, 2), Delete,
+            Finding(Uninitialised, "old = to", "nothing has written")),
+        bug("no barrier before C is stored", TILED, tails(), nth("bar.sync", SYNC, 3), Delete,
+            Finding(Uninitialised, "chunk(g.row, g.index)", "nothing has written")),
+        bug("no barrier before the multiplication", WMMA, tails(), nth("bar.sync", SYNC, 0), Delete,
+            Finding(Uninitialised, "load_matrix_sync", "nothing has written")),
+        bug("no barrier after the multiplication", WMMA, tails(), nth("bar.sync", SYNC, 1), Delete,
+            Finding(Race, "load_matrix_sync", "not ordered after the write")),
+        bug("no barrier after the pipeline is full", A16, whole(), nth("bar.sync", SYNC, 0), Delete,
+            Finding(Uninitialised, LOAD_A, "nothing has written")),
+        bug("no barrier in the main loop", A16, whole(), nth("bar.sync", SYNC, 1), Delete,
+            Finding(Uninitialised, LOAD_A, "no wait for its group")),
+        bug("a barrier of half of the warps", A16, whole(), nth("bar.sync", SYNC, 1), Swap("0;", "0, 64;"),
+            Finding(Race, "cp_async<kPiece>", "not ordered after the read by warp")),
+        bug("no barrier before the epilogue", A16, Problem::new([64, 64, 224]), nth("bar.sync", SYNC, 2), Delete,
+            Finding(Race, LOAD_A, "not ordered after the write by warp 0 at kernels/gemm/04_mma.cu")),
+        bug("no barrier before the blend", A16, added(), nth("bar.sync", SYNC, 3), Delete,
+            Finding(Race, "", "")),
+        bug("no barrier before the store", A16, whole(), nth("bar.sync", SYNC, 4), Delete,
+            Finding(Race, "__halves2half2(scale(first", "not ordered after the read")),
+        bug("no barrier in the shifted loop", A2, whole(), nth("bar.sync", SYNC, 0), Delete,
+            Finding(Uninitialised, LOAD_A, "nothing has written")),
+        bug("one thread does not come to the barrier", A16, whole(), nth("bar.sync", SYNC, 2), 
+            Swap("bar.sync 0;", "{ .reg .b32 t; .reg .pred q; mov.u32 t, %tid.x; setp.ne.u32 q, t, 7; @q bar.sync 0; }"),
+            Finding(Divergence, SYNC, "")),
+        // Asynchronous copies.
+        bug("no wait for the first stage", A16, whole(), first("cp.async.wait_group 5", ""), Delete,
+            Finding(Uninitialised, LOAD_A, "asynchronous copy still has to write")),
+        bug("no wait in the main loop", A16, whole(), first("cp.async.wait_group 4", ""), Delete,
+            Finding(Uninitialised, LOAD_A, "asynchronous copy still has to write")),
+        bug("a wait that leaves one group too many", A16, whole(), first("cp.async.wait_group 4", ""), Swap("4", "5"),
+            Finding(Uninitialised, LOAD_A, "asynchronous copy still has to write")),
+        bug("a wait that leaves one group too many, of three", LARGE, Problem::new([128, 256, 160]),
+            first("cp.async.wait_group 1", ""), Swap("1", "2"),
+            Finding(Uninitialised, LOAD_A, "asynchronous copy still has to write")),
+        bug("no commit of later steps", A16, whole(), nth("cp.async.commit_group", "", 1), Delete,
+            Finding(Uninitialised, LOAD_A, "asynchronous copy still has to write")),
+        bug("some rows never copied", A16, whole(), all("cp.async.cg...], 16;", ""), Delete,
+            Finding(Uninitialised, LOAD_A, "nothing has written")),
+        bug("a copy forgotten in the main loop", A16, whole(), last("cp.async.cg...], 16;", ""), Delete, Values),
+        bug("the next stage is half a stage on", A16, whole(), first("add.s32", "C::kStageBytes == C::kSharedBytes"), Swap("8192", "4096"),
+            Finding(Uninitialised, LOAD_A, "asynchronous copy still has to write")),
+        bug("the ring is one stage too long", A16, whole(), first("setp", "C::kStageBytes == C::kSharedBytes"), Swap("49152", "57344"),
+            Finding(OutOfBounds, "", "")),
+        bug("as many bytes as there are halves", A8, tails(), all("shl.b32", "halves"), Swap(", 1;", ", 0;"), Values),
+        bug("zero fill of more than is copied", A8, tails(), all("selp.b32", "row_exists ? halves * 2 : 0"), After("shl.b32 $1, $1, 1;"),
+            Finding(Trap, "cp_async_zfill", "8 bytes with a source size of 16")),
+        // Numbers alone.
+        bug("B not transposed", A16, whole(), first("ldmatrix...trans", ""), Swap(".trans", ""), Values),
+        bug("A transposed", A16, whole(), first("ldmatrix...m8n8.x4.shared", ""), Swap("x4.shared", "x4.trans.shared"), Values),
+        bug("swizzle of reads and writes differ", A16, whole(), first("xor.b32", "return row * kPitch"), Swap("xor", "or"), Values),
+        bug("pitch of a fragment of A", WMMA, whole(), first("mov.u32...40;", ""), Swap("40", "48"),
+            Finding(Uninitialised, "load_matrix_sync", "nothing has written")),
+        bug("half of a fragment used twice", A16, whole(), first("ldmatrix...trans", ""), After("mov.b32 $3, $2;"), Values),
+        bug("halves shifted the wrong way", A2, Problem { pad: 5, ..tails() }, all("shf.r.wrap", ""), Swap("shf.r", "shf.l"), Values),
+        bug("C not added", A16, added(), all("fma.rn.f32", "__fmaf_rn(beta"), After("mov.f32 $1, $4;"), Values),
+        bug("a product left out", TILED, whole(), first("fma.rn.f32", "__fmaf_rn(ai"), Delete, Values),
+        bug("no wait in the main loop, 4-byte copies", A4, Problem::new([130, 64, 160]), first("cp.async.wait_group 2", ""), Delete,
+            Finding(Uninitialised, LOAD_A, "asynchronous copy still has to write")),
+    ]
+}
+
+fn of(name: &str) -> &'static Variant {
+    variants().iter().find(|v| v.name == name).unwrap_or_else(|| panic!("no variant {name}"))
+}
+
+/// What is wrong with how a bug was caught.
+fn judge(bug: &Bug) -> Option<String> {
+    let variant = of(bug.variant);
+    let outcome = match bug.problem.run(variant, &mutate(&variant.ptx, bug.pick, bug.edit)) {
+        Ok(outcome) => outcome,
+        Err(refused) => return Some(format!("not run: {refused:?}")),
+    };
+    let findings: Vec<String> = outcome
+        .findings
+        .iter()
+        .take(3)
+        .map(|f| format!("\n      {f}\n        at: {}", source_line(&f.source)))
+        .collect();
+    let right = match bug.caught {
+        Values => outcome.findings.is_empty() && outcome.wrong > 0,
+        Finding(kind, line, text) => outcome
+            .findings
+            .first()
+            .is_some_and(|f| f.kind == kind && source_line(&f.source).contains(line) && f.message.contains(text)),
+    };
+    (!right).then(|| format!("{} wrong elements{}", outcome.wrong, findings.concat()))
+}
+
+#[test]
+fn seeded_bugs_are_caught_where_they_are() {
+    let bugs = bugs();
+    let missed = on_two_threads(&bugs, |bug| judge(bug).map(|said| format!("{} ({}): {said}", bug.name, bug.variant)));
+    assert!(missed.is_empty(), "{} of {} bugs:\n  {}", missed.len(), bugs.len(), missed.join("\n  "));
+}
+
+#[test]
+fn the_kernels_without_them_are_clean() {
+    let mut twins: Vec<(&str, Problem)> = Vec::new();
+    for bug in bugs() {
+        if !twins.contains(&(bug.variant, bug.problem)) {
+            twins.push((bug.variant, bug.problem));
+        }
+    }
+    let wrong = on_two_threads(&twins, |(name, problem)| {
+        let variant = of(name);
+        let outcome = problem.run(variant, &variant.ptx).expect("it ships");
+        (!outcome.clean()).then(|| format!("{name} {problem:?}: {outcome:?}"))
+    });
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

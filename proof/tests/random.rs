@@ -1,0 +1,53 @@
+//! What chance does to the kernels: in any order of warps and copies they are right and nothing is said against them; with one
+//! random change the emulator still ends, with a result, a finding or an error.
+
+use gemmscope_proof::{Problem, on_two_threads, random, variants};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+/// Orders in which every variant runs.
+const ORDERS: u64 = 50;
+
+/// Random changes of every variant.
+const CHANGES: u64 = 24;
+
+/// Far more than any of the launches here takes; the limit of instructions is what ends those that never would.
+const HANGS_AFTER: Duration = Duration::from_secs(120);
+
+#[test]
+fn fifty_random_orders_of_every_variant_are_clean() {
+    let orders: Vec<_> = variants().iter().flat_map(|v| (1..=ORDERS).map(move |seed| (v, seed))).collect();
+    let wrong = on_two_threads(&orders, |(variant, seed)| {
+        let [m, n, k] = variant.tile.map(|t| t as usize);
+        // Less than a tile, more steps than stages, and now and then a second tile.
+        let sizes = match seed % 6 {
+            0 => [m + 1, n / 8 + 5, k + 1],
+            1 | 2 => [m / 8 + 1, n / 4 + 3, 7 * k + 1],
+            _ => [m / 4 + 1, n / 4 + 3, 3 * k + 5],
+        };
+        let (beta, pad) = ((seed / 2 % 2) as f32, (seed % 9) as usize);
+        let problem = Problem { seed: *seed, beta, pad, offset_c: (seed % 8) as usize, ..Problem::new(sizes) };
+        let outcome = problem.run(variant, &variant.ptx).expect("it ships");
+        (!outcome.clean()).then(|| format!("{} {problem:?}: {outcome:?}", variant.name))
+    });
+    assert!(wrong.is_empty(), "{} of {}: {}", wrong.len(), orders.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_random_change_never_makes_the_emulator_panic_or_hang() {
+    let (done, finished) = channel();
+    std::thread::spawn(move || {
+        let changes: Vec<_> = variants().iter().flat_map(|v| (0..CHANGES).map(move |seed| (v, seed))).collect();
+        let panics = on_two_threads(&changes, |(variant, seed)| {
+            let (text, change) = random(&variant.ptx, *seed);
+            let [m, n, k] = variant.tile.map(|t| t as usize);
+            let problem = Problem { max_instructions: 1 << 16, ..Problem::new([m / 4 + 3, n / 4 + 5, 4 * k + 3]) };
+            let run = std::panic::AssertUnwindSafe(|| drop(problem.run(variant, &text)));
+            std::panic::catch_unwind(run).err().map(|_| format!("{}, {change}", variant.name))
+        });
+        // Nobody listens any more where it took too long.
+        let _ = done.send(panics);
+    });
+    let panics = finished.recv_timeout(HANGS_AFTER).expect("it never came to an end");
+    assert!(panics.is_empty(), "{}", panics.join("\n"));
+}
