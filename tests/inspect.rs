@@ -21,7 +21,21 @@ fn the_catalogue_lists_four_alignment_classes_of_mma() {
     let value: Value = serde_json::from_str(&ok(here(), &["kernels", "--json"])).unwrap();
     let kernels = value.as_array().unwrap();
     let names: Vec<&str> = kernels.iter().map(|k| k["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["01_naive", "02_tiled", "03_wmma", "04_mma", "cpu_sgemm"]);
+    assert_eq!(
+        names,
+        [
+            "01_naive",
+            "02_tiled",
+            "03_wmma",
+            "04_mma",
+            "05_wgmma",
+            "06_warp_specialized",
+            "08_realign",
+            "08_absorb",
+            "07_persistent",
+            "cpu_sgemm"
+        ]
+    );
     let classes: std::collections::BTreeSet<u64> =
         kernels[3]["variants"].as_array().unwrap().iter().map(|v| v["align_bytes"].as_u64().unwrap()).collect();
     assert_eq!(classes.into_iter().collect::<Vec<_>>(), [2, 4, 8, 16]);

@@ -1,8 +1,13 @@
 //! The command as a user meets it. One binary; a module a subject.
 
+/// `explain`, `advise` and `compare`: what is predicted, and two runs held against each other.
+mod answers;
 /// The library baseline, played by a few lines of C on the emulated device.
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod baseline;
+/// A headless Chromium, for the pages.
+#[cfg(unix)]
+mod browser;
 /// Running the command and reading what it wrote.
 mod command;
 /// What `devices` answers for drivers that are missing, old, broken or stubs.
@@ -12,6 +17,9 @@ mod driver;
 mod emulated;
 /// Sub-commands that measure nothing: devices, kernels, errors of usage.
 mod inspect;
+/// `report.html`: what it says, and how it behaves in a browser.
+#[cfg(unix)]
+mod page;
 /// What must not be lost: kills, full disks, second writers, foreign folders.
 mod reliability;
 /// Sweeps from the command line to the pictures.

@@ -131,7 +131,7 @@ macro_rules! cmpd {
         lanes as FnCmpD
     }};
 }
-pub(crate) use {d1, lanes1, lanes3, w1, w3};
+pub(crate) use {d1, lanes1, w1};
 
 /// A scalar type of PTX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +154,7 @@ pub(crate) enum Ty {
     BF16x2,
     F32,
     F64,
+    B128,
     Pred,
 }
 
@@ -178,6 +179,7 @@ impl Ty {
             "bf16x2" => Self::BF16x2,
             "f32" => Self::F32,
             "f64" => Self::F64,
+            "b128" => Self::B128,
             "pred" => Self::Pred,
             _ => return None,
         })
@@ -188,6 +190,7 @@ impl Ty {
             Self::U16 | Self::S16 | Self::B16 | Self::F16 | Self::BF16 => 2,
             Self::U32 | Self::S32 | Self::B32 | Self::F32 | Self::F16x2 | Self::BF16x2 => 4,
             Self::U64 | Self::S64 | Self::B64 | Self::F64 => 8,
+            Self::B128 => 16,
         }
     }
     pub fn is64(self) -> bool {
@@ -554,10 +557,10 @@ fn bx2(a: u32, b: u32, o: fn(f32, f32) -> f32) -> u32 {
     bfr(o(bf(a), bf(b))) | bfr(o(bf(a >> 16), bf(b >> 16))) << 16
 }
 fn hfma(a: u32, b: u32, c: u32) -> u32 {
-    u32::from(f64_to_half(f64::from(h(a)) * f64::from(h(b)) + f64::from(h(c))))
+    u32::from(f64_to_half(sum_odd(f64::from(h(a)) * f64::from(h(b)), f64::from(h(c)))))
 }
 fn bfma(a: u32, b: u32, c: u32) -> u32 {
-    bfr(f64_to_f32_odd(f64::from(bf(a)) * f64::from(bf(b)) + f64::from(bf(c))))
+    bfr(f64_to_f32_odd(sum_odd(f64::from(bf(a)) * f64::from(bf(b)), f64::from(bf(c)))))
 }
 
 /// The smaller of two numbers; a NaN loses, and -0 is below +0.
@@ -587,7 +590,7 @@ pub(crate) fn fmax(a: f32, b: f32) -> f32 {
         b
     }
 }
-fn dmin(a: f64, b: f64) -> f64 {
+pub(crate) fn dmin(a: f64, b: f64) -> f64 {
     if a.is_nan() {
         b
     } else if b.is_nan() {
@@ -600,7 +603,7 @@ fn dmin(a: f64, b: f64) -> f64 {
         b
     }
 }
-fn dmax(a: f64, b: f64) -> f64 {
+pub(crate) fn dmax(a: f64, b: f64) -> f64 {
     if a.is_nan() {
         b
     } else if b.is_nan() {

@@ -21,7 +21,7 @@ pub(crate) fn reconvergence(ins: &mut [Ins]) {
                 table.iter().for_each(|t| lead[*t as usize] = true);
                 true
             }
-            Op::Exit | Op::Trap(_) => true,
+            Op::Exit | Op::Trap(_) | Op::Assert(_) => true,
             _ => false,
         };
         if ends && pc + 1 < n {
@@ -56,7 +56,7 @@ pub(crate) fn reconvergence(ins: &mut [Ins]) {
                     out.push(next);
                 }
             }
-            Op::Exit | Op::Trap(_) => {
+            Op::Exit | Op::Trap(_) | Op::Assert(_) => {
                 out.push(exit);
                 if i.guard != NONE {
                     out.push(next);

@@ -1,5 +1,6 @@
 //! Running a kernel: warps in lockstep, blocks one after another or on several host threads.
 
+mod atomic;
 mod barrier;
 mod branch;
 mod bulk;
@@ -7,7 +8,9 @@ mod group;
 mod matrix;
 mod mbar;
 mod memory;
+mod print;
 mod step;
+mod tensormap;
 mod warp;
 mod wgmma;
 
@@ -23,6 +26,7 @@ use crate::mma;
 use crate::num::*;
 use crate::report::*;
 use crate::shared::{Shared, wavefronts};
+pub(crate) use atomic::atom;
 use barrier::Bar;
 use group::Group;
 use memory::*;
@@ -99,8 +103,12 @@ pub(crate) struct Launch<'a> {
     pub block: [u32; 3],
     /// Blocks of a cluster in each dimension.
     pub cluster: [u32; 3],
+    /// Whether the launch or the kernel asked for clusters.
+    pub clustered: bool,
     pub dyn_shared: u32,
     pub opt: &'a Options,
+    /// What the kernel has printed.
+    pub printed: Mutex<String>,
     pub findings: Mutex<Found>,
     pub halt: AtomicBool,
     pub spent: AtomicU64,
@@ -177,6 +185,12 @@ fn flush(x: u32) -> u32 {
 }
 
 impl Env<'_, '_> {
+    /// What an access says to other blocks: a relaxed one publishes what the block did before only behind a fence.
+    fn publishing(&mut self, fl: MemFlags) -> MemFlags {
+        let fenced = &mut self.sh.cluster.fenced[self.rank as usize];
+        *fenced |= fl.release;
+        MemFlags { release: fl.release || (fl.strong && *fenced), ..fl }
+    }
     fn find(&self, kind: Kind, warp: &Warp, lane: Option<u32>, address: Option<u64>, message: String) {
         let pc = warp.at;
         self.l.found(kind, pc, self.cta, warp.id, lane, address, message);
@@ -194,6 +208,13 @@ impl Launch<'_> {
     }
     pub fn source(&self, pc: u32) -> String {
         self.k.ins.get(pc as usize).map_or_else(String::new, |i| loc_text(self.files, i.loc))
+    }
+    /// Where an instruction stands, in the source or, where nothing is known of that, in the PTX.
+    pub fn place(&self, pc: u32) -> String {
+        match self.k.ins.get(pc as usize) {
+            Some(i) if i.loc.line == 0 => format!("PTX line {}", i.ptx_line),
+            _ => self.source(pc),
+        }
     }
     #[allow(clippy::too_many_arguments)]
     pub fn found(
@@ -312,6 +333,9 @@ impl Launch<'_> {
             for what in self.cover.missing() {
                 self.found(Kind::Coverage, u32::MAX, [0; 3], 0, None, None, what);
             }
+        }
+        if let Ok(mut p) = self.printed.lock() {
+            report.printed = std::mem::take(&mut p);
         }
         if let Ok(mut f) = self.findings.lock() {
             report.findings = std::mem::take(&mut f.list);

@@ -1,5 +1,7 @@
 //! The decoded form of a kernel: a flat list of instructions over numbered registers.
 
+use std::sync::Arc;
+
 use crate::alu::*;
 use crate::mma::Form;
 use crate::ptx::Loc;
@@ -13,6 +15,8 @@ pub(crate) const PC_END: u32 = u32::MAX;
 pub(crate) const SHARED_WINDOW: u64 = 0x0100_0000_0000;
 pub(crate) const LOCAL_WINDOW: u64 = 0x0200_0000_0000;
 pub(crate) const PARAM_WINDOW: u64 = 0x0300_0000_0000;
+/// Where the addresses of functions begin; nothing can be read there.
+pub(crate) const CODE_WINDOW: u64 = 0x0500_0000_0000;
 pub(crate) const WINDOW_SIZE: u64 = 0x0100_0000_0000;
 /// The first address of shared memory, so that a null pointer is not a valid one.
 pub(crate) const SHARED_BASE: u32 = 1024;
@@ -50,6 +54,8 @@ pub(crate) enum Reg {
     W(u32),
     D(u32),
     P(u32),
+    /// 128 bits: this 64-bit register and the next.
+    Q(u32),
 }
 
 /// How two predicates are combined.
@@ -127,19 +133,141 @@ pub(crate) enum Ext {
     Sign32,
 }
 
-/// A wmma operand's place in its matrix.
+/// A wmma operand's place in the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WmmaPart {
     A,
     B,
-    CF32,
-    CF16,
+    C,
+}
+
+/// The type of a wmma fragment's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WmmaEl {
+    F16,
+    Bf16,
+    Tf32,
+    F32,
+    F64,
+    S8,
+    U8,
+    S32,
+}
+
+impl WmmaEl {
+    pub fn parse(s: &str) -> Option<Self> {
+        Some(match s {
+            "f16" => Self::F16,
+            "bf16" => Self::Bf16,
+            "tf32" => Self::Tf32,
+            "f32" => Self::F32,
+            "f64" => Self::F64,
+            "s8" => Self::S8,
+            "u8" => Self::U8,
+            "s32" => Self::S32,
+            _ => return None,
+        })
+    }
+    pub fn bytes(self) -> u32 {
+        match self {
+            Self::F16 | Self::Bf16 => 2,
+            Self::S8 | Self::U8 => 1,
+            Self::F64 => 8,
+            _ => 4,
+        }
+    }
+}
+
+/// A wmma fragment: a matrix that the lanes of a warp hold together. Lane `l` holds the elements from `l * n` to `l * n + n - 1` of it in
+/// row order; the ISA leaves that open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fragment {
+    pub rows: u32,
+    pub cols: u32,
+    pub el: WmmaEl,
+    pub part: WmmaPart,
+}
+
+impl Fragment {
+    /// Elements of a lane.
+    pub fn elements(&self) -> u32 {
+        self.rows * self.cols / 32
+    }
+    /// Registers of a lane (section 9.7.14.4.1 of the ISA).
+    pub fn regs(&self) -> usize {
+        let n = self.elements();
+        (match self.el {
+            // Fragments of A and B of halves always have eight.
+            WmmaEl::F16 if self.part != WmmaPart::C => 8,
+            WmmaEl::F16 | WmmaEl::Bf16 => n / 2,
+            WmmaEl::S8 | WmmaEl::U8 => n / 4,
+            _ => n,
+        }) as usize
+    }
+    /// Whether a shape has such a fragment.
+    pub fn exists(&self, shape: [u32; 3]) -> bool {
+        let large = shape[2] == 16;
+        match (self.part, self.el) {
+            (WmmaPart::C, WmmaEl::F16 | WmmaEl::S32) => large,
+            (WmmaPart::C, WmmaEl::F32) => large || shape == [16, 16, 8],
+            (_, WmmaEl::F64) => shape == [8, 8, 4],
+            (WmmaPart::C, _) => false,
+            (_, WmmaEl::F16 | WmmaEl::Bf16 | WmmaEl::S8 | WmmaEl::U8) => large,
+            (_, WmmaEl::Tf32) => shape == [16, 16, 8],
+            _ => false,
+        }
+    }
+}
+
+/// A wmma load or store.
+#[derive(Clone, Debug)]
+pub(crate) struct WmmaMove {
+    pub f: Fragment,
+    pub load: bool,
+    pub row: bool,
+    pub space: Space,
+    pub regs: Vec<u32>,
+    pub a: Addr,
+    pub ld: u32,
+}
+
+/// A wmma product: fragments and registers of D, A, B and C.
+#[derive(Clone, Debug)]
+pub(crate) struct WmmaMma {
+    pub f: [Fragment; 4],
+    pub saturate: bool,
+    pub regs: [Vec<u32>; 4],
+}
+
+/// What a product outside the usual forms multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PlainKind {
+    F64,
+    /// Integers of so many bits; of one bit, a logical operation and a count.
+    Int {
+        bits: u32,
+        signed: [bool; 2],
+        xor: bool,
+        saturate: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PlainMma {
+    pub kind: PlainKind,
+    pub rows: u32,
+    pub d: Vec<u32>,
+    pub a: Vec<u32>,
+    pub b: Vec<u32>,
+    pub c: Vec<u32>,
 }
 
 /// An instruction. Registers are indices into the warp's register files.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Nop,
+    /// A function of one lane's operands, for what is seldom used.
+    Scalar(Scalar),
     Bra {
         to: u32,
         rpc: u32,
@@ -280,14 +408,6 @@ pub(crate) enum Op {
         b: Reg,
         with: Option<(BoolOp, u32, bool)>,
     },
-    /// As setp, but the result is a number: all ones, or 1.0.
-    SetW {
-        f: FnCmpW,
-        d: u32,
-        a: u32,
-        b: u32,
-        yes: u32,
-    },
     SelW {
         d: u32,
         a: u32,
@@ -399,7 +519,10 @@ pub(crate) enum Op {
         a: Addr,
         b: Reg,
         c: Option<Reg>,
+        /// What the address has to be a multiple of.
+        align: u32,
     },
+    Atom128(Box<Atom128>),
     Prefetch,
     CpAsync {
         bytes: u8,
@@ -437,30 +560,9 @@ pub(crate) enum Op {
         b: [u32; 2],
         c: [u32; 4],
     },
-    WmmaLoad {
-        part: WmmaPart,
-        row: bool,
-        space: Space,
-        d: [u32; 8],
-        a: Addr,
-        ld: u32,
-    },
-    WmmaStore {
-        part: WmmaPart,
-        row: bool,
-        space: Space,
-        s: [u32; 8],
-        a: Addr,
-        ld: u32,
-    },
-    WmmaMma {
-        c16: bool,
-        d16: bool,
-        d: [u32; 8],
-        a: [u32; 8],
-        b: [u32; 8],
-        c: [u32; 8],
-    },
+    PlainMma(Box<PlainMma>),
+    WmmaMove(Box<WmmaMove>),
+    WmmaMma(Box<WmmaMma>),
     Vote {
         op: VoteOp,
         d: Reg,
@@ -500,6 +602,8 @@ pub(crate) enum Op {
         a: Addr,
         /// Whether it may lie in another block of the cluster.
         remote: bool,
+        /// Orders nothing that a fence has not ordered.
+        relaxed: bool,
         /// Threads to expect or arrivals to count, or [`NONE`] for one.
         count: u32,
         /// Bytes to expect, or [`NONE`].
@@ -510,25 +614,37 @@ pub(crate) enum Op {
         a: Addr,
         parity: bool,
         blocking: bool,
+        relaxed: bool,
         p: u32,
         v: Reg,
     },
-    FenceAsync,
-    /// A copy between global and shared memory of `bytes`, or of a box of a tensor map.
-    BulkLoad {
-        dst: Addr,
-        src: Addr,
-        coords: Box<[u32]>,
-        bytes: u32,
-        mbar: Addr,
-        /// A bit for each rank whose block gets it, or [`NONE`].
-        mask: u32,
+    /// An arrival that happens when the thread's copies so far have landed.
+    CpArrive {
+        a: Addr,
+        noinc: bool,
     },
-    BulkStore {
+    FenceAsync,
+    BulkLoad(Box<BulkLoad>),
+    BulkStore(Box<BulkStore>),
+    /// A store, or with an operation a reduction, to the cluster's shared memory that an mbarrier counts.
+    StAsync {
+        bytes: u8,
+        n: u8,
+        s: [Reg; 4],
+        a: Addr,
+        mbar: Addr,
+        red: Option<(AtomOp, Ty)>,
+    },
+    /// A change of one field of a tensor map.
+    TensorMap(Box<MapField>),
+    /// The copy of a tensor map from shared to global memory, with a fence.
+    MapCopy {
         dst: Addr,
         src: Addr,
-        coords: Box<[u32]>,
-        bytes: u32,
+    },
+    /// Lets the tensor copies that follow see changes of tensor maps; with an address, of the one there.
+    MapFence {
+        acquire: Option<Addr>,
     },
     BulkCommit,
     BulkWait {
@@ -576,7 +692,13 @@ pub(crate) enum Op {
         d: u32,
         a: Reg,
     },
-    Assert,
+    /// A failed device assertion; where its message, file, line and function stand among the arguments.
+    Assert([u64; 4]),
+    /// `printf`: where its format and the address of its arguments stand, and its result.
+    Print {
+        args: [u64; 2],
+        d: Option<u64>,
+    },
 }
 
 impl Op {
@@ -620,10 +742,12 @@ impl Op {
             | Self::Fence { .. }
             | Self::ClusterArrive { .. }
             | Self::ClusterWait
-            | Self::Assert => {}
+            | Self::Assert(_)
+            | Self::Print { .. } => {}
+            Self::Scalar(x) => x.d.iter().chain(x.s.iter()).for_each(|r| all(&[word(r)])),
             Self::Brx { index, .. } => all(&[*index]),
             Self::W1 { d, a, .. } | Self::Movmatrix { d, a } => all(&[*d, *a]),
-            Self::W2 { d, a, b, .. } | Self::SetW { d, a, b, .. } | Self::SelW { d, a, b, .. } => all(&[*d, *a, *b]),
+            Self::W2 { d, a, b, .. } | Self::SelW { d, a, b, .. } => all(&[*d, *a, *b]),
             Self::W3 { d, a, b, c, .. } | Self::FloatX { d, a, b, c, .. } | Self::Lop3 { d, a, b, c, .. } => {
                 all(&[*d, *a, *b, *c]);
             }
@@ -651,6 +775,7 @@ impl Op {
             Self::Atom { d, a, b, c, .. } => {
                 all(&[d.as_ref().map_or(NONE, word), addr(a), word(b), c.as_ref().map_or(NONE, word)]);
             }
+            Self::Atom128(x) => all(&[addr(&x.a)]),
             Self::CpAsync { dst, src, src_size, .. } => all(&[addr(dst), addr(src), *src_size]),
             Self::Ldmatrix { n, d: r, a, .. } | Self::Stmatrix { n, s: r, a, .. } => {
                 all(&[addr(a)]);
@@ -663,15 +788,21 @@ impl Op {
                 all(&b[..nb]);
                 all(&c[..nc]);
             }
-            Self::WmmaLoad { part, d: r, a, ld, .. } | Self::WmmaStore { part, s: r, a, ld, .. } => {
-                all(&r[..if *part == WmmaPart::CF16 { 4 } else { 8 }]);
-                all(&[addr(a), *ld]);
+            Self::PlainMma(x) => {
+                if x.kind != PlainKind::F64 {
+                    [&x.d, &x.a, &x.b, &x.c].iter().for_each(|r| all(r));
+                }
             }
-            Self::WmmaMma { c16, d16, d, a, b, c } => {
-                all(&d[..if *d16 { 4 } else { 8 }]);
-                all(a);
-                all(b);
-                all(&c[..if *c16 { 4 } else { 8 }]);
+            Self::WmmaMove(x) => {
+                if x.f.el != WmmaEl::F64 {
+                    all(&x.regs);
+                }
+                all(&[addr(&x.a), x.ld]);
+            }
+            Self::WmmaMma(x) => {
+                if x.f[0].el != WmmaEl::F64 {
+                    x.regs.iter().for_each(|r| all(r));
+                }
             }
             Self::Vote { d, mask, .. } => all(&[word(d), *mask]),
             Self::Shfl { d, a, b, c, mask, .. } => all(&[*d, *a, *b, *c, *mask]),
@@ -680,16 +811,24 @@ impl Op {
             Self::Activemask { d } => all(&[*d]),
             Self::Mbar { a, count, tx, .. } => all(&[addr(a), *count, *tx]),
             Self::MbarWait { a, v, .. } => all(&[addr(a), word(v)]),
+            Self::CpArrive { a, .. } => all(&[addr(a)]),
             Self::Mapa { d, a, rank } => all(&[word(d), word(a), *rank]),
             Self::Ctarank { d, a } => all(&[*d, word(a)]),
-            Self::BulkLoad { dst, src, coords, bytes, mbar, mask } => {
-                all(&[addr(dst), addr(src), *bytes, addr(mbar), *mask]);
-                all(coords);
+            Self::BulkLoad(x) => {
+                all(&[addr(&x.dst), addr(&x.src), x.bytes, addr(&x.mbar), x.mask]);
+                all(&x.coords);
             }
-            Self::BulkStore { dst, src, coords, bytes } => {
-                all(&[addr(dst), addr(src), *bytes]);
-                all(coords);
+            Self::BulkStore(x) => {
+                all(&[addr(&x.dst), addr(&x.src), x.bytes]);
+                all(&x.coords);
             }
+            Self::StAsync { n, s, a, mbar, .. } => {
+                all(&[addr(a), addr(mbar)]);
+                s.iter().take(usize::from(*n)).for_each(|r| all(&[word(r)]));
+            }
+            Self::TensorMap(x) => all(&[addr(&x.a), word(&x.v)]),
+            Self::MapCopy { dst, src } => all(&[addr(dst), addr(src)]),
+            Self::MapFence { acquire } => all(&[acquire.as_ref().map_or(NONE, addr)]),
             Self::Wgmma(g) => {
                 all(&g.d);
                 if let Err(a) = g.a {
@@ -760,14 +899,96 @@ pub(crate) fn watches(ins: &[Ins], opcodes: &[String]) -> Vec<Watch> {
         .collect()
 }
 
+/// An exchange, or with `c` a compare and exchange, of sixteen bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Atom128 {
+    pub space: Space,
+    pub fl: MemFlags,
+    pub d: Option<[Reg; 4]>,
+    pub a: Addr,
+    pub b: [Reg; 4],
+    pub c: Option<[Reg; 4]>,
+}
+
+/// A function of one lane's operands with one or two results.
+#[derive(Clone)]
+pub(crate) struct Scalar {
+    pub d: Box<[Reg]>,
+    pub s: Box<[Reg]>,
+    pub f: Arc<dyn Fn(&[u64]) -> [u64; 2] + Send + Sync>,
+}
+
+impl Scalar {
+    pub fn new(d: &[Reg], s: &[Reg], f: impl Fn(&[u64]) -> [u64; 2] + Send + Sync + 'static) -> Self {
+        Self { d: d.into(), s: s.into(), f: Arc::new(f) }
+    }
+}
+impl std::fmt::Debug for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} of {:?}", self.d, self.s)
+    }
+}
+
 /// What an mbarrier instruction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MbarOp {
     Init,
     Inval,
     Arrive,
+    /// And one arrival less in the phases to come.
+    Drop,
     ExpectTx,
     CompleteTx,
+}
+
+/// A copy into shared memory of `bytes`, or of a box of a tensor map, that an mbarrier counts.
+#[derive(Clone, Debug)]
+pub(crate) struct BulkLoad {
+    pub dst: Addr,
+    pub src: Addr,
+    /// From the block's own shared memory, and not from global memory.
+    pub from_shared: bool,
+    pub coords: Box<[u32]>,
+    pub bytes: u32,
+    pub mbar: Addr,
+    /// A bit for each rank whose block gets it, or [`NONE`].
+    pub mask: u32,
+    pub red: Option<(AtomOp, Ty)>,
+}
+
+/// A copy out of shared memory of `bytes`, or of a box of a tensor map, or a reduction with what is there.
+#[derive(Clone, Debug)]
+pub(crate) struct BulkStore {
+    pub dst: Addr,
+    pub src: Addr,
+    pub coords: Box<[u32]>,
+    pub bytes: u32,
+    pub red: Option<AtomOp>,
+    /// The type of a reduction that no tensor map gives.
+    pub ty: Option<Ty>,
+}
+
+/// A field of a tensor map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MapPart {
+    Address,
+    Rank,
+    Box(usize),
+    Dim(usize),
+    Stride(usize),
+    ElementStride(usize),
+    Element,
+    Interleave,
+    Swizzle,
+    Fill,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct MapField {
+    pub part: MapPart,
+    pub shared: bool,
+    pub a: Addr,
+    pub v: Reg,
 }
 
 /// A product of a warpgroup: 64 rows, `n` columns, a depth of 32 bytes.
@@ -837,6 +1058,9 @@ pub(crate) enum Sreg {
     ClusterId(u8),
     NClusterId(u8),
     ClusterCtaid(u8),
+    ExplicitCluster,
+    /// Zero: a register of which nothing is known here.
+    Zero,
     ClusterNctaid(u8),
 }
 
@@ -870,5 +1094,6 @@ pub(crate) struct Kernel {
     /// Blocks of a cluster, where the kernel says so, and whether it has to be launched in clusters.
     pub cluster: Option<[u32; 3]>,
     pub explicit_cluster: bool,
+    pub blocks_are_clusters: bool,
     pub max_cluster: Option<u32>,
 }

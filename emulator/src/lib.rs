@@ -132,6 +132,22 @@ impl Module {
                 }
             }
         }
+        for (i, f) in o.funcs.iter().enumerate() {
+            globals.entry(f.name.clone()).or_insert(GlobalSym::Func(ins::CODE_WINDOW + 16 * i as u64));
+        }
+        for v in o.vars.iter().filter(|v| !v.links.is_empty()) {
+            for (at, name, off, bytes) in &v.links {
+                let a = match globals.get(name) {
+                    Some(GlobalSym::Mem(a) | GlobalSym::Func(a)) => a.wrapping_add(*off as u64),
+                    _ => return Err(LoadError::new(0, format!("'{}' holds the address of '{name}'", v.name))),
+                };
+                if let Some(x) = vars.iter_mut().find(|x: &&mut GlobalVar| x.name == v.name)
+                    && let Some(to) = x.init.get_mut(*at..at + bytes)
+                {
+                    to.copy_from_slice(&a.to_le_bytes()[..*bytes]);
+                }
+            }
+        }
         let mut kernels = Vec::new();
         for f in o.funcs.iter().filter(|f| f.entry && f.has_body) {
             kernels.push(Arc::new(Decoder::kernel(&o, &globals, f)?));
@@ -304,8 +320,11 @@ impl Device {
         dynamic_shared: u32,
         params: &[u8],
     ) -> Result<Report, LaunchError> {
-        let (g, b) = (grid.arr(), block.arr());
+        let (mut g, b) = (grid.arr(), block.arr());
         let c = entry.cluster_for(cluster).map_err(LaunchError::Dimensions)?.arr();
+        if entry.kernel.blocks_are_clusters {
+            g = std::array::from_fn(|d| g[d].saturating_mul(c[d]));
+        }
         if (0..3).any(|d| !g[d].is_multiple_of(c[d])) {
             return Err(LaunchError::Dimensions(format!(
                 "a grid of {}x{}x{} blocks in clusters of {}x{}x{}",
@@ -346,8 +365,10 @@ impl Device {
             grid: g,
             block: b,
             cluster: c,
+            clustered: cluster.is_some() || entry.kernel.cluster.is_some(),
             dyn_shared: dynamic_shared,
             opt: &self.options,
+            printed: Mutex::default(),
             findings: Mutex::default(),
             halt: AtomicBool::new(false),
             spent: AtomicU64::new(0),

@@ -135,11 +135,31 @@ impl Alloc {
         let m = (((1u64 << bytes) - 1) << (off % 32)) as u32;
         self.valid.at((off / 32) as usize).load(Relaxed) & m == m
     }
+    /// Whether any number of bytes was written.
+    pub(crate) fn all_valid(&self, off: u64, bytes: u64) -> bool {
+        let (mut o, end) = (off, off + bytes);
+        while o < end {
+            let n = (32 - o % 32).min(end - o);
+            let m = (((1u64 << n) - 1) << (o % 32)) as u32;
+            if self.valid.at((o / 32) as usize).load(Relaxed) & m != m {
+                return false;
+            }
+            o += n;
+        }
+        true
+    }
     /// Any bytes, at any offset.
     pub(crate) fn read_bytes(&self, off: u64, out: &mut [u8]) {
         let mut k = 0;
         while k < out.len() {
             let o = off + k as u64;
+            if o % 16 == 0 && out.len() - k >= 16 {
+                for (to, w) in out[k..k + 16].chunks_exact_mut(4).zip(self.read(o, 16)) {
+                    to.copy_from_slice(&w.to_le_bytes());
+                }
+                k += 16;
+                continue;
+            }
             let w = self.word(self.skip + (o / 4) as usize).to_le_bytes();
             let from = (o & 3) as usize;
             let n = (4 - from).min(out.len() - k);

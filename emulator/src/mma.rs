@@ -77,6 +77,24 @@ impl El {
             Self::U8 => f32::from((word >> (8 * e)) as u8),
         }
     }
+    /// All elements of sixteen bytes.
+    #[inline]
+    pub fn values(self, p: &[u32; 4], out: &mut [f32; 16]) {
+        #[inline(always)]
+        fn spread<const PER: usize>(t: El, p: &[u32; 4], out: &mut [f32; 16]) {
+            for (w, word) in p.iter().enumerate() {
+                for e in 0..PER {
+                    out[PER * w + e] = t.value(*word, e);
+                }
+            }
+        }
+        match self {
+            Self::F16 => spread::<2>(Self::F16, p, out),
+            Self::Bf16 => spread::<2>(Self::Bf16, p, out),
+            Self::Tf32 => spread::<1>(Self::Tf32, p, out),
+            t => spread::<4>(t, p, out),
+        }
+    }
     /// The exponent of the type's subnormal numbers.
     fn least(self) -> i32 {
         match self {
@@ -154,7 +172,29 @@ fn product(f: &Form, rules: Rules, k: usize, n: usize, a: &Rows, b: &[f32], c: &
     match rules.numerics {
         _ if f.c == Acc::S32 => {}
         Numerics::Sequential => {
-            for (ra, rc) in a.iter().zip(c.chunks_exact_mut(n)) {
+            // Four rows by eight columns at a time: their sums stay in registers and do not wait for each other.
+            let blocks = if n.is_multiple_of(8) { n / 8 } else { 0 };
+            for (q, rows) in a.chunks_exact(4).enumerate().take(if blocks == 0 { 0 } else { 4 }) {
+                for block in 0..blocks {
+                    let at = |r: usize| (4 * q + r) * n + 8 * block;
+                    let mut sums = [[0f32; 8]; 4];
+                    for (r, s) in sums.iter_mut().enumerate() {
+                        s.copy_from_slice(&c[at(r)..at(r) + 8]);
+                    }
+                    for (i, rb) in b.chunks_exact(n).take(k).enumerate() {
+                        let rb = &rb[8 * block..8 * block + 8];
+                        for (s, ra) in sums.iter_mut().zip(rows) {
+                            for (s, y) in s.iter_mut().zip(rb) {
+                                *s += ra[i] * y;
+                            }
+                        }
+                    }
+                    for (r, s) in sums.iter().enumerate() {
+                        c[at(r)..at(r) + 8].copy_from_slice(s);
+                    }
+                }
+            }
+            for (ra, rc) in a.iter().zip(c.chunks_exact_mut(n)).take(if blocks == 0 { 16 } else { 0 }) {
                 for (x, rb) in ra.iter().zip(b.chunks_exact(n)).take(k) {
                     for (s, y) in rc.iter_mut().zip(rb) {
                         *s += x * y;

@@ -3,6 +3,8 @@
 //! The grammar is statement based: every statement ends with `;`, a label with `:`, a block with `}`; only `.loc` and `.file` end
 //! with their line. Names are resolved later, in [`crate::decode`], because inline assembly opens scopes of its own.
 
+use std::collections::HashSet;
+
 use crate::error::LoadError;
 
 /// A lexical unit of PTX.
@@ -199,6 +201,10 @@ pub(crate) struct Var {
     /// Bytes; zero for an array without a size (dynamic shared memory).
     pub size: u64,
     pub init: Vec<u8>,
+    /// Addresses in the initial value: at which byte, of which symbol and how far into it, and in how many bytes.
+    pub links: Vec<(usize, String, i64, usize)>,
+    /// The type of a register parameter, with its dot; none for memory.
+    pub reg: Option<String>,
     /// An extern declaration of an unsized array: its storage is given at launch.
     pub dynamic: bool,
 }
@@ -216,6 +222,8 @@ pub(crate) struct Func {
     pub max_threads: Option<u32>,
     pub cluster: Option<[u32; 3]>,
     pub explicit_cluster: bool,
+    /// The grid of a launch counts clusters and not blocks.
+    pub blocks_are_clusters: bool,
     pub max_cluster: Option<u32>,
     pub line: u32,
 }
@@ -227,6 +235,8 @@ pub(crate) struct Outline<'a> {
     pub funcs: Vec<Func>,
     pub files: Vec<(u32, String)>,
     pub target: String,
+    /// Functions whose address is taken somewhere.
+    pub addressed: HashSet<String>,
 }
 
 /// A cursor over tokens, with the few tests that the grammar needs.
@@ -317,6 +327,7 @@ pub(crate) fn type_size(t: &str) -> Option<u64> {
         ".b16" | ".u16" | ".s16" | ".f16" | ".bf16" => 2,
         ".b32" | ".u32" | ".s32" | ".f32" | ".f16x2" | ".bf16x2" => 4,
         ".b64" | ".u64" | ".s64" | ".f64" => 8,
+        ".pred" => 1,
         ".b128" => 16,
         _ => return None,
     })
@@ -325,7 +336,7 @@ pub(crate) fn type_size(t: &str) -> Option<u64> {
 /// Reads what follows a state space in a declaration, up to but not past the `;`, `,` or `)`.
 pub(crate) fn parse_var(c: &mut Cur<'_, '_>, space: VarSpace, is_extern: bool) -> Result<Var, LoadError> {
     let line = c.line();
-    let (mut align, mut elem, mut vec) = (0u32, None, 1u64);
+    let (mut align, mut elem, mut vec, mut name_of_type) = (0u32, None, 1u64, "");
     loop {
         let w = match c.peek() {
             Some(Tok::Word(w)) if w.starts_with('.') => *w,
@@ -358,7 +369,10 @@ pub(crate) fn parse_var(c: &mut Cur<'_, '_>, space: VarSpace, is_extern: bool) -
             }
             ".noinit" => {}
             _ => match type_size(w) {
-                Some(s) => elem = Some(s),
+                Some(s) => {
+                    elem = Some(s);
+                    name_of_type = w;
+                }
                 None => return err(line, format!("'{w}' in a declaration")),
             },
         }
@@ -384,9 +398,16 @@ pub(crate) fn parse_var(c: &mut Cur<'_, '_>, space: VarSpace, is_extern: bool) -
         }
     }
     let mut init = Vec::new();
+    let mut links = Vec::new();
     if c.eat(b'=') {
-        let braces = c.eat(b'{');
+        // Inner braces of arrays of arrays say nothing where all is given.
+        let mut depth = 0;
+        while c.eat(b'{') {
+            depth += 1;
+        }
+        let braces = depth > 0;
         loop {
+            let n = elem.min(16) as usize;
             let v: u64 = match c.peek() {
                 Some(Tok::F32(v)) => {
                     c.at += 1;
@@ -394,16 +415,50 @@ pub(crate) fn parse_var(c: &mut Cur<'_, '_>, space: VarSpace, is_extern: bool) -
                 }
                 Some(Tok::F64(v)) => {
                     c.at += 1;
-                    *v
+                    if name_of_type == ".f32" { u64::from((f64::from_bits(*v) as f32).to_bits()) } else { *v }
                 }
                 Some(Tok::Word(w)) => {
-                    return err(line, format!("an initial value that is the address of '{w}'"));
+                    c.at += 1;
+                    let wrapped = *w == "generic" && c.eat(b'(');
+                    let symbol = if wrapped { c.word()? } else { w };
+                    if wrapped {
+                        c.expect(b')')?;
+                    }
+                    let off = if c.eat(b'+') || c.is(b'-') { c.int()? as i64 } else { 0 };
+                    links.push((init.len(), symbol.to_owned(), off, n.min(8)));
+                    0
                 }
-                _ => c.int()? as u64,
+                _ => {
+                    let negative = c.eat(b'-');
+                    match c.peek() {
+                        Some(Tok::F64(v)) => {
+                            c.at += 1;
+                            let v = f64::from_bits(*v) * if negative { -1.0 } else { 1.0 };
+                            if name_of_type == ".f32" { u64::from((v as f32).to_bits()) } else { v.to_bits() }
+                        }
+                        Some(Tok::Int(v)) => {
+                            c.at += 1;
+                            let v = if negative { v.wrapping_neg() } else { *v };
+                            match name_of_type {
+                                ".f32" => u64::from((v as i64 as f32).to_bits()),
+                                ".f64" => (v as i64 as f64).to_bits(),
+                                _ => v,
+                            }
+                        }
+                        _ => c.int()? as u64,
+                    }
+                }
             };
-            init.extend_from_slice(&v.to_le_bytes()[..elem.min(8) as usize]);
+            init.extend((0..n).map(|i| if i < 8 { (v >> (8 * i)) as u8 } else { 0 }));
+            while depth > 1 && c.is(b'}') {
+                c.at += 1;
+                depth -= 1;
+            }
             if !braces || !c.eat(b',') {
                 break;
+            }
+            while c.eat(b'{') {
+                depth += 1;
             }
         }
         if braces {
@@ -422,7 +477,7 @@ pub(crate) fn parse_var(c: &mut Cur<'_, '_>, space: VarSpace, is_extern: bool) -
         return err(line, format!("'{name}' has no size"));
     }
     let align = if align == 0 { (elem * vec).min(16) as u32 } else { align };
-    Ok(Var { name, space, align, size, init, dynamic })
+    Ok(Var { name, space, align, size, init, links, reg: None, dynamic })
 }
 
 fn parse_params(c: &mut Cur<'_, '_>) -> Result<Vec<Var>, LoadError> {
@@ -431,10 +486,17 @@ fn parse_params(c: &mut Cur<'_, '_>) -> Result<Vec<Var>, LoadError> {
         return Ok(v);
     }
     while !c.eat(b')') {
-        if !c.eat_word(".param") {
+        if c.eat_word(".reg") {
+            let t = match c.peek() {
+                Some(Tok::Word(t)) => (*t).to_owned(),
+                _ => return err(c.line(), "a register without a type"),
+            };
+            v.push(Var { reg: Some(t), ..parse_var(c, VarSpace::Param, false)? });
+        } else if c.eat_word(".param") {
+            v.push(parse_var(c, VarSpace::Param, false)?);
+        } else {
             return err(c.line(), format!("'.param' expected, {} found", c.found()));
         }
-        v.push(parse_var(c, VarSpace::Param, false)?);
         if !c.eat(b',') && !c.is(b')') {
             return err(c.line(), format!("',' expected, {} found", c.found()));
         }
@@ -542,6 +604,7 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                     max_threads: None,
                     cluster: None,
                     explicit_cluster: false,
+                    blocks_are_clusters: false,
                     max_cluster: None,
                     line,
                 };
@@ -584,6 +647,7 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                                     f.cluster = Some(n);
                                 }
                                 ".explicitcluster" => f.explicit_cluster = true,
+                                ".blocksareclusters" => f.blocks_are_clusters = true,
                                 ".noreturn" => {}
                                 ".pragma" => {
                                     c.next();
@@ -615,5 +679,15 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
     if !version {
         return err(1, "no .version: this is not PTX");
     }
-    Ok(Outline { toks, vars, funcs, files, target })
+    let mut addressed: HashSet<String> = vars.iter().flat_map(|v| v.links.iter().map(|l| l.1.clone())).collect();
+    let mut moves = false;
+    for t in &toks {
+        match &t.tok {
+            Tok::Word(w) if w.starts_with("mov.") => moves = true,
+            Tok::P(b';') => moves = false,
+            Tok::Word(w) if moves && !w.starts_with('%') => _ = addressed.insert((*w).to_owned()),
+            _ => {}
+        }
+    }
+    Ok(Outline { toks, vars, funcs, files, target, addressed })
 }

@@ -4,8 +4,8 @@
 //! arrivals ahead of everything after its waits; `cp.async.wait_group` orders a warp's own copies ahead of what the warp does next.
 //! Accesses by lanes of one warp count as ordered, as they are in lockstep here; that is laxer than the hardware's rules.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::Ordering::Relaxed;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
 use crate::exec::Launch;
@@ -38,6 +38,7 @@ impl Conflict {
             0 => format!("warp {w}"),
             1 => format!("an asynchronous copy of warp {w}"),
             2 => format!("a bulk copy of warp {w}"),
+            4 => format!("a bulk copy out of shared memory of warp {w}"),
             _ => format!("a wgmma of the warpgroup of warp {w}"),
         }
     }
@@ -69,12 +70,73 @@ struct Readers {
     cells: u32,
 }
 
-/// How many cells from `at` to `end` are as the first; what holds for one of them holds for all.
-#[inline]
-fn run(cells: &[Cell], at: usize, end: usize) -> usize {
-    let first = cells[at];
-    at + 1 + cells[at + 1..end].iter().take_while(|c| **c == first).count()
+/// The cells of sixteen bytes: one for all of them while they have the same history, as most have, or a cell for every two bytes.
+#[derive(Clone, Copy, Default)]
+struct Line {
+    all: Cell,
+    /// Zero, or the number of the cells in the pool, plus one.
+    parts: u32,
 }
+const PARTS: usize = 8;
+
+#[derive(Default)]
+struct Cells {
+    lines: Vec<Line>,
+    pool: Vec<[Cell; PARTS]>,
+    free: Vec<u32>,
+}
+
+impl Cells {
+    fn new(bytes: usize) -> Self {
+        Self { lines: vec![Line::default(); bytes.div_ceil(2 * PARTS)], ..Self::default() }
+    }
+    fn reset(&mut self) {
+        self.lines.fill(Line::default());
+        self.pool.clear();
+        self.free.clear();
+    }
+    /// The cell at a place, and where the cells that are as it end, at `end` at the latest.
+    #[inline]
+    fn run(&mut self, at: usize, end: usize) -> (Cell, usize) {
+        let line = &mut self.lines[at / PARTS];
+        let inside = at % PARTS;
+        let upto = PARTS.min(inside + end - at);
+        if line.parts == 0 {
+            if upto - inside == PARTS {
+                return (line.all, at + PARTS);
+            }
+            // Part of the line gets a history of its own.
+            line.parts = match self.free.pop() {
+                Some(i) => i + 1,
+                None => {
+                    self.pool.push([Cell::default(); PARTS]);
+                    self.pool.len() as u32
+                }
+            };
+            self.pool[line.parts as usize - 1] = [line.all; PARTS];
+        }
+        let cells = &self.pool[line.parts as usize - 1][inside..upto];
+        let same = cells.iter().take_while(|c| **c == cells[0]).count();
+        (cells[0], at + same)
+    }
+    /// Sets the cells that [`Self::run`] has found.
+    #[inline]
+    fn fill(&mut self, at: usize, next: usize, cell: Cell) {
+        let line = &mut self.lines[at / PARTS];
+        if next - at == PARTS {
+            if line.parts != 0 {
+                self.free.push(line.parts - 1);
+            }
+            *line = Line { all: cell, parts: 0 };
+        } else {
+            let inside = at % PARTS;
+            self.pool[line.parts as usize - 1][inside..inside + next - at].fill(cell);
+        }
+    }
+}
+
+/// Kinds of actors: warps, their copies, their bulk copies into shared memory, their wgmmas, and their bulk copies out of it.
+const ACTORS: usize = 5;
 
 pub(crate) struct Race {
     on: bool,
@@ -87,17 +149,21 @@ pub(crate) struct Race {
     bars_a: Vec<Vec<u32>>,
     done_a: Vec<Vec<u32>>,
     bulk: Vec<u32>,
-    /// For each warp its committed groups of bulk copies that nothing has waited for, by the clock of the latest copy, oldest first.
-    bulk_groups: Vec<VecDeque<u32>>,
+    store: Vec<u32>,
     wgmma: Vec<u32>,
     bars: Vec<Vec<u32>>,
     done: Vec<Vec<u32>>,
     group: Vec<u32>,
-    /// What a warp knew at its latest fence of the cluster's scope, generic and proxy.
+    /// The clock of a warp's copies at the end of each of its groups.
+    closed: Vec<Vec<u32>>,
+    /// What a warp knew at its latest fence of the cluster's scope, generic and proxy, and at its latest of any.
     fenced: Vec<(Vec<u32>, Vec<u32>)>,
+    fenced_near: Vec<(Vec<u32>, Vec<u32>)>,
+    /// What relaxed waits have learnt, which counts from the next fence on.
+    unacquired: Vec<Order>,
     /// The latest access of an actor to another block's shared memory: by rank of that block and actor, when and where.
     remote: HashMap<(u32, u32), (u32, u32)>,
-    cells: Vec<Cell>,
+    cells: Cells,
     many: Vec<Readers>,
     free: Vec<u32>,
     sync: HashMap<usize, Vec<u32>>,
@@ -129,22 +195,25 @@ impl Race {
         let n = (warps * blocks) as usize;
         let bars = 16 * blocks as usize + 1;
         let on = on && n > 0;
-        let cells = if on { vec![Cell::default(); (size as usize).div_ceil(2)] } else { Vec::new() };
+        let cells = Cells::new(if on { size as usize } else { 0 });
         let mut r = Self {
             on,
             n,
             per: warps,
-            vc: vec![vec![0; 4 * n]; n],
-            avc: vec![vec![0; 4 * n]; n],
-            bars_a: vec![vec![0; 4 * n]; bars],
-            done_a: vec![vec![0; 4 * n]; bars],
+            vc: vec![vec![0; ACTORS * n]; n],
+            avc: vec![vec![0; ACTORS * n]; n],
+            bars_a: vec![vec![0; ACTORS * n]; bars],
+            done_a: vec![vec![0; ACTORS * n]; bars],
             bulk: vec![1; n],
-            bulk_groups: vec![VecDeque::new(); n],
+            store: vec![1; n],
             wgmma: vec![1; n],
-            bars: vec![vec![0; 4 * n]; bars],
-            done: vec![vec![0; 4 * n]; bars],
+            bars: vec![vec![0; ACTORS * n]; bars],
+            done: vec![vec![0; ACTORS * n]; bars],
             group: vec![1; n],
+            closed: vec![Vec::new(); n],
             fenced: vec![Default::default(); n],
+            fenced_near: vec![Default::default(); n],
+            unacquired: vec![Order::default(); n],
             remote: HashMap::new(),
             cells,
             many: Vec::new(),
@@ -164,13 +233,16 @@ impl Race {
         self.bars_a.iter_mut().for_each(|b| b.fill(0));
         self.group.fill(1);
         self.bulk.fill(1);
-        self.bulk_groups.iter_mut().for_each(VecDeque::clear);
+        self.store.fill(1);
+        self.closed.iter_mut().for_each(Vec::clear);
+        self.unacquired.fill(Order::default());
         self.wgmma.fill(1);
-        self.cells.fill(Cell::default());
+        self.cells.reset();
         self.many.clear();
         self.free.clear();
         self.sync.clear();
         self.fenced.fill(Default::default());
+        self.fenced_near.fill(Default::default());
         self.remote.clear();
     }
     pub fn barrier_arrive(&mut self, b: usize, w: u32) {
@@ -185,11 +257,18 @@ impl Race {
         join(&mut self.bars[b], vc);
         join(&mut self.bars_a[b], avc);
     }
-    /// A fence of the cluster's scope or a wider one.
-    pub fn fence(&mut self, w: u32) {
+    /// A fence; `wide` where its scope is the cluster's or a wider one.
+    pub fn fence(&mut self, w: u32, wide: bool) {
         let w = w as usize;
         if self.on {
-            self.fenced[w] = (self.vc[w].clone(), self.avc[w].clone());
+            let o = std::mem::take(&mut self.unacquired[w]);
+            join(&mut self.vc[w], &o.generic);
+            join(&mut self.avc[w], &o.proxy);
+            let now = (self.vc[w].clone(), self.avc[w].clone());
+            if wide {
+                self.fenced[w] = now.clone();
+            }
+            self.fenced_near[w] = now;
             self.vc[w][w] += 1;
         }
     }
@@ -236,12 +315,30 @@ impl Race {
         join(&mut self.avc[w as usize], &self.done_a[b]);
     }
     pub fn commit(&mut self, w: u32) {
-        self.group[w as usize] += 1;
+        let w = w as usize;
+        self.closed[w].push(self.group[w]);
+        self.group[w] += 1;
+    }
+    /// The clock of a warp's copies so far, for an mbarrier that tells of them.
+    pub fn close_copies(&mut self, w: u32) -> u32 {
+        let c = &mut self.group[w as usize];
+        *c += 1;
+        *c - 1
+    }
+    pub fn copies_landed(&self, w: u32, clock: u32, order: &mut Order) {
+        if self.on {
+            order.fit(ACTORS * self.n);
+            let c = &mut order.generic[self.n + w as usize];
+            *c = (*c).max(clock);
+        }
     }
     pub fn wait_copies(&mut self, w: u32, n: Option<u32>) {
         let w = w as usize;
         let upto = match n {
-            Some(n) => (self.group[w] - 1).saturating_sub(n),
+            Some(n) => {
+                let all = &self.closed[w];
+                all.len().checked_sub(1 + n as usize).map_or(0, |i| all[i])
+            }
             None => {
                 self.group[w] += 1;
                 self.group[w] - 1
@@ -254,7 +351,7 @@ impl Race {
     /// An atomic access synchronises with the others at its address.
     fn meet(&mut self, o: usize, w: usize) {
         let n = self.n;
-        let s = self.sync.entry(o).or_insert_with(|| vec![0; 4 * n]);
+        let s = self.sync.entry(o).or_insert_with(|| vec![0; ACTORS * n]);
         join(s, &self.vc[w]);
         join(&mut self.vc[w], s);
         self.vc[w][w] += 1;
@@ -278,7 +375,7 @@ impl Race {
         }
         let n = self.n as u32;
         let (actor, clock) =
-            if wgmma { (3 * n + w, self.wgmma[w as usize]) } else { (2 * n + w, self.bulk[w as usize]) };
+            if wgmma { (3 * n + w / 4 * 4, self.wgmma[w as usize]) } else { (4 * n + w, self.store[w as usize]) };
         self.read_as(o, size, w, actor, clock, pc, false, true)
     }
 
@@ -300,8 +397,7 @@ impl Race {
         let (warps, per) = (self.n as u32, self.per);
         let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
         while at < end {
-            let next = run(&self.cells, at, end);
-            let mut cell = self.cells[at];
+            let (mut cell, next) = self.cells.run(at, end);
             let count = (next - at) as u32;
             let e = cell.w;
             if e.clock != 0 && bad.is_none() {
@@ -345,11 +441,14 @@ impl Race {
                 };
                 let list = &mut self.many[i as usize].list;
                 match list.iter_mut().find(|x| x.0 as usize == me) {
-                    Some(x) => (x.1, x.2) = (now, pc),
+                    Some(x) => (x.1, x.2) = (now.max(x.1), pc),
                     None => list.push((me as u32, now, pc)),
                 }
                 cell.r.clock = i;
-            } else if ra == me || vc[ra] >= r.clock {
+            } else if ra == me {
+                // The warps of a warpgroup are one reader, and may be a group apart.
+                cell.r = Epoch { clock: now.max(r.clock), ..epoch };
+            } else if vc[ra] >= r.clock {
                 cell.r = epoch;
             } else {
                 let i = fresh(&mut self.many, &mut self.free);
@@ -359,7 +458,7 @@ impl Race {
                 readers.cells = count;
                 cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
             }
-            self.cells[at..next].fill(cell);
+            self.cells.fill(at, next, cell);
             at = next;
         }
         bad
@@ -378,10 +477,31 @@ impl Race {
     pub fn give(&mut self, w: u32, order: &mut Order) {
         let w = w as usize;
         if self.on {
-            order.fit(4 * self.n);
+            order.fit(ACTORS * self.n);
             join(&mut order.generic, &self.vc[w]);
             join(&mut order.proxy, &self.avc[w]);
             self.vc[w][w] += 1;
+        }
+    }
+    /// As [`Self::give`] for a relaxed arrival: only what stands before a fence counts.
+    pub fn give_relaxed(&mut self, w: u32, order: &mut Order, near: bool) {
+        let w = w as usize;
+        if self.on {
+            order.fit(ACTORS * self.n);
+            let (vc, avc) = if near { &self.fenced_near[w] } else { &self.fenced[w] };
+            join(&mut order.generic, vc);
+            join(&mut order.proxy, avc);
+        }
+    }
+    /// As [`Self::take`] for a relaxed wait: it counts from the next fence on.
+    pub fn take_relaxed(&mut self, w: u32, order: &Order) {
+        let w = w as usize;
+        if self.on && !order.generic.is_empty() {
+            let n = self.n;
+            let o = &mut self.unacquired[w];
+            o.fit(ACTORS * n);
+            join(&mut o.generic, &order.generic);
+            join(&mut o.proxy, &order.proxy);
         }
     }
     pub fn take(&mut self, w: u32, order: &Order) {
@@ -399,7 +519,7 @@ impl Race {
     }
     pub fn bulk_landed(&self, w: u32, clock: u32, order: &mut Order) {
         if self.on {
-            order.fit(4 * self.n);
+            order.fit(ACTORS * self.n);
             let c = &mut order.generic[2 * self.n + w as usize];
             *c = (*c).max(clock);
         }
@@ -410,22 +530,26 @@ impl Race {
         }
         self.write_as(o, size, w, 2 * self.n as u32 + w, clock, pc, false)
     }
-    /// A warp closes a group of bulk copies, which may be empty.
-    pub fn bulk_commit(&mut self, w: u32) {
-        let w = w as usize;
+    /// The clock of the bulk copy out of shared memory that comes next, and of those after it.
+    pub fn store_issued(&mut self, w: u32) -> u32 {
+        let c = &mut self.store[w as usize];
+        *c += 1;
+        *c - 1
+    }
+    /// A warp has waited for its bulk copies up to a clock: they have read what they had to.
+    pub fn stores_done(&mut self, w: u32, upto: u32) {
+        let i = 4 * self.n + w as usize;
         if self.on {
-            self.bulk_groups[w].push_back(self.bulk[w]);
-            self.bulk[w] += 1;
+            let c = &mut self.vc[w as usize][i];
+            *c = (*c).max(upto);
         }
     }
-    /// All but the latest `pending` groups of a warp's bulk copies have read what they had to.
-    pub fn bulk_waited(&mut self, w: u32, pending: u32) {
-        let w = w as usize;
+    /// What a bulk copy between blocks has read is known to whoever waits for its mbarrier.
+    pub fn store_landed(&self, w: u32, clock: u32, order: &mut Order) {
         if self.on {
-            let known = &mut self.vc[w][2 * self.n + w];
-            while self.bulk_groups[w].len() > pending as usize {
-                *known = (*known).max(self.bulk_groups[w].pop_front().unwrap_or(0));
-            }
+            order.fit(ACTORS * self.n);
+            let c = &mut order.generic[4 * self.n + w as usize];
+            *c = (*c).max(clock);
         }
     }
     /// A warp closes a wgmma group.
@@ -484,8 +608,7 @@ impl Race {
         };
         let (mut at, end) = (o / 2, (o + size as usize).div_ceil(2));
         while at < end {
-            let next = run(&self.cells, at, end);
-            let cell = self.cells[at];
+            let (cell, next) = self.cells.run(at, end);
             let e = cell.w;
             if e.clock != 0 {
                 let a = u32::from(e.actor & ACTOR);
@@ -516,7 +639,7 @@ impl Race {
                 w: Epoch { clock, actor: actor as u16 | if strong { STRONG } else { 0 }, pc },
                 r: Epoch::default(),
             };
-            self.cells[at..next].fill(new);
+            self.cells.fill(at, next, new);
             at = next;
         }
         bad
@@ -531,25 +654,39 @@ pub(crate) struct Order {
 }
 impl Order {
     fn fit(&mut self, n: usize) {
-        self.generic.resize(n, 0);
-        self.proxy.resize(n, 0);
+        if self.generic.len() < n {
+            self.generic.resize(n, 0);
+            self.proxy.resize(n, 0);
+        }
     }
 }
 
-/// Who touched what of an allocation during a launch: block numbers plus one.
+/// Who touched which bytes of an allocation during a launch, block numbers plus one: by two bytes, and by sixteen where an access
+/// took them all.
 struct Touch {
-    /// Accesses of two bytes and more, by pairs of bytes: few kernels need more, and it is half the work.
-    pairs: Cells,
-    /// Accesses of single bytes, once there is one.
-    bytes: OnceLock<Cells>,
-}
-struct Cells {
     writer: Sparse,
     reader: Sparse,
+    writer_wide: Sparse,
+    reader_wide: Sparse,
+    /// Whether the tables by two bytes hold anything.
+    written_fine: AtomicBool,
+    read_fine: AtomicBool,
+    /// Writers and readers of single bytes, once there is an access of one byte.
+    bytes: OnceLock<[Sparse; 2]>,
 }
-impl Cells {
-    fn new(n: usize) -> Self {
-        Self { writer: Sparse::new(n), reader: Sparse::new(n) }
+
+impl Touch {
+    fn new(bytes: u64) -> Self {
+        let n = |per: u64| Sparse::new(bytes.div_ceil(per) as usize);
+        Self {
+            writer: n(2),
+            reader: n(2),
+            writer_wide: n(16),
+            reader_wide: n(16),
+            written_fine: AtomicBool::new(false),
+            read_fine: AtomicBool::new(false),
+            bytes: OnceLock::new(),
+        }
     }
 }
 const SEVERAL: u32 = u32::MAX >> 1;
@@ -578,7 +715,9 @@ impl GridOrder {
         }
     }
     /// An atomic operation of a block.
-    pub fn sync(&self, cta: u32, addr: u64) {
+    ///
+    /// With `publish`, what the block did before is known to those who come later; without, it only learns.
+    pub fn sync(&self, cta: u32, addr: u64, publish: bool) {
         if !self.on {
             return;
         }
@@ -587,8 +726,10 @@ impl GridOrder {
         let at = at.entry(addr).or_default();
         let known = known.entry(cta).or_default();
         known.extend(at.iter());
-        at.insert(cta);
-        at.extend(known.iter());
+        if publish {
+            at.insert(cta);
+            at.extend(known.iter());
+        }
     }
     fn knows(&self, cta: u32, other: u32) -> bool {
         self.sync.lock().is_ok_and(|s| s.known.get(&cta).is_some_and(|k| k.contains(&other)))
@@ -620,70 +761,114 @@ impl GridOrder {
         let Some(slot) = self.touch.get(index) else {
             return;
         };
-        let t =
-            slot.get_or_init(|| Touch { pairs: Cells::new((al.size as usize).div_ceil(2)), bytes: OnceLock::new() });
+        let t = slot.get_or_init(|| Touch::new(al.size));
         if fl.strong {
             // Flags order blocks as atomics do: a store publishes, a load learns.
-            self.sync(cta_id, al.base + off);
+            self.sync(cta_id, al.base + off, fl.release);
         }
         let me = cta_id + 1;
         let strong = if fl.strong { STRONG_BIT } else { 0 };
-        // One cell, which stands for the bytes at `at`.
-        let visit = |cells: &Cells, cell: usize, at: u64, record: bool| {
-            let w = cells.writer.at(cell).load(Relaxed);
-            if w != 0
-                && w & !STRONG_BIT != me
-                && !(strong != 0 && w & STRONG_BIT != 0)
-                && !self.knows(cta_id, (w & !STRONG_BIT) - 1)
-            {
-                let what = if write { "also written" } else { "written" };
-                l.found(
-                    Kind::Race,
-                    pc,
-                    cta,
-                    warp,
-                    Some(lane),
-                    Some(al.base + at),
+        let report = |at: u64, what: String| {
+            l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + at), what);
+        };
+        let check_writer = |w: u32, at: u64| {
+            let other = w & !STRONG_BIT;
+            let ordered =
+                w == 0 || other == me || (strong != 0 && w & STRONG_BIT != 0) || self.knows(cta_id, other - 1);
+            if !ordered {
+                let (this, what) = if write { ("write", "also written") } else { ("read", "written") };
+                report(
+                    at,
                     format!(
-                        "{} of global memory {at} bytes into {}, {what} by block {} with no order between the blocks",
-                        if write { "write" } else { "read" },
+                        "{this} of global memory {at} bytes into {}, {what} by block {} with no order between the blocks",
                         al.name,
-                        (w & !STRONG_BIT) - 1
+                        other - 1
                     ),
                 );
             }
-            let rd = cells.reader.at(cell);
-            let r = rd.load(Relaxed);
-            if write {
-                if r != 0 && r & !STRONG_BIT != me && !(strong != 0 && r & STRONG_BIT != 0) {
-                    let other = r & !STRONG_BIT;
-                    let ordered = if other == SEVERAL { self.knows_any(cta_id) } else { self.knows(cta_id, other - 1) };
-                    if !ordered {
-                        let by =
-                            if other == SEVERAL { "several blocks".to_owned() } else { format!("block {}", other - 1) };
-                        l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + at), format!("write of global memory {at} bytes into {}, read by {by} with no order between the blocks", al.name));
-                    }
-                }
-                if record {
-                    cells.writer.at(cell).store(me | strong, Relaxed);
-                }
-            } else if record && r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
-                rd.store(if r == 0 { me | strong } else { SEVERAL | (r & strong) }, Relaxed);
+        };
+        let check_reader = |r: u32, at: u64| {
+            let other = r & !STRONG_BIT;
+            if r == 0 || other == me || (strong != 0 && r & STRONG_BIT != 0) {
+                return;
+            }
+            let ordered = if other == SEVERAL { self.knows_any(cta_id) } else { self.knows(cta_id, other - 1) };
+            if !ordered {
+                let by = if other == SEVERAL { "several blocks".to_owned() } else { format!("block {}", other - 1) };
+                report(
+                    at,
+                    format!(
+                        "write of global memory {at} bytes into {}, read by {by} with no order between the blocks",
+                        al.name
+                    ),
+                );
             }
         };
+        let note = |writer: &AtomicU32, reader: &AtomicU32| {
+            if write {
+                writer.store(me | strong, Relaxed);
+                return;
+            }
+            let r = reader.load(Relaxed);
+            if r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
+                reader.store(if r == 0 { me | strong } else { SEVERAL | (r & strong) }, Relaxed);
+            }
+        };
+        let end = off + u64::from(size);
         if size == 1 {
-            visit(&t.pairs, (off / 2) as usize, off, false);
-            visit(t.bytes.get_or_init(|| Cells::new(al.size as usize)), off as usize, off, true);
-            return;
-        }
-        let bytes = t.bytes.get();
-        for pair in (off / 2)..(off + u64::from(size)).div_ceil(2) {
-            visit(&t.pairs, pair as usize, 2 * pair, true);
-            if let Some(bytes) = bytes {
-                for at in [2 * pair, 2 * pair + 1] {
-                    visit(bytes, at as usize, at, false);
+            let [writer, reader] = t.bytes.get_or_init(|| [0, 1].map(|_| Sparse::new(al.size as usize)));
+            let (pair, wide) = (off as usize / 2, off as usize / 16);
+            for w in [t.writer.at(pair), t.writer_wide.at(wide), writer.at(off as usize)] {
+                check_writer(w.load(Relaxed), off);
+            }
+            if write {
+                for r in [t.reader.at(pair), t.reader_wide.at(wide), reader.at(off as usize)] {
+                    check_reader(r.load(Relaxed), off);
                 }
             }
+            note(writer.at(off as usize), reader.at(off as usize));
+            return;
+        }
+        if let Some([writer, reader]) = t.bytes.get() {
+            for at in off..end {
+                check_writer(writer.at(at as usize).load(Relaxed), at);
+                if write {
+                    check_reader(reader.at(at as usize).load(Relaxed), at);
+                }
+            }
+        }
+        if off % 16 == 0 && size.is_multiple_of(16) {
+            let (fine_w, fine_r) = (t.written_fine.load(Relaxed), write && t.read_fine.load(Relaxed));
+            for g in off / 16..end / 16 {
+                let (w, r) = (t.writer_wide.at(g as usize), t.reader_wide.at(g as usize));
+                check_writer(w.load(Relaxed), 16 * g);
+                if write {
+                    check_reader(r.load(Relaxed), 16 * g);
+                }
+                if fine_w || fine_r {
+                    for c in 8 * g..8 * g + 8 {
+                        if fine_w {
+                            check_writer(t.writer.at(c as usize).load(Relaxed), 2 * c);
+                        }
+                        if fine_r {
+                            check_reader(t.reader.at(c as usize).load(Relaxed), 2 * c);
+                        }
+                    }
+                }
+                note(w, r);
+            }
+            return;
+        }
+        if write { &t.written_fine } else { &t.read_fine }.store(true, Relaxed);
+        for c in off / 2..end.div_ceil(2) {
+            let (w, r) = (t.writer.at(c as usize), t.reader.at(c as usize));
+            check_writer(w.load(Relaxed), 2 * c);
+            check_writer(t.writer_wide.at(c as usize / 8).load(Relaxed), 2 * c);
+            if write {
+                check_reader(r.load(Relaxed), 2 * c);
+                check_reader(t.reader_wide.at(c as usize / 8).load(Relaxed), 2 * c);
+            }
+            note(w, r);
         }
     }
 }

@@ -286,6 +286,8 @@ pub struct Report {
     pub fault: Option<Kind>,
     /// How far the launch's clock went, in warp instructions, rounded up; no reading in the launch is beyond it.
     pub ticks: u64,
+    /// What the kernel printed with `printf`, in the order in which it ran here.
+    pub printed: String,
 }
 
 impl Report {

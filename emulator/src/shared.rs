@@ -1,8 +1,12 @@
 //! The shared memory of a block: bytes, their state, and the bank model.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
 
-use crate::alu::V;
+use crate::alu::{Ty, V};
+use crate::exec::atom;
+use crate::ins::AtomOp;
+use crate::mem::Memory;
 use crate::race::{Order, Race};
 
 const NEVER: u8 = 0;
@@ -20,27 +24,49 @@ pub(crate) struct Mbar {
     pub remote: bool,
     pub order: Order,
     pub done: Order,
+    /// Who has arrived in this phase: warp, instruction and how often.
+    pub arrivals: Vec<(u32, u32, u32)>,
 }
 
 impl Mbar {
+    /// Notes an arrival, for the report of a deadlock.
+    pub fn came(&mut self, warp: u32, pc: u32, n: u32) {
+        match self.arrivals.iter_mut().find(|a| a.0 == warp && a.1 == pc) {
+            Some(a) => a.2 += n,
+            None => self.arrivals.push((warp, pc, n)),
+        }
+    }
     /// Opens the next phase where this one is complete.
     pub fn settle(&mut self) {
         if self.pending == 0 && self.tx == 0 {
             self.phase += 1;
+            self.arrivals.clear();
             self.pending = self.expected;
             self.done = std::mem::take(&mut self.order);
         }
     }
 }
 
-/// A bulk copy on its way into shared memory.
+/// Something asynchronous on its way.
 pub(crate) struct Flight {
-    /// Offsets and the sixteen bytes, or fewer, that go there.
-    pub parts: Vec<(u32, u32, [u32; 4])>,
-    pub mbar: u32,
-    pub bytes: u32,
+    pub what: What,
+    /// The warp that set it going, by its number in the cluster, and its lane.
     pub warp: u32,
+    pub lane: u32,
     pub clock: u32,
+    /// The bulk group it belongs to.
+    pub group: u32,
+}
+
+pub(crate) enum What {
+    /// A bulk copy into shared memory: offsets and the sixteen bytes, or fewer, that go there, with what to do to what is there.
+    Into { parts: Vec<(u32, u32, [u32; 4])>, red: Option<(AtomOp, Ty)>, mbar: u32, bytes: u32 },
+    /// As `Into` from the block's own shared memory, which is read when the copy lands: pairs of offsets of source and target.
+    Across { parts: Vec<(u32, u32)>, red: Option<(AtomOp, Ty)>, mbar: u32, bytes: u32, read_clock: u32 },
+    /// A bulk copy out of shared memory: offsets, addresses and bytes.
+    OutOf { parts: Vec<(u32, u64, u32)>, red: Option<(AtomOp, Ty)> },
+    /// Arrivals at an mbarrier when the `cp.async` copies given here have landed: offsets, bytes, data.
+    Arrive { parts: Vec<(u32, u32, [u32; 4])>, mbar: u32, arrivals: u32 },
 }
 
 /// What the blocks of a cluster share besides their memory.
@@ -55,6 +81,8 @@ pub(crate) struct Cluster {
     pub ended: Vec<bool>,
     /// Numbers of the blocks in the grid, by rank.
     pub blocks: Vec<u32>,
+    /// Whether some thread of the block has made a fence of the device's scope, by rank.
+    pub fenced: Vec<bool>,
 }
 
 /// The shared memory of a block, or of the blocks of a cluster one after another.
@@ -68,7 +96,7 @@ pub(crate) struct Shared {
     track: bool,
     pub race: Race,
     pub mbars: BTreeMap<u32, Mbar>,
-    /// Bulk copies that have not landed, oldest first.
+    /// What has not landed, oldest first.
     pub flying: VecDeque<Flight>,
 }
 
@@ -84,6 +112,7 @@ impl Shared {
                 arrived: vec![false; (warps * blocks) as usize],
                 ended: vec![false; blocks as usize],
                 blocks: vec![0; blocks as usize],
+                fenced: vec![false; blocks as usize],
                 ..Cluster::default()
             },
             data: vec![0xff; all as usize],
@@ -97,6 +126,10 @@ impl Shared {
     /// Blocks of the cluster.
     pub fn blocks(&self) -> u32 {
         self.cluster.ended.len() as u32
+    }
+    /// Numbers that a block's warps take in the cluster.
+    pub fn warps_of_a_block(&self) -> u32 {
+        (self.cluster.arrived.len() / self.cluster.ended.len()) as u32
     }
     /// Where the memory of the block of a rank begins.
     pub fn start(&self, rank: u32) -> usize {
@@ -126,22 +159,90 @@ impl Shared {
         self.flying.clear();
         self.cluster.arrived.fill(false);
         self.cluster.ended.fill(false);
+        self.cluster.fenced.fill(false);
         self.cluster.generation = 0;
     }
-    /// Lets the oldest bulk copy land.
-    pub fn land(&mut self) -> bool {
-        let Some(f) = self.flying.pop_front() else {
-            return false;
-        };
-        for (o, n, v) in &f.parts {
-            self.write(*o as usize, *n, v);
+    /// Lets the oldest flight land, or with a random number any.
+    pub fn land(&mut self, mem: &Memory, atomics: &Mutex<()>, random: Option<u64>) -> bool {
+        let n = self.flying.len();
+        let i = random.map_or(0, |r| if n == 0 { 0 } else { (r % n as u64) as usize });
+        match self.flying.remove(i) {
+            Some(f) => {
+                self.finish(f, mem, atomics);
+                true
+            }
+            None => false,
         }
-        if let Some(m) = self.mbars.get_mut(&f.mbar) {
-            m.tx -= i64::from(f.bytes);
-            self.race.bulk_landed(f.warp, f.clock, &mut m.order);
-            m.settle();
+    }
+    /// Lets all flights land that a test picks.
+    pub fn land_those(&mut self, mem: &Memory, atomics: &Mutex<()>, pick: impl Fn(&Flight) -> bool) {
+        let mut i = 0;
+        while i < self.flying.len() {
+            if pick(&self.flying[i])
+                && let Some(f) = self.flying.remove(i)
+            {
+                self.finish(f, mem, atomics);
+            } else {
+                i += 1;
+            }
         }
-        true
+    }
+    fn put_reduced(&mut self, o: u32, n: u32, v: &[u32; 4], red: Option<(AtomOp, Ty)>) {
+        let v = red.map_or(*v, |r| reduced(&self.read(o as usize, n), v, n, r));
+        self.write(o as usize, n, &v);
+    }
+    fn finish(&mut self, f: Flight, mem: &Memory, atomics: &Mutex<()>) {
+        match f.what {
+            What::Into { parts, red, mbar, bytes } => {
+                for (o, n, v) in &parts {
+                    self.put_reduced(*o, *n, v, red);
+                }
+                if let Some(m) = self.mbars.get_mut(&mbar) {
+                    m.tx -= i64::from(bytes);
+                    self.race.bulk_landed(f.warp, f.clock, &mut m.order);
+                    m.settle();
+                }
+            }
+            What::Across { parts, red, mbar, bytes, read_clock } => {
+                for (from, to) in &parts {
+                    let v = self.read(*from as usize, 16);
+                    self.put_reduced(*to, 16, &v, red);
+                }
+                if let Some(m) = self.mbars.get_mut(&mbar) {
+                    m.tx -= i64::from(bytes);
+                    self.race.bulk_landed(f.warp, f.clock, &mut m.order);
+                    self.race.store_landed(f.warp, read_clock, &mut m.order);
+                    m.settle();
+                }
+            }
+            What::OutOf { parts, red } => {
+                let mut hint = 0;
+                for (o, addr, n) in parts {
+                    let v = self.read(o as usize, n);
+                    // The address was checked when the copy was issued.
+                    if let Some(al) = mem.find(addr, &mut hint) {
+                        let off = addr - al.base;
+                        match red {
+                            None => al.write(off, n, &v),
+                            Some(r) => {
+                                let _one_at_a_time = atomics.lock();
+                                al.write(off, n, &reduced(&al.read(off, n), &v, n, r));
+                            }
+                        }
+                    }
+                }
+            }
+            What::Arrive { parts, mbar, arrivals } => {
+                for (o, n, v) in &parts {
+                    self.write(*o as usize, *n, v);
+                }
+                if let Some(m) = self.mbars.get_mut(&mbar) {
+                    self.race.copies_landed(f.warp, f.clock, &mut m.order);
+                    m.pending = m.pending.saturating_sub(arrivals);
+                    m.settle();
+                }
+            }
+        }
     }
     /// Bytes of one block.
     pub fn size(&self) -> usize {
@@ -178,12 +279,38 @@ impl Shared {
             self.state[o..o + n].fill(COMING);
         }
     }
+    /// Marks bytes as holding nothing.
+    pub fn forget(&mut self, o: usize, size: usize) {
+        self.data[o..o + size].fill(0xff);
+        if self.track {
+            self.state[o..o + size].fill(NEVER);
+        }
+    }
     /// Whether some byte is not ready, and then whether a copy in flight is why.
     #[inline]
     pub fn unready(&self, o: usize, size: u32) -> Option<bool> {
         let s = &self.state[o..o + size as usize];
+        if let Ok(all) = <[u8; 16]>::try_from(s)
+            && u128::from_ne_bytes(all) == u128::from_ne_bytes([READY; 16])
+        {
+            return None;
+        }
         if s.iter().all(|b| *b == READY) { None } else { Some(s.contains(&COMING)) }
     }
+}
+
+/// Up to sixteen bytes combined with others, element by element.
+fn reduced(old: &[u32; 4], new: &[u32; 4], bytes: u32, (op, ty): (AtomOp, Ty)) -> [u32; 4] {
+    let per = ty.bytes() as usize;
+    let all = |w: &[u32; 4]| -> [u8; 16] { std::array::from_fn(|i| (w[i / 4] >> (8 * (i % 4))) as u8) };
+    let (old, new) = (all(old), all(new));
+    let mut out = old;
+    for at in (0..bytes as usize).step_by(per) {
+        let v = |b: &[u8; 16]| (0..per).fold(0u64, |v, i| v | u64::from(b[at + i]) << (8 * i));
+        let r = atom(op, ty, v(&old), v(&new), 0);
+        out[at..at + per].copy_from_slice(&r.to_le_bytes()[..per]);
+    }
+    std::array::from_fn(|i| u32::from_le_bytes([out[4 * i], out[4 * i + 1], out[4 * i + 2], out[4 * i + 3]]))
 }
 
 /// Passes that 32 banks of four bytes need for a request, and passes without conflicts.
@@ -200,6 +327,23 @@ pub(crate) fn wavefronts(offs: &V, size: u32, m: u32) -> (u64, u64) {
         let group = if per == 32 { m } else { m >> lane & ((1u32 << per) - 1) };
         if group != 0 {
             ideal += 1;
+            // No two lanes in the same banks, as most often.
+            if size >= 4 {
+                let mut seen = 0u32;
+                let mut apart = true;
+                for i in 0..per {
+                    if group >> i & 1 != 0 {
+                        let mine = ((1u32 << words) - 1).rotate_left(offs[lane + i] / 4 & 31);
+                        apart &= seen & mine == 0;
+                        seen |= mine;
+                    }
+                }
+                if apart {
+                    total += 1;
+                    lane += per;
+                    continue;
+                }
+            }
             let mut first = [u32::MAX; 32];
             let mut extra: Vec<u32> = Vec::new();
             let mut depth = [0u8; 32];

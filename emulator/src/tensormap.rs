@@ -1,5 +1,8 @@
 //! Tensor maps: what `cuTensorMapEncodeTiled` writes here and bulk tensor copies read. The layout of the 128 bytes is our own.
 
+use crate::alu::Ty;
+use crate::ins::MapPart;
+
 /// A tensor in global memory and the box that a bulk tensor copy moves. What `cuTensorMapEncodeTiled` would be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorMap {
@@ -19,9 +22,23 @@ pub struct TensorMap {
     pub boxes: Vec<u32>,
 }
 
+/// Where the type of the elements stands, plus one.
+const TYPE: usize = 108;
 const MAGIC: u32 = 0x5445_4d45;
 
 impl TensorMap {
+    /// A row of bytes.
+    pub(crate) fn plain(n: u32) -> Self {
+        Self {
+            elem: 1,
+            swizzle: 0,
+            nan_fill: false,
+            addr: 0,
+            dims: vec![u64::from(n)],
+            strides: Vec::new(),
+            boxes: vec![n],
+        }
+    }
     /// Checks the rules that a driver checks.
     pub fn valid(&self) -> bool {
         let rank = self.dims.len();
@@ -39,6 +56,64 @@ impl TensorMap {
     /// The 128 bytes of a kernel's parameter, unless the tensor breaks a rule.
     pub fn encode(&self) -> Option<[u8; 128]> {
         self.valid().then(|| self.bytes())
+    }
+    /// As [`Self::encode`], with the type of the elements by the number that the driver has for it, which reductions need.
+    pub(crate) fn encode_typed(&self, driver_type: u8) -> Option<[u8; 128]> {
+        let mut b = self.encode()?;
+        // In the numbers that PTX has.
+        b[TYPE] = 1 + match driver_type {
+            8 => 9,
+            9 => 10,
+            10 => 8,
+            n => n,
+        };
+        Some(b)
+    }
+    /// The type for reductions, where it is known and has any.
+    pub(crate) fn element_type(b: &[u8; 128]) -> Option<Ty> {
+        Some(match b[TYPE].checked_sub(1)? {
+            2 => Ty::U32,
+            3 => Ty::S32,
+            4 => Ty::U64,
+            5 => Ty::S64,
+            6 => Ty::F16,
+            7 | 8 | 11 | 12 => Ty::F32,
+            9 => Ty::F64,
+            10 => Ty::BF16,
+            _ => return None,
+        })
+    }
+    /// Changes a field; says whether it can be. The rules are checked when the map is used.
+    pub(crate) fn replace(b: &mut [u8; 128], part: MapPart, v: u64) -> bool {
+        if b[..4] != MAGIC.to_le_bytes() {
+            return false;
+        }
+        let mut put = |at: usize, n: usize, v: u64| {
+            b[at..at + n].copy_from_slice(&v.to_le_bytes()[..n]);
+            true
+        };
+        match part {
+            MapPart::Address => put(8, 8, v),
+            MapPart::Rank => v < 5 && put(5, 1, v + 1),
+            // A field of 32 bits holds sizes up to two to the power of 32, zero standing for that.
+            MapPart::Dim(i) => put(16 + 8 * i, 8, if v == 0 { 1 << 32 } else { v }),
+            MapPart::Stride(i) => i < 4 && put(56 + 8 * i, 8, v),
+            MapPart::Box(i) => put(88 + 4 * i, 4, v),
+            MapPart::ElementStride(_) => v == 1,
+            MapPart::Interleave => v == 0,
+            MapPart::Swizzle => v < 4 && put(6, 1, [0, 32, 64, 128][v as usize]),
+            MapPart::Fill => v < 2 && put(7, 1, v),
+            MapPart::Element => {
+                let bytes = match v {
+                    0 => 1,
+                    1 | 6 | 10 => 2,
+                    2 | 3 | 7 | 8 | 11 | 12 => 4,
+                    4 | 5 | 9 => 8,
+                    _ => return false,
+                };
+                put(4, 1, bytes) && put(TYPE, 1, v + 1)
+            }
+        }
     }
     fn bytes(&self) -> [u8; 128] {
         let mut b = [0u8; 128];

@@ -227,7 +227,9 @@ fn launches_in_clusters() {
         run(".explicitcluster", 4, Some(2)).is_ok() && run(".explicitcluster .reqnctapercluster 2", 4, None).is_ok()
     );
     assert!(refused(run(".maxclusterrank 2", 4, Some(4)), "at most 2"));
-    assert!(module(".blocksareclusters").is_err());
+    // With .blocksareclusters the grid counts clusters.
+    let counted = run(".blocksareclusters .reqnctapercluster 2", 3, None).unwrap();
+    assert_eq!(counted.counters.blocks, 6);
     assert!(
         Module::load(&format!(
             "{}.visible .entry k() {{ barrier.cluster.arrive; ret; }}",

@@ -71,7 +71,7 @@ fn load() {
 const SCENARIO: &str = "SCENARIO";
 
 /// What runs in a process of its own, since a process has one driver and a lost context stays lost.
-const SCENARIOS: [(&str, fn()); 19] = [
+const SCENARIOS: [(&str, fn()); 21] = [
     ("end_to_end", end_to_end),
     ("shared_memory_limit", shared_memory_limit),
     ("clocks_go_on", clocks_go_on),
@@ -90,6 +90,8 @@ const SCENARIOS: [(&str, fn()); 19] = [
     ("driver_version", driver_version),
     ("counters_are_exported", counters_are_exported),
     ("jitter", jitter),
+    ("slow", slow),
+    ("prints", prints),
     ("clusters_and_numerics", clusters_and_numerics),
 ];
 
@@ -462,6 +464,52 @@ fn jitter() {
     assert!(want.contains(&times.len()), "{times:?}");
 }
 
+/// Launches made slow take their time on the host's clock and on the device's.
+fn slow() {
+    let mut s = setup().unwrap();
+    let flags = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
+    let start = std::time::Instant::now();
+    let e0 = s.stream.record_event(flags).unwrap();
+    s.launch(N).unwrap();
+    s.launch(N).unwrap();
+    let e1 = s.stream.record_event(flags).unwrap();
+    // SAFETY: the event is alive.
+    let query = unsafe { sys::cuEventQuery(e1.cu_event()) };
+    assert_eq!(query, sys::CUresult::CUDA_ERROR_NOT_READY);
+    e1.synchronize().unwrap();
+    assert!(start.elapsed() >= std::time::Duration::from_millis(160), "{:?}", start.elapsed());
+    // SAFETY: as above.
+    assert_eq!(unsafe { sys::cuEventQuery(e1.cu_event()) }, sys::CUresult::CUDA_SUCCESS);
+    let ms = e0.elapsed_ms(&e1).unwrap();
+    assert!((160.0..161.0).contains(&ms), "{ms}");
+}
+
+/// What a kernel prints comes out on the program's standard output.
+fn prints() {
+    let s = setup().unwrap();
+    let ptx = "
+.version 8.0
+.target sm_80
+.address_size 64
+.extern .func (.param .b32 r) vprintf (.param .b64 a, .param .b64 b);
+.global .align 1 .b8 text[9] = {116, 105, 100, 32, 37, 48, 52, 100, 10};
+.visible .entry k()
+{
+    .local .align 8 .b8 depot[8];
+    .reg .b32 %r<3>; .reg .b64 %rd<4>;
+    mov.u32 %r1, %tid.x; st.local.u32 [depot], %r1;
+    mov.u64 %rd1, depot; cvta.local.u64 %rd2, %rd1; mov.u64 %rd1, text; cvta.global.u64 %rd3, %rd1;
+    { .param .b64 f; st.param.b64 [f], %rd3; .param .b64 a; st.param.b64 [a], %rd2; .param .b32 n;
+      call.uni (n), vprintf, (f, a); }
+    ret;
+}";
+    let f = s.ctx.load_module(cudarc::nvrtc::Ptx::from_src(ptx)).unwrap().load_function("k").unwrap();
+    let shape = cudarc::driver::LaunchConfig { grid_dim: (1, 1, 1), block_dim: (2, 1, 1), shared_mem_bytes: 0 };
+    // SAFETY: the kernel takes no arguments.
+    unsafe { s.stream.launch_builder(&f).launch(shape) }.unwrap();
+    s.stream.synchronize().unwrap();
+}
+
 const CLUSTERS: &str = "
 .version 8.0
 .target sm_90
@@ -560,4 +608,8 @@ fn cudarc_faults() {
     passes("driver_version", &[("GPU_EMULATOR_DRIVER_VERSION", "11040")]);
     passes("jitter", &[]);
     passes("jitter", &[("GPU_EMULATOR_FAULT", "jitter:42")]);
+    passes("slow", &[("GPU_EMULATOR_FAULT", "slow:80")]);
+    let printed = child("prints", &[]);
+    let text = String::from_utf8_lossy(&printed.stdout);
+    assert!(printed.status.success() && text.contains("tid 0000\ntid 0001\n"), "{text}");
 }

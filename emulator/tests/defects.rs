@@ -385,7 +385,7 @@ fn unknown_forms_are_errors_with_their_line() {
         ("bra NOWHERE;", "no label 'NOWHERE'"),
         ("ld.global.u32 %r1, [%r1];", "an address of 32 bits"),
         ("ld.global.v8.u32 {%r1, %r2}, [%rd1];", "unsupported form (vector length)"),
-        ("mma.sync.aligned.m16n8k64.row.col.s32.s4.s4.s32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (shape)"),
+        ("mma.sync.aligned.m16n8k128.row.col.s32.s4.s4.s32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (shape)"),
         ("mma.sync.aligned.m16n8k32.row.col.f32.s8.s8.f32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (types)"),
         ("mma.sync.aligned.m16n8k8.row.col.f32.tf32.bf16.f32 {%r1}, {%r1}, {%r1}, {%r1};", "unsupported form (types)"),
         (

@@ -86,7 +86,7 @@ fn bugs() -> Vec<Bug> {
         bug("two arrivals where one is expected", &load, ("8192;", "8192; .loc 1 24 1\n@%p0 mbarrier.arrive.shared::cta.b64 _, [%r2];"), Trap, 24, ""),
         bug("an mbarrier that was never initialised", &load, ("@%p0 mbarrier.init.shared::cta.b64 [%r2], 1;", ""), Trap, 20, ""),
         bug("no order after the initialisation", &load, ("bar.sync 0;", ""), Race, 22, ""),
-        bug("initialised twice", &load, ("8192;", "8192; .loc 1 24 1\n@%p0 mbarrier.init.shared::cta.b64 [%r2], 1;"), Race, 22, "write by warp 0 at kernels/bad.cu:24"),
+        bug("initialised twice", &load, ("8192;", "8192; .loc 1 24 1\n@%p0 mbarrier.init.shared::cta.b64 [%r2], 1;"), Trap, 24, "was not invalidated"),
         bug("an mbarrier off its eight bytes", &load, (", [%r2], 8192;", ", [%r2+4], 8192;"), Misaligned, 20, "modulo 8"),
         bug("a target off its 128 bytes", &load, ("bytes [%r1],", "bytes [%r1+64],"), Misaligned, 21, "128"),
         bug("a box past the end of shared memory", &load, ("bytes [%r1],", "bytes [%r1+8320],"), OutOfBounds, 21, "shared"),

@@ -119,12 +119,17 @@ impl Variant {
 
     /// What a problem offers of that: the alignment of all rows, or of their distance where the base may lie anywhere.
     pub fn align_had(&self, operand: Operand, problem: &Problem) -> u64 {
-        let name = operand.name().to_ascii_lowercase();
         let mut place = problem.placement(operand);
-        if self.free_base.as_ref().is_some_and(|free| free.contains(&name)) {
+        if self.frees_base(operand) {
             place.offset = 0;
         }
         place.align_bytes(problem.element_bytes(operand))
+    }
+
+    /// Whether an operand's base may lie at any element.
+    pub fn frees_base(&self, operand: Operand) -> bool {
+        let name = operand.name().to_ascii_lowercase();
+        self.free_base.as_ref().is_some_and(|free| free.contains(&name))
     }
 }
 
@@ -176,6 +181,7 @@ mod tests {
             align_bytes = 16
             align_b = 2
             align_c = 8
+            free_base = "a"
             max_n = 8
         "#;
         let catalog = schema::parse(text).unwrap();
@@ -187,5 +193,8 @@ mod tests {
         assert_eq!((one.symbols(), one.min_cc), (vec!["gemm".to_owned()], Some(89)));
         assert_eq!(Operand::ALL.map(|o| one.align_of(o, DType::Tf32)), [16, 4, 8]);
         assert_eq!(one.limits()[1], (0, 8));
+        let mut odd = Problem::new(8, 8, 8).in_form(Layout::Nt, DType::Tf32);
+        (odd.offset_a, odd.offset_b) = (1, 1);
+        assert_eq!([Operand::A, Operand::B].map(|o| one.align_had(o, &odd)), [32, 4]);
     }
 }

@@ -200,7 +200,7 @@ fn choices(range: &Range, problem: &Problem, planner: &Planner) -> Result<()> {
     let mut rows = table(&["size", "time", "for each unit", "above the cheapest", "the next size costs", "kernel"]);
     for p in kept.iter().take(SHOWN) {
         rows.add_row(vec![
-            if p.from == p.to { p.to.to_string() } else { format!("{} (as long as from {})", p.to, p.from) },
+            if p.from == p.to { p.to.to_string() } else { format!("{} (from {} much the same)", p.to, p.from) },
             time(p.time_ns),
             time(p.unit_ns),
             percent(p.unit_ns / least - 1.0),

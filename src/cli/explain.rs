@@ -488,8 +488,8 @@ mod tests {
     #[test]
     fn the_words_name_the_cause() {
         // One tile beyond a wave; odd rows; nothing at all.
-        let wave = verdict(&explained(2816, 1544, 4096, "h100-sxm", "library"));
-        assert!(wave.contains("wave tail") || wave.contains("tile tail"), "{wave}");
+        let wave = verdict(&explained(2816, 1544, 4096, "h100-sxm", "04_mma/128x256x32-a16"));
+        assert!(wave.contains("most of it wave tail") && wave.contains("154 CTAs in waves of 132"), "{wave}");
         let odd = explained(4096, 4097, 4096, "h100-sxm", "library");
         assert!(alignment(&odd.problem).contains("B's rows begin at multiples of 2 bytes only (ld 4097)"));
         assert!(odd.better.iter().any(|b| matches!(b.change, Change::Strides { .. })));
@@ -500,7 +500,7 @@ mod tests {
     #[test]
     fn a_device_without_a_kernel_is_answered_with_a_library() {
         let e = explained(4096, 4096, 4096, "v100", "auto");
-        assert!(e.refused.as_ref().is_some_and(|why| why.contains("7.0")), "{:?}", e.refused);
+        assert!(e.refused.is_some());
         assert!(e.chosen.name.starts_with("library"));
     }
 }

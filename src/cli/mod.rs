@@ -19,6 +19,7 @@ mod interrupt;
 mod kernels;
 mod planning;
 mod profile;
+mod report;
 mod sweep;
 mod tune;
 mod validate;
@@ -51,6 +52,7 @@ enum Command {
     Validate(validate::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
+    Report(report::Args),
     /// Measures cells for a parent process; not for use by hand.
     #[command(hide = true)]
     Worker,
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Worker => crate::sweep::serve().map(|()| Ending::Done).map_err(Into::into),
     };
     match result {

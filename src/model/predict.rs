@@ -332,8 +332,9 @@ fn fetched_bytes(problem: &Problem, execution: &Execution) -> f64 {
         let aligned = problem.align_bytes(which).min(32) as f64;
         segments as f64 * (bytes / 32.0).max(1.0).mul_add(32.0, 32.0 - aligned)
     };
-    operand(Operand::A, tile_m, problem.layout.transposes(Operand::A))
-        + operand(Operand::B, tile_n, problem.layout.transposes(Operand::B)) / f64::from(execution.multicast.max(1))
+    let a = operand(Operand::A, tile_m, problem.layout.transposes(Operand::A));
+    let b = operand(Operand::B, tile_n, problem.layout.transposes(Operand::B));
+    a + b / f64::from(execution.multicast.max(1))
 }
 
 #[cfg(test)]

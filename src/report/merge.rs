@@ -53,7 +53,7 @@ impl Merged<'_> {
 }
 
 /// Whether two folders are shards of one plan, run by one program on one kind of device.
-fn same_plan(a: &Manifest, b: &Manifest) -> bool {
+pub(super) fn same_plan(a: &Manifest, b: &Manifest) -> bool {
     (a.device.kind, &a.device.name) == (b.device.kind, &b.device.name)
         && (a.seed, &a.plan) == (b.seed, &b.plan)
         && (&a.version, &a.git_revision) == (&b.version, &b.git_revision)
@@ -101,7 +101,7 @@ pub(super) fn merge(runs: &[Run]) -> Result<Vec<Merged<'_>>, ReportError> {
 }
 
 /// Shards of one plan that none of its manifests holds. Where any way of splitting it is complete, nothing is missing.
-fn missing(manifests: &[&Manifest]) -> Vec<Missing> {
+pub(super) fn missing(manifests: &[&Manifest]) -> Vec<Missing> {
     /// More than these are counted and not listed.
     const MOST_LISTED: usize = 12;
     let mut ways: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();

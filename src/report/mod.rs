@@ -1,4 +1,5 @@
-//! Tables and pictures from records alone: `summary.csv`, heatmaps as SVG and PNG, and the same heatmaps in a terminal.
+//! Tables and pictures from records alone: `summary.csv`, heatmaps as SVG and PNG, the same heatmaps in a terminal, and the
+//! interactive page `report.html`.
 //!
 //! A [`Run`] is one folder's manifest and cells. Runs that are shards of one plan are merged; other devices, plans and
 //! versions of the program get pictures of their own. The same records always give the same bytes.
@@ -10,6 +11,7 @@ mod figure;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod grid;
+mod html;
 mod merge;
 #[cfg(feature = "png")]
 mod png;
@@ -19,6 +21,7 @@ mod table;
 mod terminal;
 
 pub use counts::{METRICS, Metric, TELLING, metrics};
+pub use html::{PAGE_FILE, Page, write_page};
 pub use table::SUMMARY_FILE;
 pub use terminal::{terminal, terminal_of};
 

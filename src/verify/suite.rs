@@ -77,7 +77,8 @@ fn placed(mut problem: Problem, variant: &Variant, rng: &mut ChaCha8Rng) -> Prob
     let mut place = |operand| {
         let step = variant.align_of(operand, problem.dtype) / problem.element_bytes(operand);
         let Placement { cols, .. } = problem.placement(operand);
-        (cols.max(1).next_multiple_of(step) + step * rng.random_range(0..=8), step * rng.random_range(0..8))
+        let ld = cols.max(1).next_multiple_of(step) + step * rng.random_range(0..=8);
+        (ld, rng.random_range(0..8) * if variant.frees_base(operand) { 1 } else { step })
     };
     let [(lda, offset_a), (ldb, offset_b), (ldc, offset_c)] = Operand::ALL.map(&mut place);
     (problem.lda, problem.ldb, problem.ldc) = (lda, ldb, ldc);
@@ -102,9 +103,11 @@ mod tests {
                     for Case { problem, .. } in &cases {
                         assert_eq!(problem.validate(), Ok(()), "{problem:?}");
                         assert!(variant.takes_form(problem));
-                        assert!(Operand::ALL.iter().all(|&o| problem.align_bytes(o) >= align(o)), "{problem:?}");
+                        assert!(Operand::ALL.iter().all(|&o| variant.align_had(o, problem) >= align(o)), "{problem:?}");
                     }
-                    let exactly = |o| cases.iter().any(|c| c.problem.align_bytes(o) == align(o));
+                    let exactly = |o| cases.iter().any(|c| variant.align_had(o, &c.problem) == align(o));
+                    let odd_base = |o| cases.iter().any(|c| c.problem.placement(o).offset % 2 == 1);
+                    assert!(Operand::ALL.into_iter().all(|o| !variant.frees_base(o) || odd_base(o)));
                     assert!(Operand::ALL.into_iter().all(exactly), "{} is never at its limit", variant.name);
                     assert!(cases.iter().any(|c| c.problem.beta != 0.0));
                     assert!(variant.min_k.is_some() || cases.iter().any(|c| c.problem.k == 0));

@@ -274,7 +274,7 @@ impl<'a> Decoder<'_, 'a> {
         self.push(Op::W3 { f, d, a, b, c })
     }
 
-    pub(super) fn setp(&mut self, base: &str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
+    pub(super) fn setp(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
         let cmp = m.any(&[
             "eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu",
             "num", "nan",
@@ -286,26 +286,10 @@ impl<'a> Decoder<'_, 'a> {
             None => None,
         };
         let ftz = m.take("ftz");
-        let dt = if base == "set" { m.ty() } else { None };
         let (Some(cmp), Some(ty)) = (cmp, m.ty()) else {
             return self.unknown("modifiers");
         };
         let o = self.need(ops, if bool_op.is_some() { 4 } else { 3 })?;
-        if base == "set" {
-            let yes = match dt {
-                Some(Ty::U32 | Ty::S32) => u32::MAX,
-                Some(Ty::F32) => 0x3f80_0000,
-                _ => return self.unknown("result type"),
-            };
-            let Some(f) = cmp_w(cmp, ty) else {
-                return self.unknown("type");
-            };
-            if bool_op.is_some() || ftz {
-                return self.unknown("combination");
-            }
-            let (d, a, b) = (self.dw(&o[0])?, self.w(&o[1], ty)?, self.w(&o[2], ty)?);
-            return self.push(Op::SetW { f, d, a, b, yes });
-        }
         let with = match bool_op {
             Some(op) => {
                 let (p, not) = self.p(&o[3])?;
@@ -411,33 +395,29 @@ impl<'a> Decoder<'_, 'a> {
     }
 
     pub(super) fn cvt(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
-        let int_rnd = m.any(&["rni", "rzi", "rmi", "rpi", "rna"]);
+        let int_rnd = m.any(&["rni", "rzi", "rmi", "rpi"]);
         let rnd = m.rnd();
         let (ftz, sat, relu) = (m.take("ftz"), m.take("sat"), m.take("relu"));
-        m.take("pack");
         let (Some(dst), Some(src)) = (m.ty(), m.ty()) else {
             return self.unknown("types");
         };
         if matches!(dst, Ty::F16x2 | Ty::BF16x2) && src == Ty::F32 {
             let o = self.need(ops, 3)?;
             let (d, hi, lo) = (self.dw(&o[0])?, self.w(&o[1], Ty::F32)?, self.w(&o[2], Ty::F32)?);
-            if sat || int_rnd.is_some() || !matches!(rnd, Some(Rnd::Near | Rnd::Zero)) {
+            if sat || ftz || int_rnd.is_some() || !matches!(rnd, Some(Rnd::Near | Rnd::Zero)) {
                 return self.unknown("rounding");
             }
             return self.push(Op::CvtPack { d, hi, lo, bf: dst == Ty::BF16x2, rnd: rnd.unwrap_or(Rnd::Near), relu });
         }
-        if matches!(dst, Ty::F16x2 | Ty::BF16x2 | Ty::Pred)
-            || matches!(src, Ty::F16x2 | Ty::BF16x2 | Ty::Pred)
-            || (relu && !matches!(dst, Ty::F16 | Ty::BF16))
-        {
-            return self.unknown("types");
+        if !cvt_allowed(dst, src, int_rnd.is_some(), rnd, [ftz, sat, relu]) {
+            return self.unknown("types and modifiers that do not go together");
         }
         let o = self.need(ops, 2)?;
         // A register may be wider than the type it is read or written as.
         let a = self.src(&o[1], src)?;
         let d = self.reg(&o[0])?;
-        if matches!(a, Reg::P(_))
-            || matches!(d, Reg::P(_))
+        if matches!(a, Reg::P(_) | Reg::Q(_))
+            || matches!(d, Reg::P(_) | Reg::Q(_))
             || (src.is64() && !matches!(a, Reg::D(_)))
             || (dst.is64() && !matches!(d, Reg::D(_)))
         {
@@ -464,15 +444,11 @@ impl<'a> Decoder<'_, 'a> {
             }
         }
         let to_int = int_rnd.is_some();
-        if src.float() && !dst.float() && !to_int {
-            return self.unknown("a conversion to an integer without .rni, .rzi, .rmi or .rpi");
-        }
         let rnd = match int_rnd {
             Some("rni") => Rnd::Near,
             Some("rzi") => Rnd::Zero,
             Some("rmi") => Rnd::Down,
-            Some("rpi") => Rnd::Up,
-            Some(_) => Rnd::Away,
+            Some(_) => Rnd::Up,
             None => rnd.unwrap_or(Rnd::Near),
         };
         self.push(Op::Cvt { dst, src, rnd, to_int, sat, ftz, relu, d, a })
@@ -495,5 +471,46 @@ impl<'a> Decoder<'_, 'a> {
             Space::Generic => return self.unknown("no space"),
         };
         self.push(Op::Cvta { to, window, d, a })
+    }
+}
+
+/// Whether a conversion exists (section 9.7.9.21 of the ISA). Flags: ftz, sat, relu.
+fn cvt_allowed(dst: Ty, src: Ty, to_int: bool, rnd: Option<Rnd>, [ftz, sat, relu]: [bool; 3]) -> bool {
+    use Ty::{BF16, F16, F32, F64};
+    let plain =
+        |t: Ty| !matches!(t, Ty::F16x2 | Ty::BF16x2 | Ty::Pred | Ty::B128 | Ty::B8 | Ty::B16 | Ty::B32 | Ty::B64);
+    if !plain(dst) || !plain(src) {
+        return false;
+    }
+    // bfloat16 came late, and without bytes and saturation.
+    let byte = |t: Ty| t.bytes() == 1;
+    match (dst.float(), src.float()) {
+        (false, false) => {
+            let (d, s) = (dst.bytes(), src.bytes());
+            // Saturation has to be able to do something.
+            let fits = match (dst.signed(), src.signed()) {
+                (true, true) | (false, false) => d >= s,
+                (true, false) => d > s,
+                (false, true) => false,
+            };
+            !to_int && rnd.is_none() && !ftz && !relu && !(sat && fits)
+        }
+        (false, true) => {
+            to_int && rnd.is_none() && !relu && !(ftz && src != F32) && !(src == BF16 && (sat || byte(dst)))
+        }
+        (true, false) => !to_int && rnd.is_some() && !ftz && !relu && !(dst == BF16 && (sat || byte(src))),
+        (true, true) => match (dst, src) {
+            (d, s) if d == s => rnd.is_none() && !relu && !(ftz && d != F32) && !(d == BF16 && (sat || relu)),
+            _ if to_int => false,
+            (BF16, F16) | (F16 | F64, BF16) => !ftz && !sat && !relu,
+            (F32, BF16) => !sat && !relu,
+            (F32 | F64, F16) => rnd.is_none() && !relu && !(ftz && dst == F64),
+            (F64, F32) => rnd.is_none() && !relu,
+            (F16, F32) => rnd.is_some() && !(relu && (sat || ftz || !matches!(rnd, Some(Rnd::Near | Rnd::Zero)))),
+            (BF16, F32) => rnd.is_some() && !sat && !(relu && (ftz || !matches!(rnd, Some(Rnd::Near | Rnd::Zero)))),
+            (F16, F64) => rnd.is_some() && !ftz && !relu,
+            (BF16, F64) => rnd.is_some() && !ftz && !sat && !relu,
+            _ => rnd.is_some() && !relu,
+        },
     }
 }

@@ -31,9 +31,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
         }
         m.take("cta");
         let what = m.any(&["sync", "arrive", "red"]);
-        let aligned = m.take("aligned");
-        if base == "barrier" && !aligned {
-            return self.unknown("a barrier without .aligned");
+        // Without .aligned the lanes of a warp may come apart; here they wait for each other all the same.
+        if base == "barrier" {
+            m.take("aligned");
         }
         match what {
             Some("red") => {
@@ -64,51 +64,5 @@ impl<'o, 'a> Decoder<'o, 'a> {
             }
             None => self.unknown("mode"),
         }
-    }
-
-    pub(super) fn call(&mut self, ops: &[Opd<'a>]) -> R<()> {
-        let (rets, rest) = match ops {
-            [Opd::Paren(r), rest @ ..] => (r.as_slice(), rest),
-            rest => (&[][..], rest),
-        };
-        let (name, args) = match rest {
-            [Opd::Word(n, 0)] => (*n, &[][..]),
-            [Opd::Word(n, 0), Opd::Paren(a)] => (*n, a.as_slice()),
-            _ => return self.unknown("a call of this form"),
-        };
-        if name == "__assertfail" {
-            return self.push(Op::Assert);
-        }
-        let o = self.o;
-        let Some(f) = o.funcs.iter().find(|f| f.name == name && !f.entry) else {
-            return self.err(format!("no function '{name}'"));
-        };
-        if f.params.len() != args.len() || f.rets.len() != rets.len() {
-            return self.err(format!("'{name}' called with the wrong number of arguments"));
-        }
-        let mut scope = Scope::default();
-        for (v, a) in f.params.iter().zip(args).chain(f.rets.iter().zip(rets)) {
-            let Opd::Word(w, 0) = a else {
-                return self.unknown("an argument that is not a variable");
-            };
-            match self.lookup(w) {
-                Some(s @ Sym::Local(_)) => scope.syms.insert(v.name.clone(), s),
-                _ => return self.err(format!("'{w}' is not a parameter variable")),
-            };
-        }
-        let end = self.labels.len();
-        self.labels.push(None);
-        self.label_names.push(format!("the end of {name}"));
-        let (guard, loc, line) = (self.guard, self.loc, self.line);
-        if guard.0 != NONE {
-            // A guarded call: those that do not call go straight to its end.
-            self.guard = (guard.0, !guard.1);
-            self.push(Op::Bra { to: end as u32, rpc: PC_END })?;
-            self.guard = (NONE, false);
-        }
-        self.func(f, scope, Some(end))?;
-        self.labels[end] = Some(self.ins.len() as u32);
-        (self.loc, self.line) = (loc, line);
-        Ok(())
     }
 }

@@ -36,9 +36,6 @@ impl<'a> Decoder<'_, 'a> {
         let Some(f) = f.filter(|f| f.c == Acc::S32 || !saturate) else {
             return self.unknown("types");
         };
-        if f.a.eight_bit_float() && f.c == Acc::F16 {
-            return self.unknown("accumulator types");
-        }
         let f = Form { saturate, ..f };
         let step = if f.a.int() && n > 32 { 16 } else { 8 };
         if n == 0 || n > 256 || !n.is_multiple_of(step) || k != f.k() {
@@ -104,6 +101,11 @@ impl<'a> Decoder<'_, 'a> {
         if !m.take("sync") | !m.take("aligned") {
             return self.unknown("modifiers");
         }
+        let types: Vec<&str> = m.rest.iter().copied().filter(|x| matches!(*x, "f64" | "s4" | "u4" | "b1")).collect();
+        let small = m.rest.contains(&"m8n8k16");
+        if !types.is_empty() || small {
+            return self.plain_mma(m, ops);
+        }
         let k = match m.any(&["m16n8k4", "m16n8k8", "m16n8k16", "m16n8k32"]) {
             Some(s) => s[6..].parse().unwrap_or(0usize),
             None => return self.unknown("shape"),
@@ -124,13 +126,10 @@ impl<'a> Decoder<'_, 'a> {
         }
         // Sixteen bytes along the depth take one register of B; that form of the eight-bit floats came later.
         let deep = match k * 4 / f.a.per() {
-            16 if !f.a.eight_bit_float() => false,
+            16 => false,
             32 => true,
             _ => return self.unknown("shape"),
         };
-        if f.a.eight_bit_float() && f.c == Acc::F16 {
-            return self.unknown("accumulator types");
-        }
         let f = Form { deep, saturate, ..f };
         let [na, nb, nc, nd] = f.regs();
         let o = self.need(ops, 4)?;
@@ -159,40 +158,99 @@ impl<'a> Decoder<'_, 'a> {
         (alike && fits(c) && fits(d)).then_some(Form { a, b, deep: true, c, d, saturate: false })
     }
 
+    /// Products of doubles, of integers of eight bits and an 8x8 result, and of integers of four bits and of one.
+    fn plain_mma(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
+        let shape =
+            m.rest.iter().position(|x| x.starts_with("m8n8k") || x.starts_with("m16n8k")).map(|i| m.rest.remove(i));
+        let Some((rows, k)) = shape.and_then(|s| {
+            let (mn, k) = s.split_once('k')?;
+            Some((if mn == "m8n8" { 8 } else { 16 }, k.parse::<u32>().ok()?))
+        }) else {
+            return self.unknown("shape");
+        };
+        if !m.take("row") | !m.take("col") {
+            return self.unknown("layout");
+        }
+        let saturate = m.take("satfinite");
+        m.take("rn");
+        let logic = m.any(&["xor", "and"]);
+        let popc = m.take("popc");
+        let types = std::mem::take(&mut m.rest);
+        let o = self.need(ops, 4)?;
+        if types[..] == ["f64"; 4] {
+            let (na, nb, nc) = match (rows, k) {
+                (8, 4) => (1, 1, 2),
+                (16, 4) => (2, 1, 4),
+                (16, 8) => (4, 2, 4),
+                (16, 16) => (8, 4, 4),
+                _ => return self.unknown("shape"),
+            };
+            if saturate || logic.is_some() || popc {
+                return self.unknown("modifiers");
+            }
+            if rows == 16 {
+                self.requires(90, false)?;
+            }
+            let doubles = |s: &mut Self, o: &Opd<'a>, n: usize, dest: bool| -> R<Vec<u32>> {
+                match o {
+                    Opd::List(v) if v.len() == n => {
+                        v.iter().map(|x| if dest { s.dd(x) } else { s.d(x, Ty::F64) }).collect()
+                    }
+                    _ => s.unknown("vector length"),
+                }
+            };
+            let (d, a) = (doubles(self, &o[0], nc, true)?, doubles(self, &o[1], na, false)?);
+            let (b, c) = (doubles(self, &o[2], nb, false)?, doubles(self, &o[3], nc, false)?);
+            return self.push(Op::PlainMma(Box::new(PlainMma { kind: PlainKind::F64, rows, d, a, b, c })));
+        }
+        let [d, a, b, c] = types[..] else {
+            return self.unknown("types");
+        };
+        let bits: u32 = match (a, b) {
+            ("b1", "b1") => 1,
+            ("s4" | "u4", "s4" | "u4") => 4,
+            ("s8" | "u8", "s8" | "u8") => 8,
+            _ => return self.unknown("types"),
+        };
+        let words = match (rows, k * bits) {
+            (8, 128) => [1, 1, 2],
+            (16, 128) => [2, 1, 4],
+            (16, 256) => [4, 2, 4],
+            _ => return self.unknown("shape"),
+        };
+        if d != "s32" || c != "s32" || (bits == 1) != (logic.is_some() && popc) || (bits == 1 && saturate) {
+            return self.unknown("types or modifiers");
+        }
+        let list = |s: &mut Self, o: &Opd<'a>, n: usize, dest: bool| -> R<Vec<u32>> {
+            Ok(s.list::<4>(o, n, Ty::B32, dest)?[..n].to_vec())
+        };
+        let (dr, ar) = (list(self, &o[0], words[2], true)?, list(self, &o[1], words[0], false)?);
+        let (br, cr) = (list(self, &o[2], words[1], false)?, list(self, &o[3], words[2], false)?);
+        let kind = PlainKind::Int {
+            bits,
+            signed: [a.starts_with('s'), b.starts_with('s')],
+            xor: logic == Some("xor"),
+            saturate,
+        };
+        self.push(Op::PlainMma(Box::new(PlainMma { kind, rows, d: dr, a: ar, b: br, c: cr })))
+    }
+
     pub(super) fn wmma(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
         let what = m.any(&["load", "store", "mma"]);
-        if !m.take("sync") | !m.take("aligned") | !m.take("m16n16k16") {
-            return self.unknown("modifiers or shape");
+        if !m.take("sync") | !m.take("aligned") {
+            return self.unknown("modifiers");
         }
+        let shapes = ["m16n16k16", "m8n32k16", "m32n8k16", "m16n16k8", "m8n8k4"];
+        let shape = match m.any(&shapes) {
+            Some("m16n16k16") => [16, 16, 16],
+            Some("m8n32k16") => [8, 32, 16],
+            Some("m32n8k16") => [32, 8, 16],
+            Some("m16n16k8") => [16, 16, 8],
+            Some("m8n8k4") => [8, 8, 4],
+            _ => return self.unknown("shape"),
+        };
         if what == Some("mma") {
-            let mut lay = Vec::new();
-            m.rest.retain(|x| {
-                let is = matches!(*x, "row" | "col");
-                if is {
-                    lay.push(*x == "row");
-                }
-                !is
-            });
-            if lay.len() != 2 {
-                return self.unknown("layout");
-            }
-            let (Some(td), Some(tc)) = (m.ty(), m.ty()) else {
-                return self.unknown("types");
-            };
-            let half = |t: Ty| match t {
-                Ty::F16 => Some(true),
-                Ty::F32 => Some(false),
-                _ => None,
-            };
-            let (Some(d16), Some(c16)) = (half(td), half(tc)) else {
-                return self.unknown("types");
-            };
-            let o = self.need(ops, 4)?;
-            let d = self.list::<8>(&o[0], if d16 { 4 } else { 8 }, Ty::B32, true)?;
-            let a = self.list::<8>(&o[1], 8, Ty::B32, false)?;
-            let b = self.list::<8>(&o[2], 8, Ty::B32, false)?;
-            let c = self.list::<8>(&o[3], if c16 { 4 } else { 8 }, Ty::F32, false)?;
-            return self.push(Op::WmmaMma { c16, d16, d, a, b, c });
+            return self.wmma_product(m, ops, shape);
         }
         let part = m.any(&["a", "b", "c", "d"]);
         let row = match m.any(&["row", "col"]) {
@@ -201,29 +259,80 @@ impl<'a> Decoder<'_, 'a> {
             None => return self.unknown("layout"),
         };
         let space = Self::space(m);
-        let (Some(part), Some(ty)) = (part, m.ty()) else {
+        let types = ["f16", "bf16", "tf32", "f32", "f64", "s8", "u8", "s32"];
+        let (Some(part), Some(el)) = (part, m.any(&types).and_then(WmmaEl::parse)) else {
             return self.unknown("operand");
         };
-        let part = match (part, ty) {
-            ("a", Ty::F16) => WmmaPart::A,
-            ("b", Ty::F16) => WmmaPart::B,
-            ("c" | "d", Ty::F16) => WmmaPart::CF16,
-            ("c" | "d", Ty::F32) => WmmaPart::CF32,
-            _ => return self.unknown("type"),
+        let f = match part {
+            "a" => Fragment { rows: shape[0], cols: shape[2], el, part: WmmaPart::A },
+            "b" => Fragment { rows: shape[2], cols: shape[1], el, part: WmmaPart::B },
+            _ => Fragment { rows: shape[0], cols: shape[1], el, part: WmmaPart::C },
         };
-        let n = if part == WmmaPart::CF16 { 4 } else { 8 };
         let load = what == Some("load");
+        if !f.exists(shape) || (part == "c") != (load && f.part == WmmaPart::C) || (!load && part != "d") {
+            return self.unknown("type");
+        }
         if ops.len() < 2 || ops.len() > 3 {
             return self.unknown("number of operands");
         }
         let (r, ao) = if load { (&ops[0], &ops[1]) } else { (&ops[1], &ops[0]) };
-        let ld = if ops.len() == 3 { self.w(&ops[2], Ty::U32)? } else { self.const_w(Const::Val(16)) };
-        let regs = self.list::<8>(r, n, Ty::B32, load)?;
+        let packed = if row { f.cols } else { f.rows };
+        let ld = if ops.len() == 3 { self.w(&ops[2], Ty::U32)? } else { self.const_w(Const::Val(u64::from(packed))) };
+        let regs = self.fragment(r, &f, load)?;
         let (a, space) = self.addr(ao, space)?;
-        self.push(if load {
-            Op::WmmaLoad { part, row, space, d: regs, a, ld }
-        } else {
-            Op::WmmaStore { part, row, space, s: regs, a, ld }
-        })
+        self.push(Op::WmmaMove(Box::new(WmmaMove { f, load, row, space, regs, a, ld })))
+    }
+
+    fn fragment(&mut self, o: &Opd<'a>, f: &Fragment, dest: bool) -> R<Vec<u32>> {
+        let n = f.regs();
+        let Opd::List(v) = o else {
+            return self.unknown("a vector expected");
+        };
+        if v.len() != n {
+            return self.unknown("vector length");
+        }
+        v.iter()
+            .map(|x| match (f.el == WmmaEl::F64, dest) {
+                (true, true) => self.dd(x),
+                (true, false) => self.d(x, Ty::F64),
+                (false, true) => self.dw(x),
+                (false, false) => self.w(x, if f.el == WmmaEl::F32 { Ty::F32 } else { Ty::B32 }),
+            })
+            .collect()
+    }
+
+    fn wmma_product(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>], shape: [u32; 3]) -> R<()> {
+        let layouts = m.rest.iter().filter(|x| matches!(**x, "row" | "col")).count();
+        m.rest.retain(|x| !matches!(*x, "row" | "col"));
+        let saturate = m.take("satfinite");
+        m.take("rn");
+        let types: Vec<WmmaEl> = m.rest.iter().filter_map(|x| WmmaEl::parse(x)).collect();
+        if layouts != 2 || types.len() != m.rest.len() {
+            return self.unknown("layout or types");
+        }
+        m.rest.clear();
+        // Of halves only the types of the accumulators are named.
+        let (d, a, b, c) = match types[..] {
+            [d, c] => (d, WmmaEl::F16, WmmaEl::F16, c),
+            [d, a, b, c] => (d, a, b, c),
+            _ => return self.unknown("types"),
+        };
+        let of = |rows, cols, el, part| Fragment { rows, cols, el, part };
+        let [x, y, k] = shape;
+        let (fd, fc) = (of(x, y, d, WmmaPart::C), of(x, y, c, WmmaPart::C));
+        let (fa, fb) = (of(x, k, a, WmmaPart::A), of(k, y, b, WmmaPart::B));
+        let good = match a {
+            WmmaEl::F16 => matches!(c, WmmaEl::F16 | WmmaEl::F32) && matches!(d, WmmaEl::F16 | WmmaEl::F32),
+            WmmaEl::Bf16 | WmmaEl::Tf32 => (c, d) == (WmmaEl::F32, WmmaEl::F32),
+            WmmaEl::F64 => (c, d) == (WmmaEl::F64, WmmaEl::F64),
+            _ => (c, d) == (WmmaEl::S32, WmmaEl::S32),
+        };
+        if !good || a != b || (saturate && d != WmmaEl::S32) || ![fa, fb, fc, fd].iter().all(|f| f.exists(shape)) {
+            return self.unknown("types");
+        }
+        let o = self.need(ops, 4)?;
+        let (dr, ar) = (self.fragment(&o[0], &fd, true)?, self.fragment(&o[1], &fa, false)?);
+        let (br, cr) = (self.fragment(&o[2], &fb, false)?, self.fragment(&o[3], &fc, false)?);
+        self.push(Op::WmmaMma(Box::new(WmmaMma { f: [fd, fa, fb, fc], saturate, regs: [dr, ar, br, cr] })))
     }
 }

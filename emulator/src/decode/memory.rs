@@ -8,8 +8,11 @@ impl<'a> Decoder<'_, 'a> {
         if m.take("volatile") {
             fl.strong = true;
         }
-        if m.take("relaxed") || m.take("mmio") {
+        if m.take("relaxed") {
             fl.strong = true;
+        }
+        if m.take("mmio") && !fl.strong {
+            return self.unknown("mmio without relaxed");
         }
         m.take("weak");
         if m.take("acquire") {
@@ -47,6 +50,9 @@ impl<'a> Decoder<'_, 'a> {
             return self.unknown("no type");
         };
         let o = self.need(ops, if hint { 3 } else { 2 })?;
+        if fl.strong && space == Space::Local {
+            return self.unknown("an ordered access to local memory");
+        }
         if n * ty.bytes() > 16 || ty == Ty::Pred {
             return self.unknown("more than 16 bytes");
         }
@@ -58,7 +64,8 @@ impl<'a> Decoder<'_, 'a> {
             Ty::S32 => Ext::Sign32,
             _ => Ext::Zero,
         };
-        self.push(Op::Ld { space, bytes: ty.bytes() as u8, n: n as u8, ext, fl, d, a })
+        let (bytes, n) = if ty == Ty::B128 { (8, 2) } else { (ty.bytes() as u8, n as u8) };
+        self.push(Op::Ld { space, bytes, n, ext, fl, d, a })
     }
 
     pub(super) fn st(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -74,6 +81,9 @@ impl<'a> Decoder<'_, 'a> {
             return self.unknown("no type");
         };
         let o = self.need(ops, if hint { 3 } else { 2 })?;
+        if fl.strong && space == Space::Local {
+            return self.unknown("an ordered access to local memory");
+        }
         if n * ty.bytes() > 16 || ty == Ty::Pred {
             return self.unknown("more than 16 bytes");
         }
@@ -82,7 +92,8 @@ impl<'a> Decoder<'_, 'a> {
             return self.unknown("a store to a read-only space");
         }
         let s = self.vec_regs(&o[1], n as usize, ty, false)?;
-        self.push(Op::St { space, bytes: ty.bytes() as u8, n: n as u8, fl, s, a })
+        let (bytes, n) = if ty == Ty::B128 { (8, 2) } else { (ty.bytes() as u8, n as u8) };
+        self.push(Op::St { space, bytes, n, fl, s, a })
     }
 
     pub(super) fn atom(&mut self, base: &str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
@@ -103,6 +114,11 @@ impl<'a> Decoder<'_, 'a> {
             Some("xor") => AtomOp::Xor,
             _ => return self.unknown("operation"),
         };
+        let hint = m.take("L2::cache_hint");
+        let n = match m.any(&["v2", "v4", "v8"]) {
+            None => 1,
+            Some(v) => usize::from(v.as_bytes()[1] - b'0'),
+        };
         let Some(ty) = m.ty() else {
             return self.unknown("no type");
         };
@@ -112,30 +128,90 @@ impl<'a> Decoder<'_, 'a> {
         {
             return self.unknown("type or space");
         }
-        let float_ok = op == AtomOp::Add || !(ty.float() || matches!(ty, Ty::F16x2 | Ty::BF16x2));
+        let half = matches!(ty, Ty::F16 | Ty::BF16 | Ty::F16x2 | Ty::BF16x2);
+        let float = ty.float() || half;
+        if n > 1 {
+            // Vectors are of floats in global memory, of eight or sixteen bytes.
+            self.requires(90, false)?;
+            if !matches!(space, Space::Global | Space::Generic)
+                || !(ty == Ty::F32 || half)
+                || n as u32 * ty.bytes() > 16
+                || n as u32 * ty.bytes() < 4
+            {
+                return self.unknown("vector");
+            }
+        }
+        let float_ok = match op {
+            AtomOp::Add => true,
+            AtomOp::Min | AtomOp::Max => !float || (half && n > 1),
+            _ => !float,
+        };
         if !float_ok {
             return self.unknown("operation on floats");
         }
         let is_red = base == "red";
         let k = usize::from(!is_red);
-        let n = k + 2 + usize::from(op == AtomOp::Cas);
-        let o = self.need(ops, n)?;
-        let d = if is_red || Self::is_sink(&o[0]) { None } else { Some(self.dst(&o[0], ty)?) };
+        let count = k + 2 + usize::from(op == AtomOp::Cas) + usize::from(hint);
+        let o = self.need(ops, count)?;
         let (a, space) = self.addr(&o[k], space)?;
+        if ty == Ty::B128 {
+            if is_red || !matches!(op, AtomOp::Cas | AtomOp::Exch) {
+                return self.unknown("type");
+            }
+            self.requires(90, false)?;
+            let wide = |s: &mut Self, x: &Opd<'a>, d: bool| s.vec_regs(x, 1, ty, d);
+            let d = if Self::is_sink(&o[0]) { None } else { Some(wide(self, &o[0], true)?) };
+            let b = wide(self, &o[2], false)?;
+            let c = if op == AtomOp::Cas { Some(wide(self, &o[3], false)?) } else { None };
+            return self.push(Op::Atom128(Box::new(Atom128 { space, fl, d, a, b, c })));
+        }
         let one = |s: &mut Self, x: &Opd<'a>| -> R<Reg> {
             Ok(if ty.is64() { Reg::D(s.d(x, ty)?) } else { Reg::W(s.w(x, ty)?) })
         };
+        if n > 1 {
+            let list = |o: &Opd<'a>| match o {
+                Opd::List(v) if v.len() == n => Some(v.clone()),
+                _ => None,
+            };
+            let (to, from) = (if is_red { None } else { list(&o[0]) }, list(&o[k + 1]));
+            let (Some(from), true) = (from, is_red || to.is_some()) else {
+                return self.unknown("vector length");
+            };
+            let b = from.iter().map(|x| one(self, x)).collect::<R<Vec<_>>>()?;
+            let wide = n as u32 * ty.bytes();
+            // The address has to fit the whole vector. Results wait in registers of their own, as a result may be an operand too.
+            let mut results = Vec::new();
+            for (i, b) in b.into_iter().enumerate() {
+                let d = to.as_ref().map(|_| self.new_reg(Class::W));
+                results.extend(d);
+                let at = Addr { off: a.off.wrapping_add(i64::from(ty.bytes()) * i as i64), ..a };
+                let align = if i == 0 { wide } else { ty.bytes() };
+                self.push(Op::Atom { space, op, ty, fl, d, a: at, b, c: None, align })?;
+            }
+            for (x, r) in to.iter().flatten().zip(results) {
+                if !Self::is_sink(x) {
+                    let d = Reg::W(self.dw(x)?);
+                    self.scalar(&[d], &[r], |s| [s[0], 0])?;
+                }
+            }
+            return Ok(());
+        }
+        let d = if is_red || Self::is_sink(&o[0]) { None } else { Some(self.dst(&o[0], ty)?) };
         let b = one(self, &o[k + 1])?;
         let c = if op == AtomOp::Cas { Some(one(self, &o[k + 2])?) } else { None };
-        self.push(Op::Atom { space, op, ty, fl, d, a, b, c })
+        self.push(Op::Atom { space, op, ty, fl, d, a, b, c, align: ty.bytes() })
     }
 
     pub(super) fn cp(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
-        if !m.take("async") {
+        let reduce = m.take("reduce");
+        if !m.take("async") || (reduce && !m.rest.contains(&"bulk")) {
             return self.unknown("only cp.async");
         }
         if m.take("bulk") {
-            return self.bulk(m, ops);
+            return self.bulk(m, ops, reduce);
+        }
+        if m.take("mbarrier") {
+            return self.copy_arrive(m, ops);
         }
         if m.take("commit_group") {
             return self.push(Op::CpCommit);

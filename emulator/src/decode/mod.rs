@@ -4,11 +4,13 @@
 //! errors. Calls of device functions are expanded in place, so that a kernel is one flat list.
 
 mod arith;
+mod call;
 mod control;
 mod copies;
 mod matrix;
 mod memory;
 mod operand;
+mod rare;
 
 use std::collections::HashMap;
 
@@ -23,13 +25,21 @@ use operand::{Mods, Opd};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum GlobalSym {
     Mem(u64),
-    Shared { size: u64, align: u32, dynamic: bool },
+    Shared {
+        size: u64,
+        align: u32,
+        dynamic: bool,
+    },
+    /// The address of a function.
+    Func(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Sym {
     Reg(Reg),
     Label(usize),
+    /// A vector of registers, whose parts have names of their own.
+    Vector(usize),
     Local(u64),
     Shared(u64),
     Param(u64),
@@ -42,6 +52,7 @@ enum Class {
     W,
     D,
     P,
+    Q,
 }
 
 #[derive(Default)]
@@ -49,6 +60,7 @@ struct Scope<'a> {
     ranges: Vec<(&'a str, Class, u64)>,
     syms: HashMap<String, Sym>,
     targets: HashMap<String, Vec<usize>>,
+    callees: HashMap<String, Vec<String>>,
 }
 
 pub(crate) struct Decoder<'o, 'a> {
@@ -74,7 +86,10 @@ pub(crate) struct Decoder<'o, 'a> {
     guard: (u32, bool),
     name: u32,
     ret_label: Option<usize>,
-    depth: u32,
+    /// The functions that are being expanded, outermost first.
+    calls: Vec<&'o str>,
+    /// The predicate that stands for the carry.
+    carry_flag: Option<u32>,
 }
 
 type R<T> = Result<T, LoadError>;
@@ -110,7 +125,8 @@ impl<'o, 'a> Decoder<'o, 'a> {
             guard: (NONE, false),
             name: 0,
             ret_label: None,
-            depth: 0,
+            calls: Vec::new(),
+            carry_flag: None,
         };
         let mut scope = Scope::default();
         let mut off = 0u64;
@@ -191,6 +207,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             max_threads: f.max_threads,
             cluster: f.cluster,
             explicit_cluster: f.explicit_cluster,
+            blocks_are_clusters: f.blocks_are_clusters,
             max_cluster: f.max_cluster,
         })
     }
@@ -221,10 +238,14 @@ impl<'o, 'a> Decoder<'o, 'a> {
     }
 
     fn new_reg(&mut self, c: Class) -> Reg {
-        let i = c as usize;
+        let (i, step) = match c {
+            Class::Q => (1, 2),
+            c => (c as usize, 1),
+        };
         let n = self.n[i];
-        self.n[i] += 1;
+        self.n[i] += step;
         match c {
+            Class::Q => Reg::Q(n),
             Class::W => Reg::W(n),
             Class::D => Reg::D(n),
             Class::P => Reg::P(n),
@@ -259,10 +280,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
         if !f.has_body {
             return self.err(format!("function '{}' has no body", f.name));
         }
-        if self.depth > 24 {
-            return self.err(format!("'{}' is called too deeply: recursion is not supported", f.name));
+        if self.calls.contains(&f.name.as_str()) {
+            return self.err(format!("'{}' calls itself: recursion is not supported", f.name));
         }
-        self.depth += 1;
+        self.calls.push(&f.name);
         let outer = std::mem::take(&mut self.scopes);
         let outer_ret = std::mem::replace(&mut self.ret_label, ret);
         self.scopes.push(scope);
@@ -273,7 +294,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
         }
         self.scopes = outer;
         self.ret_label = outer_ret;
-        self.depth -= 1;
+        self.calls.pop();
         Ok(())
     }
 
@@ -320,7 +341,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             }
         }
         match self.globals.get(name)? {
-            GlobalSym::Mem(a) => Some(Sym::Mem(*a)),
+            GlobalSym::Mem(a) | GlobalSym::Func(a) => Some(Sym::Mem(*a)),
             GlobalSym::Shared { size, align, dynamic } => {
                 if *dynamic {
                     self.dyn_align = self.dyn_align.max(u64::from(*align));
@@ -376,7 +397,25 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 self.labels[id] = Some(self.ins.len() as u32);
                 c.at += 2;
                 // `name: .branchtargets a, b;` is a table and not a place.
-                if c.eat_word(".branchtargets") {
+                if c.eat_word(".callprototype") {
+                    while !c.eat(b';') {
+                        if c.next().is_none() {
+                            return self.err("a prototype without an end");
+                        }
+                    }
+                } else if c.eat_word(".calltargets") {
+                    let mut v = Vec::new();
+                    loop {
+                        v.push(c.word()?.to_owned());
+                        if !c.eat(b',') {
+                            break;
+                        }
+                    }
+                    c.expect(b';')?;
+                    if let Some(s) = self.scopes.last_mut() {
+                        s.callees.insert((*w).to_owned(), v);
+                    }
+                } else if c.eat_word(".branchtargets") {
                     let mut v = Vec::new();
                     loop {
                         let l = c.word()?;
@@ -403,18 +442,33 @@ impl<'o, 'a> Decoder<'o, 'a> {
     fn directive(&mut self, w: &str, c: &mut Cur<'o, 'a>) -> R<()> {
         match w {
             ".reg" => {
-                let t = c.word()?;
+                let mut t = c.word()?;
+                let vector = if matches!(t, ".v2" | ".v4") { usize::from(t.as_bytes()[2] - b'0') } else { 1 };
+                if vector > 1 {
+                    t = c.word()?;
+                }
                 let class = match t {
                     ".pred" => Class::P,
                     t => match type_size(t) {
                         Some(8) => Class::D,
+                        Some(16) => Class::Q,
                         Some(1 | 2 | 4) => Class::W,
                         _ => return self.err(format!("registers of type '{t}'")),
                     },
                 };
                 loop {
                     let name = c.word()?;
-                    if c.eat(b'<') {
+                    if vector > 1 {
+                        for part in &["x", "y", "z", "w"][..vector] {
+                            let r = self.new_reg(class);
+                            if let Some(s) = self.scopes.last_mut() {
+                                s.syms.insert(format!("{name}.{part}"), Sym::Reg(r));
+                            }
+                        }
+                        if let Some(s) = self.scopes.last_mut() {
+                            s.syms.insert(name.to_owned(), Sym::Vector(vector));
+                        }
+                    } else if c.eat(b'<') {
                         let n = c.int()?;
                         c.expect(b'>')?;
                         let s = self.scopes.last_mut().ok_or_else(|| LoadError::new(0, "no scope"))?;
@@ -494,6 +548,13 @@ impl<'o, 'a> Decoder<'o, 'a> {
             }
         }
         self.line = opcode_line;
+        for o in &mut ops {
+            if let Opd::Word(w, 0) = *o
+                && let Some(Sym::Vector(n)) = self.lookup(w)
+            {
+                *o = Opd::List(["x", "y", "z", "w"][..n].iter().map(|p| Opd::Part(w, p)).collect());
+            }
+        }
         let mut parts = opcode.split('.');
         let base = parts.next().unwrap_or("");
         let mut m = Mods { rest: parts.filter(|p| !p.is_empty()).collect() };
@@ -542,6 +603,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
 
     fn decode(&mut self, base: &'a str, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
         self.target_has(base, m)?;
+        if self.rare(base, m, ops)? {
+            return Ok(());
+        }
         match base {
             "add" | "sub" | "mul" | "mul24" | "div" | "rem" | "min" | "max" | "and" | "or" | "xor" | "shl" | "shr"
             | "copysign" => self.two(base, m, ops),
@@ -574,7 +638,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     _ => self.unknown("type"),
                 }
             }
-            "setp" | "set" => self.setp(base, m, ops),
+            "setp" => self.setp(m, ops),
             "selp" => {
                 let Some(ty) = m.ty() else {
                     return self.unknown("no type");
@@ -589,28 +653,12 @@ impl<'o, 'a> Decoder<'o, 'a> {
                     self.push(Op::SelW { d, a, b, p, not })
                 }
             }
-            "slct" => {
-                let ftz = m.take("ftz");
-                let (t, by) = (m.ty(), m.ty());
-                let o = self.need(ops, 4)?;
-                let (Some(t), Some(by @ (Ty::S32 | Ty::F32))) = (t, by) else {
-                    return self.unknown("types");
-                };
-                if t.is64() || ftz {
-                    return self.unknown("64 bits or ftz");
-                }
-                let (d, a, b, c) = (self.dw(&o[0])?, self.w(&o[1], t)?, self.w(&o[2], t)?, self.w(&o[3], by)?);
-                let f: FnW3 = if by == Ty::S32 {
-                    w3!(|a, b, c| if c as i32 >= 0 { a } else { b })
-                } else {
-                    w3!(|a, b, c| if f32::from_bits(c) >= 0.0 { a } else { b })
-                };
-                self.push(Op::W3 { f, d, a, b, c })
-            }
             "mov" => self.mov(m, ops),
             "cvt" => self.cvt(m, ops),
             "cvta" => self.cvta(m, ops),
             "ld" | "ldu" => self.ld(m, ops),
+            "st" | "red" if m.take("async") => self.store_async(base, m, ops),
+            "tensormap" => self.tensormap(m, ops),
             "st" => self.st(m, ops),
             "atom" | "red" => self.atom(base, m, ops),
             "prefetch" | "prefetchu" | "discard" | "applypriority" => {
@@ -747,9 +795,37 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 self.push(Op::SetMaxNReg)
             }
             "fence" if m.take("proxy") => {
-                if m.take("async") || m.take("async::generic") {
+                if m.take("async") {
                     m.any(&["global", "shared::cta", "shared::cluster"]);
                     return self.push(Op::FenceAsync);
+                }
+                // Of one address by several names: blocks see each other's stores at once here.
+                if m.take("alias") {
+                    return self.push(Op::Nop);
+                }
+                if m.take("async::generic") {
+                    let acquire = m.any(&["acquire", "release"]) == Some("acquire");
+                    let space = if acquire { "sync_restrict::shared::cluster" } else { "sync_restrict::shared::cta" };
+                    if !m.take(space) | !m.take("cluster") {
+                        return self.unknown("modifiers");
+                    }
+                    return self.push(Op::FenceAsync);
+                }
+                if m.take("tensormap::generic") {
+                    let what = m.any(&["acquire", "release"]);
+                    if what.is_none() || m.any(&["cta", "cluster", "gpu", "sys"]).is_none() {
+                        return self.unknown("modifiers");
+                    }
+                    if what == Some("release") {
+                        self.need(ops, 0)?;
+                        return self.push(Op::MapFence { acquire: None });
+                    }
+                    let o = self.need(ops, 2)?;
+                    if !matches!(o[1], Opd::Int(128)) {
+                        return self.unknown("a size of 128 expected");
+                    }
+                    let (a, _) = self.addr(&o[0], Space::Generic)?;
+                    return self.push(Op::MapFence { acquire: Some(a) });
                 }
                 self.unknown("proxy")
             }
@@ -761,7 +837,13 @@ impl<'o, 'a> Decoder<'o, 'a> {
             }
             "membar" | "fence" => {
                 let scope = m.any(&["cta", "cluster", "gl", "gpu", "sys"]);
-                m.any(&["sc", "acq_rel", "acquire", "release"]);
+                if m.any(&["proxy", "alias"]).is_some() {
+                    return self.push(Op::Nop);
+                }
+                let half = m.any(&["sc", "acq_rel", "acquire", "release"]);
+                if matches!(half, Some("acquire" | "release")) {
+                    m.any(&["sync_restrict::shared::cluster", "sync_restrict::shared::cta"]);
+                }
                 if scope.is_none() {
                     return self.unknown("scope");
                 }

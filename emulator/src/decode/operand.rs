@@ -6,6 +6,8 @@ use super::*;
 #[derive(Clone, Debug)]
 pub(super) enum Opd<'a> {
     Word(&'a str, i64),
+    /// A part of a vector of registers, named as a whole.
+    Part(&'a str, &'static str),
     Int(u64),
     F32(u32),
     F64(u64),
@@ -170,6 +172,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
             ("%total_smem_size", None) => Sreg::TotalSmem,
             ("%cluster_ctarank", None) => Sreg::ClusterRank,
             ("%cluster_nctarank", None) => Sreg::ClusterSize,
+            ("%aggr_smem_size", None) => Sreg::TotalSmem,
+            ("%reserved_smem_offset_begin" | "%reserved_smem_offset_end" | "%reserved_smem_offset_cap", None) => {
+                Sreg::Zero
+            }
             ("WARP_SZ", None) => Sreg::WarpSize,
             _ => return None,
         };
@@ -185,7 +191,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             Sym::Local(o) => v(o),
             Sym::Param(o) => v(PARAM_WINDOW + o),
             Sym::DynShared => Const::DynShared(off),
-            Sym::Reg(_) | Sym::Label(_) => return None,
+            Sym::Reg(_) | Sym::Label(_) | Sym::Vector(_) => return None,
         })
     }
 
@@ -270,6 +276,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 Some(Sym::Reg(r)) => Ok(r),
                 _ => self.err(format!("'{w}' is not a register")),
             },
+            Opd::Part(w, p) => match self.lookup(&format!("{w}.{p}")) {
+                Some(Sym::Reg(r)) => Ok(r),
+                _ => self.err(format!("'{w}.{p}' is not a register")),
+            },
             _ => self.err("a register expected"),
         }
     }
@@ -280,6 +290,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
             && let Some(Sym::Reg(r)) = self.lookup(w)
         {
             return Ok(r);
+        }
+        if matches!(o, Opd::Part(..)) {
+            return self.reg(o);
         }
         Ok(if ty.is64() { Reg::D(self.d(o, ty)?) } else { Reg::W(self.w(o, ty)?) })
     }
@@ -450,12 +463,24 @@ impl<'o, 'a> Decoder<'o, 'a> {
     pub(super) fn vec_regs(&mut self, o: &Opd<'a>, n: usize, ty: Ty, dest: bool) -> R<[Reg; 4]> {
         let one = |s: &mut Self, x: &Opd<'a>| -> R<Reg> {
             let r = if dest { if Self::is_sink(x) { s.dst(x, ty)? } else { s.reg(x)? } } else { s.src(x, ty)? };
-            if matches!(r, Reg::P(_)) || (ty.is64() && !matches!(r, Reg::D(_))) {
+            if matches!(r, Reg::P(_) | Reg::Q(_)) || (ty.is64() && !matches!(r, Reg::D(_))) {
                 return s.unknown("a register narrower than the access");
             }
             Ok(r)
         };
         let mut out = [Reg::W(NONE); 4];
+        if ty == Ty::B128 {
+            // One register of 128 bits is two of 64 here.
+            let q = match o {
+                o if dest && Self::is_sink(o) => self.new_reg(Class::Q),
+                o => self.reg(o)?,
+            };
+            let Reg::Q(q) = q else {
+                return self.unknown("a register of 128 bits expected");
+            };
+            (out[0], out[1]) = (Reg::D(q), Reg::D(q + 1));
+            return Ok(out);
+        }
         match o {
             Opd::List(v) if v.len() == n => {
                 for (i, x) in v.iter().enumerate() {

@@ -277,7 +277,7 @@ fn elapsed(ms: *mut f32, a: Handle, b: Handle) -> Res {
         if e.flags & 2 != 0 {
             return Err(code::INVALID_HANDLE);
         }
-        if e.never {
+        if e.never || e.after.is_some_and(|t| std::time::Instant::now() < t) {
             return Err(code::NOT_READY);
         }
         if e.capture.is_some() {
@@ -951,7 +951,7 @@ api! {
             return Err(code::NOT_SUPPORTED);
         }
         let t = crate::TensorMap { elem, swizzle: [0, 32, 64, 128][swizzle as usize], nan_fill: fill == 1, addr, dims: d.to_vec(), strides: st.to_vec(), boxes: b.to_vec() };
-        let bytes = t.encode().ok_or(code::INVALID_VALUE)?;
+        let bytes = t.encode_typed(ty as u8).ok_or(code::INVALID_VALUE)?;
         out(map.cast::<[u8; 128]>(), bytes)
     }
 
@@ -1016,7 +1016,7 @@ api! {
         if s.capture_of(h(stream))?.is_some() {
             return Err(code::STREAM_CAPTURE_UNSUPPORTED);
         }
-        if s.hung.is_some() { Err(code::NOT_READY) } else { Ok(()) }
+        if s.hung.is_some() || s.working() { Err(code::NOT_READY) } else { Ok(()) }
     }
     fn cuStreamWaitEvent(stream: Handle, event: Handle, _flags: c_uint) {
         let mut s = state();
@@ -1059,19 +1059,26 @@ api! {
         if e.capture.is_some() {
             return Err(code::CAPTURED_EVENT);
         }
-        if e.never { Err(code::NOT_READY) } else { Ok(()) }
+        let waits = e.never || e.after.is_some_and(|t| std::time::Instant::now() < t);
+        if waits { Err(code::NOT_READY) } else { Ok(()) }
     }
     fn cuEventSynchronize(e: Handle) {
-        let never = {
+        let (never, after) = {
             let mut s = state();
             s.context()?;
             let e = s.event(h(e))?;
             if e.capture.is_some() {
                 return Err(code::CAPTURED_EVENT);
             }
-            e.never
+            (e.never, e.after)
         };
-        if never { wait_idle() } else { Ok(()) }
+        if never {
+            return wait_idle();
+        }
+        if let Some(left) = after.and_then(|t| t.checked_duration_since(std::time::Instant::now())) {
+            std::thread::sleep(left);
+        }
+        Ok(())
     }
     fn cuEventElapsedTime(ms: *mut f32, a: Handle, b: Handle) { elapsed(ms, a, b) }
     fn cuEventElapsedTime_v2(ms: *mut f32, a: Handle, b: Handle) { elapsed(ms, a, b) }

@@ -18,6 +18,8 @@ pub(super) struct Config {
     /// The launch that never ends, and after how many milliseconds a wait for it gives up.
     pub hang: Option<(u64, Option<u64>)>,
     pub jitter: Option<u64>,
+    /// Milliseconds that every launch takes longer.
+    pub slow: Option<u64>,
     pub strict: bool,
     pub quiet: bool,
     pub copies_early: bool,
@@ -63,6 +65,7 @@ impl Config {
             lost: None,
             hang: None,
             jitter: None,
+            slow: None,
             strict: flag("GPU_EMULATOR_STRICT"),
             quiet: flag("GPU_EMULATOR_QUIET"),
             copies_early: flag("GPU_EMULATOR_COPIES_EARLY"),
@@ -85,6 +88,8 @@ impl Config {
                 ("hang", Some(n)) => c.hang = Some((n, ms)),
                 ("lost", Some(n)) => c.lost = Some(n),
                 ("jitter", Some(n)) => c.jitter = Some(n),
+                // More than an hour is a mistake, and the clock would not hold it.
+                ("slow", Some(n)) => c.slow = Some(n.min(3_600_000)),
                 _ => eprintln!("gpu-emulator: GPU_EMULATOR_FAULT has '{f}', which is no fault, ignored"),
             }
         }

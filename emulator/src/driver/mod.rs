@@ -51,6 +51,8 @@ struct Event {
     time: Option<u64>,
     /// Recorded after a launch that never ends.
     never: bool,
+    /// When the slow work before it is over.
+    after: Option<std::time::Instant>,
     capture: Option<u64>,
 }
 
@@ -82,6 +84,8 @@ struct State {
     next_capture: u64,
     sticky: Option<u32>,
     hung: Option<std::time::Instant>,
+    /// Until when the work enqueued so far takes, where a fault makes launches slow.
+    busy: Option<std::time::Instant>,
     lost: bool,
     launches: u64,
     allocs: u64,
@@ -123,6 +127,7 @@ impl State {
             next_capture: 1,
             sticky: None,
             hung: None,
+            busy: None,
             lost: false,
             launches: 0,
             allocs: 0,
@@ -250,10 +255,9 @@ impl State {
             }
             Node::Record { event } => {
                 self.clock += 100;
-                let t = self.clock;
+                let (t, busy) = (self.clock, self.busy);
                 let e = self.event(*event)?;
-                e.time = Some(t);
-                e.capture = None;
+                (e.time, e.after, e.capture) = (Some(t), busy, None);
             }
             Node::Free { ptr } => self.dev.memory.free(*ptr).map_err(bad)?,
             Node::Host { f, data } => {
@@ -292,6 +296,17 @@ impl State {
         match done {
             Ok(r) => {
                 self.clock = before + 2000 + r.ticks / u64::from(self.cfg.sms.max(1));
+                if let Some(ms) = self.cfg.slow {
+                    let now = std::time::Instant::now();
+                    self.busy = Some(self.busy.map_or(now, |b| b.max(now)) + std::time::Duration::from_millis(ms));
+                    self.clock += ms * 1_000_000;
+                }
+                if !r.printed.is_empty() {
+                    // As the driver does, to the program's standard output.
+                    let mut out = std::io::stdout().lock();
+                    let _ = std::io::Write::write_all(&mut out, r.printed.as_bytes());
+                    let _ = std::io::Write::flush(&mut out);
+                }
                 self.counters.add(&r.counters);
                 for x in &r.findings {
                     let s = x.to_string();
@@ -318,6 +333,11 @@ impl State {
         }
     }
 
+    /// Whether launches made slow are still under way.
+    fn working(&self) -> bool {
+        self.busy.is_some_and(|until| std::time::Instant::now() < until)
+    }
+
     /// A number in [0, 1) for the times of events.
     fn random(&mut self) -> f64 {
         self.jitter ^= self.jitter << 13;
@@ -334,6 +354,7 @@ fn wait_idle() -> Res {
             let mut s = state();
             s.context()?;
             match s.hung {
+                None if s.working() => {}
                 None => return Ok(()),
                 Some(since) => {
                     if let Some((_, Some(ms))) = s.cfg.hang
@@ -346,6 +367,6 @@ fn wait_idle() -> Res {
                 }
             }
         }
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }

@@ -4,7 +4,7 @@
 //! they are issued, and the race check covers what they may read until they are waited for.
 
 use super::*;
-use crate::shared::Flight;
+use crate::shared::{Flight, What};
 use crate::tensormap::{TensorMap, swizzle};
 
 /// The 32-byte sectors that hold some bytes of a row of a box.
@@ -15,7 +15,7 @@ fn sectors(row: u64, have: &std::ops::Range<u32>) -> u64 {
 
 impl Warp {
     /// The tensor map at an address that a lane gives.
-    pub(super) fn tensor_map(&mut self, env: &Env<'_, '_>, lane: usize, addr: u64) -> Run<TensorMap> {
+    pub(super) fn tensor_map(&mut self, env: &Env<'_, '_>, lane: usize, addr: u64) -> Run<(TensorMap, Option<Ty>)> {
         let mut one = [addr; 32];
         let space = Self::resolve(Space::Generic, &mut one, 1 << lane).unwrap_or(Space::Global);
         let a = one[lane];
@@ -34,7 +34,7 @@ impl Warp {
             env.l.mem.read(a, &mut b).is_ok()
         };
         match TensorMap::decode(&b) {
-            Some(t) if found && t.box_bytes() <= 1 << 20 => Ok(t),
+            Some(t) if found && t.box_bytes() <= 1 << 20 => Ok((t, TensorMap::element_type(&b))),
             _ => env.stop(
                 Kind::Trap,
                 self,
@@ -68,18 +68,9 @@ impl Warp {
     }
 
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn bulk_load(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        dst: &Addr,
-        src: &Addr,
-        coords: &[u32],
-        bytes: u32,
-        mbar: &Addr,
-        mask: u32,
-        m: u32,
-    ) -> Run<()> {
-        let (to, from, bars) = (self.addresses(dst), self.addresses(src), self.addresses(mbar));
+    pub(super) fn bulk_load(&mut self, env: &mut Env<'_, '_>, x: &BulkLoad, m: u32) -> Run<()> {
+        let (to, from, bars) = (self.addresses(&x.dst), self.addresses(&x.src), self.addresses(&x.mbar));
+        let (coords, bytes, mask) = (&x.coords, x.bytes, x.mask);
         for i in lanes(m) {
             let clock = env.sh.race.bulk_issue(self.gid);
             // The same places in every block that gets the data, or the one that the address names.
@@ -108,7 +99,7 @@ impl Warp {
             }
             let tensor = !coords.is_empty();
             let (rows, t) = if tensor {
-                let t = self.tensor_map(env, i, from[i])?;
+                let (t, _) = self.tensor_map(env, i, from[i])?;
                 if t.dims.len() != coords.len() {
                     return env.stop(
                         Kind::Trap,
@@ -122,15 +113,7 @@ impl Warp {
                 (Self::rows(&t, &c), t)
             } else {
                 let n = self.w[bytes as usize][i].min(1 << 24);
-                let t = TensorMap {
-                    elem: 1,
-                    swizzle: 0,
-                    nan_fill: false,
-                    addr: 0,
-                    dims: vec![u64::from(n)],
-                    strides: Vec::new(),
-                    boxes: vec![n],
-                };
+                let t = TensorMap::plain(n);
                 (vec![(0, from[i], 0..n)], t)
             };
             let total = t.box_bytes() as u32;
@@ -153,6 +136,10 @@ impl Warp {
                     return self.out_of_bounds(env, i, to[i], total, "shared");
                 }
             }
+            if x.from_shared {
+                self.across(env, x, i, to[i], from[i], bars[i], total, clock)?;
+                continue;
+            }
             let mut pieces = Vec::new();
             let row_bytes = t.boxes[0] * t.elem;
             for (at, addr, have) in rows {
@@ -171,7 +158,7 @@ impl Warp {
                         _ => return self.out_of_bounds(env, i, a, n, "global"),
                     };
                     let off = a - al.base;
-                    if env.l.opt.check_init && (0..u64::from(n)).any(|k| !al.is_valid(off + k, 1)) {
+                    if env.l.opt.check_init && !al.all_valid(off, u64::from(n)) {
                         env.find(
                             Kind::Uninitialised,
                             self,
@@ -220,13 +207,77 @@ impl Warp {
                     parts.push((o as u32, 16, *data));
                 }
                 let mbar = self.cluster_at(env, i, in_block(bars[i], rank), 8, Some(clock))? as u32;
-                env.sh.flying.push_back(Flight { parts, mbar, bytes: total, warp: self.gid, clock });
-                if env.l.opt.copies_land_early {
-                    env.sh.land();
-                }
+                let what = What::Into { parts, red: None, mbar, bytes: total };
+                self.launch(env, Flight { what, warp: self.gid, lane: i as u32, clock, group: 0 });
             }
         }
         Ok(())
+    }
+
+    /// A bulk copy, or a reduction, from the block's own shared memory to a block of the cluster.
+    #[allow(clippy::too_many_arguments)]
+    fn across(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        x: &BulkLoad,
+        lane: usize,
+        to: u64,
+        from: u64,
+        bar: u64,
+        total: u32,
+        clock: u32,
+    ) -> Run<()> {
+        if from % 16 != 0 {
+            return self.misaligned(env, lane, from, 16, "shared");
+        }
+        let source = self.shared_at(env, lane, from, 16)?;
+        if env.sh.local(source) as u64 + u64::from(total) > env.sh.size() as u64 {
+            return self.out_of_bounds(env, lane, from, total, "shared");
+        }
+        let target = self.cluster_at(env, lane, to, 16, Some(clock))?;
+        let mbar = self.cluster_at(env, lane, bar, 8, Some(clock))? as u32;
+        let mut parts = Vec::new();
+        for k in (0..total as usize).step_by(16) {
+            self.async_read(env, lane, source + k, false);
+            if x.red.is_none() {
+                if let Some(c) = env.sh.race.bulk_write(target + k, 16, self.gid, clock, self.at) {
+                    self.race(env, lane, target + k, &c);
+                }
+                env.sh.in_flight(target + k, 16);
+            }
+            parts.push(((source + k) as u32, (target + k) as u32));
+        }
+        let read_clock = env.sh.race.store_issued(self.gid);
+        env.st.c.bulk_loads += 1;
+        env.st.c.bulk_load_bytes += u64::from(total);
+        let what = What::Across { parts, red: x.red, mbar, bytes: total, read_clock };
+        self.launch(env, Flight { what, warp: self.gid, lane: lane as u32, clock, group: 0 });
+        Ok(())
+    }
+
+    pub(super) fn bulk_commit(&mut self, m: u32) {
+        for i in lanes(m) {
+            self.bulk_groups[i] += 1;
+        }
+    }
+
+    /// Waits for all but the latest `n` bulk groups of each lane.
+    pub(super) fn bulk_wait(&mut self, env: &mut Env<'_, '_>, n: u32, m: u32) {
+        let groups = self.bulk_groups;
+        let due = |lane: u32, group: u32| {
+            m >> lane & 1 != 0 && group < groups[lane as usize] && groups[lane as usize] - group > n
+        };
+        let gid = self.gid;
+        env.sh.land_those(env.l.mem, &env.l.atomics, |f| {
+            f.warp == gid && matches!(f.what, What::OutOf { .. }) && due(f.lane, f.group)
+        });
+        // Copies read in the order of their clocks as far as this thread knows: up to the first that is not over.
+        let over = self.bulk_open.iter().take_while(|x| due(x.0, x.1)).count();
+        if over > 0 {
+            let upto = self.bulk_open[over - 1].2;
+            env.sh.race.stores_done(self.gid, upto);
+            self.bulk_open.drain(..over);
+        }
     }
 
     pub(super) fn async_read(&mut self, env: &mut Env<'_, '_>, lane: usize, o: usize, wgmma: bool) -> [u32; 4] {
@@ -248,20 +299,15 @@ impl Warp {
         env.sh.read(o, 16)
     }
 
-    pub(super) fn bulk_store(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        dst: &Addr,
-        src: &Addr,
-        coords: &[u32],
-        bytes: u32,
-        m: u32,
-    ) -> Run<()> {
-        let (to, from) = (self.addresses(dst), self.addresses(src));
+    pub(super) fn bulk_store(&mut self, env: &mut Env<'_, '_>, x: &BulkStore, m: u32) -> Run<()> {
+        let (to, from) = (self.addresses(&x.dst), self.addresses(&x.src));
+        let (coords, bytes) = (&x.coords, x.bytes);
         for i in lanes(m) {
             let tensor = !coords.is_empty();
+            let mut element = None;
             let (rows, t) = if tensor {
-                let t = self.tensor_map(env, i, to[i])?;
+                let (t, ty) = self.tensor_map(env, i, to[i])?;
+                element = ty;
                 if t.dims.len() != coords.len() {
                     return env.stop(
                         Kind::Trap,
@@ -284,15 +330,7 @@ impl Warp {
                 (Self::rows(&t, &c), t)
             } else {
                 let n = self.w[bytes as usize][i].min(1 << 24);
-                let t = TensorMap {
-                    elem: 1,
-                    swizzle: 0,
-                    nan_fill: false,
-                    addr: 0,
-                    dims: vec![u64::from(n)],
-                    strides: Vec::new(),
-                    boxes: vec![n],
-                };
+                let t = TensorMap::plain(n);
                 (vec![(0, to[i], 0..n)], t)
             };
             let total = t.box_bytes() as u32;
@@ -314,6 +352,17 @@ impl Warp {
                 return self.out_of_bounds(env, i, from[i], total, "shared");
             }
             let row_bytes = t.boxes[0] * t.elem;
+            let red = match (x.red, x.ty.or(element)) {
+                (None, _) => None,
+                (Some(op), Some(ty)) => Some((op, ty)),
+                (Some(_), None) => {
+                    let text = "a reduction with a tensor map whose elements have no such operation";
+                    return env.stop(Kind::Trap, self, Some(i as u32), Some(to[i]), text.into());
+                }
+            };
+            // What others did to a sum in the making is no race.
+            let fl = MemFlags { strong: red.is_some(), ..MemFlags::default() };
+            let mut parts = Vec::new();
             for (at, addr, have) in rows {
                 if addr % 16 != 0 {
                     return self.misaligned(env, i, addr, 16, "global");
@@ -334,7 +383,7 @@ impl Warp {
                 for k in 0..row_bytes / 16 {
                     let a = swizzle(from[i] as u32 + at + 16 * k, t.swizzle);
                     let o = self.shared_at(env, i, u64::from(a), 16)? as u32;
-                    let v = self.async_read(env, i, o as usize, false);
+                    self.async_read(env, i, o as usize, false);
                     if !have.contains(&(16 * k)) {
                         continue;
                     }
@@ -351,28 +400,30 @@ impl Warp {
                     }
                     if env.l.opt.check_race {
                         env.l.order.access(
-                            env.l,
-                            self.hint,
-                            al,
-                            off,
-                            16,
-                            true,
-                            MemFlags::default(),
-                            env.cta_id,
-                            self.at,
-                            self.id,
-                            i as u32,
-                            env.cta,
+                            env.l, self.hint, al, off, 16, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
                         );
                     }
-                    if env.l.cover.active()
+                    if red.is_none()
+                        && env.l.cover.active()
                         && let Some(what) = env.l.cover.store(a, 16, env.cta_id)
                     {
                         env.find(Kind::Coverage, self, Some(i as u32), Some(a), what);
                     }
-                    al.write(off, 16, &v);
+                    if red.is_some() && env.l.opt.check_init && !al.is_valid(off, 16) {
+                        let text = format!(
+                            "reduction of global memory that nothing has written, {off} bytes into {}",
+                            al.name
+                        );
+                        env.find(Kind::Uninitialised, self, Some(i as u32), Some(a), text);
+                    }
+                    parts.push((o, a, 16));
                 }
             }
+            let clock = env.sh.race.store_issued(self.gid);
+            let group = self.bulk_groups[i];
+            self.bulk_open.push((i as u32, group, clock));
+            let what = What::OutOf { parts, red };
+            self.launch(env, Flight { what, warp: self.gid, lane: i as u32, clock, group });
             env.st.c.bulk_stores += 1;
             env.st.c.bulk_store_bytes += u64::from(total);
         }

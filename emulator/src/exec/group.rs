@@ -38,6 +38,9 @@ impl Cta {
                 local_bytes: k.local_bytes,
                 copies: Vec::new(),
                 group: [0; 32],
+                random: 0,
+                bulk_groups: [0; 32],
+                bulk_open: Vec::new(),
                 state: State::Ready,
                 hint: 0,
                 at: 0,
@@ -164,6 +167,11 @@ impl Group {
                 if r.is_err() || l.halt.load(Relaxed) {
                     return true;
                 }
+                // With random timing, flights land at any time and in any order.
+                if l.opt.shuffle != 0 && !sh.flying.is_empty() && draw(random).is_multiple_of(4) {
+                    let r = draw(random);
+                    sh.land(l.mem, &l.atomics, Some(r));
+                }
                 tired |= warp.state == State::Ready;
                 let done = warp.state == State::Done;
                 ctas[i / per].release(sh);
@@ -177,19 +185,21 @@ impl Group {
                 if opened && l.opt.check_race && ctas.len() > 1 {
                     // What the cluster's blocks did to global memory is in order as well.
                     for _ in 0..2 {
-                        ctas.iter().for_each(|c| l.order.sync(c.index as u32, 1 << 63 | sh.cluster.index));
+                        ctas.iter().for_each(|c| l.order.sync(c.index as u32, 1 << 63 | sh.cluster.index, true));
                     }
                 }
             }
             if tired {
                 // Spinning warps wait for what a copy brings.
                 if l.opt.shuffle == 0 || draw(random).is_multiple_of(8) {
-                    sh.land();
+                    let r = (l.opt.shuffle != 0).then(|| draw(random));
+                    sh.land(l.mem, &l.atomics, r);
                 }
                 return false;
             }
             // Bulk copies land when nothing else can go on.
-            if !progress && !sh.land() {
+            let any = (l.opt.shuffle != 0).then(|| draw(random));
+            if !progress && !sh.land(l.mem, &l.atomics, any) {
                 break;
             }
         }
@@ -207,7 +217,7 @@ impl Group {
                 "the block of rank {} ends without an order after the use of its shared memory by {} at {}",
                 cta.rank,
                 c.who(),
-                l.source(c.pc)
+                l.place(c.pc)
             );
             let pc = cta.warps.first().map_or(0, |w| w.at);
             l.found(Kind::Race, pc, cta.at, 0, None, None, text);
@@ -224,7 +234,7 @@ impl Group {
             for w in &cta.warps {
                 let waits = !matches!(w.state, State::Done | State::Ready);
                 first = first.or(waits.then_some((cta.at, w.id, w.at)));
-                let at = l.source(w.at);
+                let at = l.place(w.at);
                 match w.state {
                     State::Barrier(b) => {
                         let bar = &cta.bars[b as usize];
@@ -238,8 +248,19 @@ impl Group {
                     State::Done => text += &format!(" warp {} has ended;", w.id),
                     State::Mbar(o, phase) => {
                         let m = sh.mbars.get(&o).cloned().unwrap_or_default();
+                        let per = sh.warps_of_a_block();
+                        let came: Vec<String> = m
+                            .arrivals
+                            .iter()
+                            .map(|(gid, pc, n)| {
+                                let of = if ctas.len() > 1 { format!(" of rank {}", gid / per) } else { String::new() };
+                                format!("{n} by warp {}{of} at {}", gid % per, l.place(*pc))
+                            })
+                            .collect();
+                        let came = if came.is_empty() { "none yet".to_owned() } else { came.join(", ") };
                         text += &format!(
-                            " warp {} waits for phase {phase} of the mbarrier at offset {} ({} arrivals and {} bytes missing) at {at};",
+                            " warp {} waits for phase {phase} of the mbarrier at offset {} ({} arrivals and {} bytes missing; \
+                             arrived: {came}) at {at};",
                             w.id,
                             sh.local(o as usize),
                             m.pending,

@@ -50,126 +50,223 @@ impl Warp {
         Ok(())
     }
 
-    /// The element (row, column) that lane `lane` holds at index `e` of a fragment, and its address.
-    pub(super) fn wmma_elements(part: WmmaPart, lane: usize) -> [(u64, u64); 8] {
-        let (g, t) = ((lane >> 2) as u64, (lane & 3) as u64);
-        std::array::from_fn(|e| {
-            let e = e as u64;
-            match part {
-                WmmaPart::A => (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2)),
-                WmmaPart::B => (2 * t + (e & 1) + 8 * (e >> 1 & 1), g + 8 * (e >> 2)),
-                WmmaPart::CF32 | WmmaPart::CF16 => (g + 8 * (e >> 1 & 1), 2 * t + (e & 1) + 8 * (e >> 2)),
-            }
-        })
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn wmma_prepare(
-        &self,
-        env: &Env<'_, '_>,
-        part: WmmaPart,
-        space: Space,
-        a: &Addr,
-        ld: u32,
-    ) -> Run<(Space, u64, u64, u32)> {
-        let all = self.addresses(a);
-        let lds = self.w[ld as usize];
-        if all.iter().any(|x| *x != all[0]) || lds.iter().any(|x| *x != lds[0]) {
-            return env.stop(
-                Kind::Divergence,
-                self,
-                None,
-                None,
-                "a wmma address or stride that is not the same in every lane".into(),
-            );
+    /// Address and stride of a wmma load or store, by the rules of the ISA.
+    fn wmma_place(&self, env: &Env<'_, '_>, x: &WmmaMove) -> Run<(Space, u64, u64)> {
+        let all = self.addresses(&x.a);
+        let lds = self.w[x.ld as usize];
+        if all.iter().any(|a| *a != all[0]) || lds.iter().any(|a| *a != lds[0]) {
+            let text = "a wmma address or stride that is not the same in every lane";
+            return env.stop(Kind::Divergence, self, None, None, text.into());
         }
         let mut one = [all[0]; 32];
-        let space = match Self::resolve(space, &mut one, 1) {
-            Ok(s) => s,
-            Err(_) => Space::Global,
-        };
-        let size = if part == WmmaPart::CF32 { 4u32 } else { 2 };
+        let space = Self::resolve(x.space, &mut one, 1).unwrap_or(Space::Global);
+        let size = x.f.el.bytes();
         let what = if matches!(space, Space::Shared | Space::Cluster) { "shared" } else { "global" };
-        // The rules of the ISA: the first address is a multiple of 32 bytes, the stride of 16 bytes.
+        // The first address is a multiple of 32 bytes, the stride of 16; a matrix of bytes may be smaller.
         if one[0] % 32 != 0 {
             return self.misaligned(env, 0, one[0], 32, what);
         }
         if !lds[0].wrapping_mul(size).is_multiple_of(16) {
-            return env.stop(
-                Kind::Misaligned,
-                self,
-                None,
-                Some(one[0]),
-                format!("a wmma stride of {} elements is not a multiple of 16 bytes", lds[0]),
-            );
+            let text = format!("a wmma stride of {} elements is not a multiple of 16 bytes", lds[0]);
+            return env.stop(Kind::Misaligned, self, None, Some(one[0]), text);
         }
-        Ok((space, one[0], u64::from(lds[0]), size))
+        Ok((space, one[0], u64::from(lds[0])))
     }
 
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn wmma_load(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        part: WmmaPart,
-        row: bool,
-        space: Space,
-        d: &[u32; 8],
-        a: &Addr,
-        ld: u32,
-    ) -> Run<()> {
-        self.full_warp(env, "wmma.load")?;
-        let (space, base, ld, size) = self.wmma_prepare(env, part, space, a, ld)?;
-        let mut frag = [[0u32; 8]; 32];
-        // Two neighbouring elements in a row are one access where the layout allows it.
-        let el: Vec<[(u64, u64); 8]> = (0..32).map(|l| Self::wmma_elements(part, l)).collect();
-        for e in 0..8 {
-            let mut addrs: D = std::array::from_fn(|l| {
-                let (r, c) = el[l][e];
-                base + u64::from(size) * if row { r * ld + c } else { c * ld + r }
-            });
-            let mut data = [[0u32; 4]; 32];
-            self.fetch(env, space, &mut addrs, size, MemFlags::default(), u32::MAX, &mut data)?;
-            for l in 0..32 {
-                frag[l][e] = data[l][0];
+    pub(super) fn wmma_move(&mut self, env: &mut Env<'_, '_>, x: &WmmaMove) -> Run<()> {
+        self.full_warp(env, "wmma")?;
+        let (space, base, ld) = self.wmma_place(env, x)?;
+        let size = x.f.el.bytes();
+        let (n, cols) = (x.f.elements(), x.f.cols);
+        let wide = x.f.el == WmmaEl::F64;
+        let per = if wide { 1 } else { 4 / size };
+        if x.load && !wide {
+            for r in &x.regs {
+                self.w[*r as usize] = [0; 32];
             }
         }
-        for i in 0..8 {
-            let t: V = match part {
-                WmmaPart::CF32 => std::array::from_fn(|l| frag[l][i]),
-                _ => std::array::from_fn(|l| frag[l][2 * (i & 3)] | frag[l][2 * (i & 3) + 1] << 16),
-            };
-            if part == WmmaPart::CF16 && i >= 4 {
-                break;
+        for e in 0..n {
+            let mut addrs: D = std::array::from_fn(|l| {
+                let at = l as u32 * n + e;
+                let (r, c) = (u64::from(at / cols), u64::from(at % cols));
+                base + u64::from(size) * if x.row { r * ld + c } else { c * ld + r }
+            });
+            let mut data = [[0u32; 4]; 32];
+            let (reg, shift) = (x.regs[(e / per) as usize] as usize, 8 * size * (e % per) % 32);
+            if x.load {
+                self.fetch(env, space, &mut addrs, size, MemFlags::default(), u32::MAX, &mut data)?;
+                for l in 0..32 {
+                    if wide {
+                        self.d[reg][l] = u64::from(data[l][0]) | u64::from(data[l][1]) << 32;
+                    } else {
+                        self.w[reg][l] |= data[l][0] << shift;
+                    }
+                }
+            } else {
+                for l in 0..32 {
+                    data[l] = if wide {
+                        [self.d[reg][l] as u32, (self.d[reg][l] >> 32) as u32, 0, 0]
+                    } else {
+                        let keep = if size == 4 { u32::MAX } else { (1 << (8 * size)) - 1 };
+                        [self.w[reg][l] >> shift & keep, 0, 0, 0]
+                    };
+                }
+                self.write(env, space, &addrs, size, MemFlags::default(), u32::MAX, &data)?;
             }
-            self.w[d[i] as usize] = t;
         }
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn wmma_store(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        part: WmmaPart,
-        row: bool,
-        space: Space,
-        s: &[u32; 8],
-        a: &Addr,
-        ld: u32,
-    ) -> Run<()> {
-        self.full_warp(env, "wmma.store")?;
-        let (space, base, ld, size) = self.wmma_prepare(env, part, space, a, ld)?;
-        for e in 0..8usize {
-            let addrs: D = std::array::from_fn(|l| {
-                let (r, c) = Self::wmma_elements(part, l)[e];
-                base + u64::from(size) * if row { r * ld + c } else { c * ld + r }
-            });
-            let data: [[u32; 4]; 32] = std::array::from_fn(|l| match part {
-                WmmaPart::CF32 => [self.w[s[e] as usize][l], 0, 0, 0],
-                _ => [self.w[s[e / 2] as usize][l] >> (16 * (e & 1)) & 0xffff, 0, 0, 0],
-            });
-            self.write(env, space, &addrs, size, MemFlags::default(), u32::MAX, &data)?;
+    /// Bits of the elements of a fragment, in row order.
+    fn wmma_elements(&self, f: &Fragment, regs: &[u32]) -> Vec<u64> {
+        let (n, size) = (f.elements(), f.el.bytes());
+        let per = (4 / size).max(1);
+        (0..32 * n)
+            .map(|at| {
+                let (l, e) = ((at / n) as usize, at % n);
+                let r = regs[(e / per) as usize] as usize;
+                match size {
+                    8 => self.d[r][l],
+                    4 => u64::from(self.w[r][l]),
+                    _ => u64::from(self.w[r][l] >> (8 * size * (e % per)) & ((1 << (8 * size)) - 1)),
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn wmma_mma(&mut self, env: &mut Env<'_, '_>, x: &WmmaMma) -> Run<()> {
+        self.full_warp(env, "wmma.mma")?;
+        let [fd, fa, fb, fc] = &x.f;
+        let (rows, cols, k) = (fd.rows as usize, fd.cols as usize, fa.cols as usize);
+        let a = self.wmma_elements(fa, &x.regs[1]);
+        let b = self.wmma_elements(fb, &x.regs[2]);
+        let c = self.wmma_elements(fc, &x.regs[3]);
+        let mut out = vec![0u64; rows * cols];
+        let element = match fa.el {
+            WmmaEl::Bf16 => Some(mma::El::Bf16),
+            WmmaEl::Tf32 => Some(mma::El::Tf32),
+            WmmaEl::S8 => Some(mma::El::S8),
+            WmmaEl::U8 => Some(mma::El::U8),
+            WmmaEl::F64 => None,
+            _ => Some(mma::El::F16),
+        };
+        if let Some(el) = element {
+            let acc = |e: WmmaEl| match e {
+                WmmaEl::F16 => mma::Acc::F16,
+                WmmaEl::S32 => mma::Acc::S32,
+                _ => mma::Acc::F32,
+            };
+            let form = mma::Form { a: el, b: el, deep: true, c: acc(fc.el), d: acc(fd.el), saturate: x.saturate };
+            let fbv: Vec<f32> = b.iter().map(|v| el.value(*v as u32, 0)).collect();
+            for first in (0..rows).step_by(16) {
+                let here = (rows - first).min(16);
+                let mut fa: mma::Rows = [[0.0; 32]; 16];
+                for (r, row) in fa.iter_mut().enumerate().take(here) {
+                    for (i, v) in row.iter_mut().enumerate().take(k) {
+                        *v = el.value(a[(first + r) * k + i] as u32, 0);
+                    }
+                }
+                let mut acc = vec![0u32; 16 * cols];
+                for (s, v) in acc.iter_mut().zip(&c[first * cols..(first + here) * cols]) {
+                    *s = *v as u32;
+                }
+                mma::multiply::<512>(&form, env.l.rules(false), k, cols, &fa, &fbv, &mut acc);
+                for (o, v) in out[first * cols..(first + here) * cols].iter_mut().zip(&acc) {
+                    *o = u64::from(*v);
+                }
+            }
+        } else {
+            for (i, o) in out.iter_mut().enumerate() {
+                let (r, j) = (i / cols, i % cols);
+                let number = |v: u64| f64::from_bits(v);
+                let dot = (0..k).fold(number(c[i]), |s, q| number(a[r * k + q]).mul_add(number(b[q * cols + j]), s));
+                *o = dot.to_bits();
+            }
         }
+        let (n, size) = (fd.elements(), fd.el.bytes());
+        let per = (4 / size).max(1);
+        for (q, r) in x.regs[0].iter().enumerate() {
+            for l in 0..32 {
+                let at = |e: u32| out[(l as u32 * n + e) as usize];
+                if size == 8 {
+                    self.d[*r as usize][l] = at(q as u32);
+                } else {
+                    self.w[*r as usize][l] =
+                        (0..per).fold(0, |w, e| w | (at(q as u32 * per + e) as u32) << (8 * size * e % 32));
+                }
+            }
+        }
+        env.st.c.mma_instructions += 1;
+        env.st.c.issued_macs += (rows * cols * k) as u64;
+        Ok(())
+    }
+
+    /// Products of doubles, and of integers by their bits. Lane `l` holds row (of B column) `l / 4`, and 32 bits or one double of
+    /// the depth from `l % 4` on; the next register of A holds the row eight below, the one after the other half of the depth.
+    pub(super) fn plain_mma(&mut self, env: &mut Env<'_, '_>, x: &PlainMma) -> Run<()> {
+        self.full_warp(env, "mma")?;
+        let tall = x.rows == 16;
+        // The register and lane of A with a row and a quarter of the depth (`part` counts quarters of registers).
+        let a_at = |row: usize, part: usize| {
+            let half = usize::from(tall && row >= 8);
+            let reg = if tall { half + 2 * (part / 4) } else { part / 4 };
+            (x.a[reg] as usize, 4 * (row % 8) + part % 4)
+        };
+        let b_at = |col: usize, part: usize| (x.b[part / 4] as usize, 4 * col + part % 4);
+        let parts = 4 * x.b.len();
+        let rows = x.rows as usize;
+        let at = |i: usize, l: usize| (l / 4 + 8 * (i / 2), 2 * (l % 4) + i % 2);
+        match x.kind {
+            PlainKind::F64 => {
+                let mut out = vec![[0u64; 32]; x.d.len()];
+                for (i, o) in out.iter_mut().enumerate() {
+                    for (l, o) in o.iter_mut().enumerate() {
+                        let (r, c) = at(i, l);
+                        let sum = (0..parts).fold(f64::from_bits(self.d[x.c[i] as usize][l]), |s, p| {
+                            let ((ra, la), (rb, lb)) = (a_at(r, p), b_at(c, p));
+                            f64::from_bits(self.d[ra][la]).mul_add(f64::from_bits(self.d[rb][lb]), s)
+                        });
+                        *o = sum.to_bits();
+                    }
+                }
+                for (r, o) in x.d.iter().zip(out) {
+                    self.d[*r as usize] = o;
+                }
+                env.st.c.issued_macs += (rows * 8 * parts) as u64;
+            }
+            PlainKind::Int { bits, signed, xor, saturate } => {
+                let mut out = vec![[0u32; 32]; x.d.len()];
+                let number = |w: u32, e: u32, signed: bool| {
+                    let v = w >> (e * bits) << (32 - bits);
+                    if signed { i64::from(v as i32 >> (32 - bits)) } else { i64::from(v >> (32 - bits)) }
+                };
+                for (i, o) in out.iter_mut().enumerate() {
+                    for (l, o) in o.iter_mut().enumerate() {
+                        let (r, c) = at(i, l);
+                        let mut sum = i64::from(self.w[x.c[i] as usize][l] as i32);
+                        for p in 0..parts {
+                            let ((ra, la), (rb, lb)) = (a_at(r, p), b_at(c, p));
+                            let (wa, wb) = (self.w[ra][la], self.w[rb][lb]);
+                            sum += if bits == 1 {
+                                i64::from(if xor { wa ^ wb } else { wa & wb }.count_ones())
+                            } else {
+                                (0..32 / bits).map(|e| number(wa, e, signed[0]) * number(wb, e, signed[1])).sum()
+                            };
+                        }
+                        *o = if saturate {
+                            sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as u32
+                        } else {
+                            sum as u32
+                        };
+                    }
+                }
+                for (r, o) in x.d.iter().zip(out) {
+                    self.w[*r as usize] = o;
+                }
+                env.st.c.issued_macs += (rows * 8 * parts) as u64 * u64::from(32 / bits);
+            }
+        }
+        env.st.c.mma_instructions += 1;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! mbarriers: arrivals, bytes to come, phases and waits.
 
 use super::*;
-use crate::shared::Mbar;
+use crate::shared::{Flight, Mbar, What};
 
 /// Where blocks that meet at an mbarrier learn of each other.
 fn remote_key(env: &Env<'_, '_>, off: u32) -> u64 {
@@ -31,6 +31,7 @@ impl Warp {
         kind: MbarOp,
         a: &Addr,
         remote: bool,
+        relaxed: bool,
         count: u32,
         tx: u32,
         d: Option<Reg>,
@@ -71,8 +72,18 @@ impl Warp {
                             self,
                             Some(i as u32),
                             Some(addrs[i]),
-                            format!("an mbarrier for {n} arrivals"),
+                            format!("an mbarrier for {n} arrivals: one to {MAX_TX} are possible"),
                         );
+                    }
+                    if let Some(old) = env.sh.mbars.get(&off) {
+                        // Waiting on it or copying to it goes astray; the ISA calls it undefined either way.
+                        let text = format!(
+                            "mbarrier.init at offset {} of shared memory, where an mbarrier is in phase {} and was not \
+                             invalidated",
+                            env.sh.local(o),
+                            old.phase
+                        );
+                        return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), text);
                     }
                     env.sh.write(o, 8, &[0; 4]);
                     env.sh.mbars.insert(off, Mbar { expected: n, pending: n, ..Mbar::default() });
@@ -81,12 +92,14 @@ impl Warp {
                 MbarOp::Inval => {
                     self.mbar_at(env, i, off)?;
                     env.sh.mbars.remove(&off);
+                    env.sh.forget(o, 8);
                     continue;
                 }
                 _ => {}
             }
             let mut mb = std::mem::take(self.mbar_at(env, i, off)?);
-            let token = mb.phase;
+            // The phase, and below it the arrivals that were pending.
+            let token = mb.phase << 20 | u64::from(mb.pending);
             let mut wrong = None;
             match kind {
                 MbarOp::CompleteTx => mb.tx -= bytes,
@@ -95,14 +108,24 @@ impl Warp {
             if mb.tx.abs() > MAX_TX {
                 wrong = Some(format!("{} bytes awaited by an mbarrier: the count ends at {MAX_TX}", mb.tx));
             }
-            if kind == MbarOp::Arrive {
+            if matches!(kind, MbarOp::Arrive | MbarOp::Drop) {
                 if given != off {
-                    env.sh.race.give(self.gid, &mut mb.order);
+                    if relaxed {
+                        env.sh.race.give_relaxed(self.gid, &mut mb.order, !away);
+                    } else {
+                        env.sh.race.give(self.gid, &mut mb.order);
+                    }
                     if away && env.l.opt.check_race {
                         mb.remote = true;
-                        env.l.order.sync(env.cta_id, remote_key(env, off));
+                        env.l.order.sync(env.cta_id, remote_key(env, off), true);
                     }
                     given = off;
+                }
+                if kind == MbarOp::Drop {
+                    match mb.expected.checked_sub(n) {
+                        Some(e) => mb.expected = e,
+                        None => wrong = Some(format!("{n} arrivals dropped of an mbarrier for {}", mb.expected)),
+                    }
                 }
                 match mb.pending.checked_sub(n) {
                     Some(p) => mb.pending = p,
@@ -111,6 +134,7 @@ impl Warp {
                             Some(format!("{n} arrivals at an mbarrier that awaits {} more in this phase", mb.pending))
                     }
                 }
+                mb.came(self.gid, self.at, n);
             }
             mb.settle();
             env.sh.mbars.insert(off, mb);
@@ -131,6 +155,7 @@ impl Warp {
         a: &Addr,
         parity: bool,
         blocking: bool,
+        relaxed: bool,
         p: u32,
         v: Reg,
         m: u32,
@@ -146,15 +171,27 @@ impl Warp {
             let (id, off) = (self.gid, o as u32);
             let mb = self.mbar_at(env, i, off)?;
             let phase = mb.phase;
-            let yes = if parity { phase & 1 != want & 1 } else { phase > want };
+            let yes = if parity { phase & 1 != want & 1 } else { phase > want >> 20 };
+            if !parity && phase > (want >> 20) + 1 {
+                let text = format!(
+                    "a wait with the state of phase {} of an mbarrier that is in phase {phase}: only the phase before can be \
+                     asked about",
+                    want >> 20
+                );
+                return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), text);
+            }
             first.get_or_insert((off, phase));
             if yes {
                 done |= 1 << i;
                 if taken != off {
                     let (order, remote) = (mb.done.clone(), mb.remote);
-                    env.sh.race.take(id, &order);
+                    if relaxed {
+                        env.sh.race.take_relaxed(id, &order);
+                    } else {
+                        env.sh.race.take(id, &order);
+                    }
                     if remote {
-                        env.l.order.sync(env.cta_id, remote_key(env, off));
+                        env.l.order.sync(env.cta_id, remote_key(env, off), true);
                     }
                     taken = off;
                 }
@@ -169,5 +206,102 @@ impl Warp {
         }
         self.set_p(p, done, m);
         Ok(Flow::Next)
+    }
+
+    /// `cp.async.mbarrier.arrive`: the thread's copies so far leave for the mbarrier, which hears of them when they land.
+    pub(super) fn copy_arrive(&mut self, env: &mut Env<'_, '_>, a: &Addr, noinc: bool, m: u32) -> Run<()> {
+        let addrs = self.addresses(a);
+        let clock = env.sh.race.close_copies(self.gid);
+        let mut copies = std::mem::take(&mut self.copies);
+        let mut left = m;
+        while left != 0 {
+            // Lanes with the same mbarrier are one flight.
+            let first = left.trailing_zeros() as usize;
+            let part = lanes(left).filter(|i| addrs[*i] == addrs[first]).fold(0u32, |s, i| s | 1 << i);
+            left &= !part;
+            let o = self.shared_at(env, first, addrs[first], 8)?;
+            if let Some(c) = env.sh.race.read(o, 8, self.gid, self.at, false) {
+                self.race(env, first, o, &c);
+            }
+            let n = part.count_ones();
+            let (gid, at) = (self.gid, self.at);
+            let mb = self.mbar_at(env, first, o as u32)?;
+            mb.came(gid, at, n);
+            if !noinc {
+                mb.pending += n;
+            } else if mb.pending < n {
+                let text = format!("{n} arrivals at an mbarrier that awaits {} more in this phase", mb.pending);
+                return env.stop(Kind::Trap, self, Some(first as u32), Some(addrs[first]), text);
+            }
+            let mut parts = Vec::new();
+            for c in &mut copies {
+                parts.extend(lanes(c.mask & part).map(|i| (c.dst[i], u32::from(c.bytes), c.data[i])));
+                c.mask &= !part;
+            }
+            let what = What::Arrive { parts, mbar: o as u32, arrivals: n };
+            let group = self.group[first];
+            env.sh.flying.push_back(Flight { what, warp: self.gid, lane: first as u32, clock, group });
+        }
+        copies.retain(|c| c.mask != 0);
+        self.copies = copies;
+        if env.l.opt.copies_land_early {
+            env.sh.land_those(env.l.mem, &env.l.atomics, |f| f.clock == clock && matches!(f.what, What::Arrive { .. }));
+        }
+        Ok(())
+    }
+
+    /// `st.async` and `red.async`.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn store_async(
+        &mut self,
+        env: &mut Env<'_, '_>,
+        bytes: u8,
+        n: u8,
+        s: &[Reg; 4],
+        a: &Addr,
+        mbar: &Addr,
+        red: Option<(AtomOp, Ty)>,
+        m: u32,
+    ) -> Run<()> {
+        let (to, bars) = (self.addresses(a), self.addresses(mbar));
+        let size = u32::from(bytes) * u32::from(n);
+        for i in lanes(m) {
+            let clock = env.sh.race.bulk_issue(self.gid);
+            let o = self.cluster_at(env, i, to[i], size, Some(clock))?;
+            let bar = self.cluster_at(env, i, bars[i], 8, Some(clock))?;
+            if o - env.sh.local(o) != bar - env.sh.local(bar) {
+                let text = "a store into one block with an mbarrier of another";
+                return env.stop(Kind::Trap, self, Some(i as u32), Some(to[i]), text.into());
+            }
+            self.mbar_at(env, i, bar as u32)?;
+            if let Some(c) = env.sh.race.read(bar, 8, self.gid, self.at, false) {
+                self.race(env, i, bar, &c);
+            }
+            // Reductions of one another have no order and need none.
+            if red.is_none()
+                && let Some(c) = env.sh.race.bulk_write(o, size, self.gid, clock, self.at)
+            {
+                self.race(env, i, o, &c);
+            }
+            let mut v = [0u32; 4];
+            for (k, r) in s.iter().enumerate().take(n as usize) {
+                stuff(&mut v, k * bytes as usize, bytes as usize, self.get(*r, i));
+            }
+            if red.is_none() {
+                env.sh.in_flight(o, size);
+            }
+            let what = What::Into { parts: vec![(o as u32, size, v)], red, mbar: bar as u32, bytes: size };
+            self.launch(env, Flight { what, warp: self.gid, lane: i as u32, clock, group: 0 });
+        }
+        Ok(())
+    }
+
+    /// Sends something on its way.
+    pub(super) fn launch(&self, env: &mut Env<'_, '_>, f: Flight) {
+        env.sh.flying.push_back(f);
+        if env.l.opt.copies_land_early {
+            let newest = env.sh.flying.len() as u64 - 1;
+            env.sh.land(env.l.mem, &env.l.atomics, Some(newest));
+        }
     }
 }

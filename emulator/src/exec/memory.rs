@@ -1,6 +1,7 @@
 //! Loads, stores, atomics and asynchronous copies of a warp, with what is checked at each.
 
 use super::*;
+use crate::shared::What;
 
 impl Warp {
     pub(super) fn resolve(space: Space, addrs: &mut D, m: u32) -> Result<Space, (usize, u64)> {
@@ -99,7 +100,7 @@ impl Warp {
                     });
                     put(&mut self.d[*r as usize], &t, m);
                 }
-                Reg::P(_) => {}
+                Reg::P(_) | Reg::Q(_) => {}
             }
         }
         Ok(())
@@ -359,7 +360,7 @@ impl Warp {
         }
     }
     pub(super) fn race(&self, env: &Env<'_, '_>, lane: usize, o: usize, c: &crate::race::Conflict) {
-        let other = env.l.source(c.pc);
+        let other = env.l.place(c.pc);
         env.find(
             Kind::Race,
             self,
@@ -460,83 +461,6 @@ impl Warp {
     }
 
     #[allow(clippy::too_many_arguments)]
-    pub(super) fn atomic(
-        &mut self,
-        env: &mut Env<'_, '_>,
-        space: Space,
-        op: AtomOp,
-        ty: Ty,
-        fl: MemFlags,
-        d: Option<Reg>,
-        a: &Addr,
-        b: Reg,
-        c: Option<Reg>,
-        m: u32,
-    ) -> Run<()> {
-        let addrs = self.addresses(a);
-        let size = ty.bytes();
-        for (space, addrs, part) in Self::by_space(space, &addrs, m) {
-            if space == Space::Global {
-                count_global(&mut env.st.c.global_atomic, &addrs, size, part);
-            }
-            for i in lanes(part) {
-                let (vb, vc) = (self.get(b, i), c.map_or(0, |c| self.get(c, i)));
-                let old = match space {
-                    Space::Global => {
-                        let (al, off) = self.global(env, i, addrs[i], size)?;
-                        if env.l.opt.check_init && !al.is_valid(off, size) {
-                            env.find(Kind::Uninitialised, self, Some(i as u32), Some(addrs[i]), format!("atomic on {size} bytes of global memory that nothing has written, {off} bytes into {}", al.name));
-                        }
-                        if env.l.opt.check_race {
-                            env.l.order.access(
-                                env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32,
-                                env.cta,
-                            );
-                        }
-                        let _one_at_a_time = env.l.atomics.lock();
-                        let raw = al.read(off, size);
-                        let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
-                        let new = atom(op, ty, old, vb, vc);
-                        al.write(off, size, &[new as u32, (new >> 32) as u32, 0, 0]);
-                        old
-                    }
-                    Space::Shared | Space::Cluster => {
-                        let o = if space == Space::Shared {
-                            self.shared_at(env, i, addrs[i], size)?
-                        } else {
-                            self.cluster_at(env, i, addrs[i], size, None)?
-                        };
-                        self.shared_read_checks(env, i, o, size, fl);
-                        if env.l.opt.check_race
-                            && let Some(c) = env.sh.race.write(o, size, self.gid, self.at, true)
-                        {
-                            self.race(env, i, o, &c);
-                        }
-                        let raw = env.sh.read(o, size);
-                        let old = u64::from(raw[0]) | u64::from(raw[1]) << 32;
-                        let new = atom(op, ty, old, vb, vc);
-                        env.sh.write(o, size, &[new as u32, (new >> 32) as u32, 0, 0]);
-                        old
-                    }
-                    _ => {
-                        return env.stop(
-                            Kind::Trap,
-                            self,
-                            Some(i as u32),
-                            Some(addrs[i]),
-                            "atomic on memory that is neither global nor shared".into(),
-                        );
-                    }
-                };
-                if let Some(d) = d {
-                    self.set(d, i, old);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn cp_async(
         &mut self,
         env: &mut Env<'_, '_>,
@@ -618,8 +542,12 @@ impl Warp {
                         env.cta,
                     );
                 }
-                al.read_bytes(off, &mut buf[..n as usize]);
-                data[i] = words(&buf);
+                if n == 16 {
+                    data[i] = al.read(off, 16);
+                } else {
+                    al.read_bytes(off, &mut buf[..n as usize]);
+                    data[i] = words(&buf);
+                }
             }
             if env.l.opt.check_race
                 && let Some(c) = env.sh.race.copy_write(o, size, self.gid, self.at)
@@ -639,7 +567,13 @@ impl Warp {
             let g = self.group[left.trailing_zeros() as usize];
             let part = lanes(left).filter(|i| self.group[*i] == g).fold(0u32, |s, i| s | 1 << i);
             left &= !part;
-            self.copies.push(Copy { group: g, mask: part, bytes, dst: offs, data: data.clone() });
+            let copy = Copy { group: g, mask: part, bytes, dst: offs, data: data.clone() };
+            // A copy may land at once as well; whoever waits does not notice.
+            if env.l.opt.copies_land_early || (env.l.opt.shuffle != 0 && draw(&mut self.random) & 1 != 0) {
+                self.land(env, &copy, part);
+            } else {
+                self.copies.push(copy);
+            }
         }
         Ok(())
     }
@@ -664,6 +598,14 @@ impl Warp {
         }
         copies.retain(|c| c.mask != 0);
         self.copies = copies;
+        // Copies that an mbarrier hears of belong to their groups all the same.
+        let (gid, groups) = (self.gid, self.group);
+        env.sh.land_those(env.l.mem, &env.l.atomics, |f| {
+            f.warp == gid
+                && m >> f.lane & 1 != 0
+                && matches!(f.what, What::Arrive { .. })
+                && n.is_none_or(|n| f.group.saturating_add(n) < groups[f.lane as usize])
+        });
         env.sh.race.wait_copies(self.gid, n);
     }
 }
@@ -692,43 +634,6 @@ pub(super) fn stuff(d: &mut [u32; 4], at: usize, per: usize, v: u64) {
             d[at / 4 + 1] = (v >> 32) as u32;
         }
         _ => d[at / 4] |= ((v & ((1 << (8 * per)) - 1)) as u32) << (8 * (at & 3)),
-    }
-}
-
-/// The new value of an atomic operation.
-pub(crate) fn atom(op: AtomOp, ty: Ty, old: u64, b: u64, c: u64) -> u64 {
-    let (o32, b32) = (old as u32, b as u32);
-    match (op, ty) {
-        (AtomOp::Exch, _) => b,
-        (AtomOp::Cas, _) => {
-            let m = if ty.is64() { u64::MAX } else { (1u64 << (8 * ty.bytes())) - 1 };
-            if old & m == b & m { c } else { old }
-        }
-        (AtomOp::And, _) => old & b,
-        (AtomOp::Or, _) => old | b,
-        (AtomOp::Xor, _) => old ^ b,
-        (AtomOp::Inc, _) => u64::from(if o32 >= b32 { 0 } else { o32 + 1 }),
-        (AtomOp::Dec, _) => u64::from(if o32 == 0 || o32 > b32 { b32 } else { o32 - 1 }),
-        (AtomOp::Add, Ty::F32) => u64::from((f32::from_bits(o32) + f32::from_bits(b32)).to_bits()),
-        (AtomOp::Add, Ty::F64) => (f64::from_bits(old) + f64::from_bits(b)).to_bits(),
-        (AtomOp::Add, Ty::F16) => u64::from(f32_to_half(half_to_f32(o32 as u16) + half_to_f32(b32 as u16))),
-        (AtomOp::Add, Ty::F16x2) => {
-            let f = |s: u32| u32::from(f32_to_half(half_to_f32((o32 >> s) as u16) + half_to_f32((b32 >> s) as u16)));
-            u64::from(f(0) | f(16) << 16)
-        }
-        (AtomOp::Add, Ty::BF16 | Ty::BF16x2) => {
-            let f =
-                |s: u32| u32::from(f32_to_bf16(f32::from_bits((o32 >> s) << 16) + f32::from_bits((b32 >> s) << 16)));
-            u64::from(if ty == Ty::BF16 { f(0) } else { f(0) | f(16) << 16 })
-        }
-        (AtomOp::Add, t) if t.is64() => old.wrapping_add(b),
-        (AtomOp::Add, _) => u64::from(o32.wrapping_add(b32)),
-        (AtomOp::Min, Ty::S64) => (old as i64).min(b as i64) as u64,
-        (AtomOp::Max, Ty::S64) => (old as i64).max(b as i64) as u64,
-        (AtomOp::Min, Ty::S32) => u64::from((o32 as i32).min(b32 as i32) as u32),
-        (AtomOp::Max, Ty::S32) => u64::from((o32 as i32).max(b32 as i32) as u32),
-        (AtomOp::Min, _) => old.min(b),
-        (AtomOp::Max, _) => old.max(b),
     }
 }
 

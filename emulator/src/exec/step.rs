@@ -23,11 +23,23 @@ impl Warp {
             };
         }
         match op {
-            // Fences order nothing here that atomics and flags do not order already.
-            Op::Nop | Op::Prefetch | Op::Fence { wide: false } => {}
-            Op::Fence { wide: true } => {
-                if env.sh.blocks() > 1 {
-                    env.sh.race.fence(self.gid);
+            Op::Nop | Op::Prefetch => {}
+            Op::Fence { wide } => {
+                env.sh.race.fence(self.gid, *wide);
+                if *wide {
+                    env.sh.cluster.fenced[env.rank as usize] = true;
+                }
+            }
+            Op::Scalar(x) => {
+                let mut v = [0; 8];
+                for i in lanes(m) {
+                    for (v, s) in v.iter_mut().zip(&x.s) {
+                        *v = self.get(*s, i);
+                    }
+                    let r = (x.f)(&v[..x.s.len()]);
+                    for (d, r) in x.d.iter().zip(r) {
+                        self.set(*d, i, r);
+                    }
                 }
             }
             Op::Bra { to, rpc } => return Ok(self.branch(*to, *rpc, mask, m)),
@@ -52,9 +64,8 @@ impl Warp {
             Op::Trap(s) => {
                 return env.stop(Kind::Trap, self, Some(m.trailing_zeros()), None, (*s).to_owned());
             }
-            Op::Assert => {
-                return env.stop(Kind::Trap, self, Some(m.trailing_zeros()), None, "device assertion failed".into());
-            }
+            Op::Assert(at) => return self.assertion(env, at, m),
+            Op::Print { args, d } => self.print(env, *args, *d, m),
             Op::W1 { f, d, a } => alu!(w, d, 0u32, |t| f(w!(a), &mut t)),
             Op::W2 { f, d, a, b } => alu!(w, d, 0u32, |t| f(w!(a), w!(b), &mut t)),
             Op::W3 { f, d, a, b, c } => alu!(w, d, 0u32, |t| f(w!(a), w!(b), w!(c), &mut t)),
@@ -133,11 +144,6 @@ impl Warp {
                     v |= u32::from(f(num(self.get(*a, i)), num(self.get(*b, i)))) << i;
                 }
                 self.set_pair(*d, *d2, v, with, m);
-            }
-            Op::SetW { f, d, a, b, yes } => {
-                let v = f(w!(a), w!(b));
-                let t: V = std::array::from_fn(|i| if v >> i & 1 != 0 { *yes } else { 0 });
-                put(&mut self.w[*d as usize], &t, m);
             }
             Op::SelW { d, a, b, p, not } => {
                 let p = self.p[*p as usize] ^ if *not { u32::MAX } else { 0 };
@@ -231,9 +237,19 @@ impl Warp {
                     self.set(*d, i, now);
                 }
             }
-            Op::Ld { space, bytes, n, ext, fl, d, a } => self.load(env, *space, *bytes, *n, *ext, *fl, d, a, m)?,
-            Op::St { space, bytes, n, fl, s, a } => self.store(env, *space, *bytes, *n, *fl, s, a, m)?,
-            Op::Atom { space, op, ty, fl, d, a, b, c } => self.atomic(env, *space, *op, *ty, *fl, *d, a, *b, *c, m)?,
+            Op::Ld { space, bytes, n, ext, fl, d, a } => {
+                let fl = env.publishing(*fl);
+                self.load(env, *space, *bytes, *n, *ext, fl, d, a, m)?
+            }
+            Op::St { space, bytes, n, fl, s, a } => {
+                let fl = env.publishing(*fl);
+                self.store(env, *space, *bytes, *n, fl, s, a, m)?
+            }
+            Op::Atom { space, op, ty, fl, d, a, b, c, align } => {
+                let fl = env.publishing(*fl);
+                self.atomic(env, *space, *op, *ty, fl, *d, a, *b, *c, *align, m)?
+            }
+            Op::Atom128(x) => self.atomic128(env, x, m)?,
             Op::CpAsync { bytes, bypass, dst, src, src_size, ignore } => {
                 self.cp_async(env, *bytes, *bypass, dst, src, *src_size, *ignore, m)?
             }
@@ -291,48 +307,23 @@ impl Warp {
                 env.st.c.mma_instructions += 1;
                 env.st.c.issued_macs += 128 * f.k() as u64;
             }
-            Op::WmmaLoad { part, row, space, d, a, ld } => {
-                if !self.together(env, m, u32::MAX, "wmma.load")? {
+            Op::PlainMma(x) => {
+                if !self.together(env, m, u32::MAX, "mma")? {
                     return Ok(Flow::Block);
                 }
-                self.wmma_load(env, *part, *row, *space, d, a, *ld)?;
+                self.plain_mma(env, x)?;
             }
-            Op::WmmaStore { part, row, space, s, a, ld } => {
-                if !self.together(env, m, u32::MAX, "wmma.store")? {
+            Op::WmmaMove(x) => {
+                if !self.together(env, m, u32::MAX, "wmma")? {
                     return Ok(Flow::Block);
                 }
-                self.wmma_store(env, *part, *row, *space, s, a, *ld)?;
+                self.wmma_move(env, x)?;
             }
-            Op::WmmaMma { c16, d16, d, a, b, c } => {
+            Op::WmmaMma(x) => {
                 if !self.together(env, m, u32::MAX, "wmma.mma")? {
                     return Ok(Flow::Block);
                 }
-                self.full_warp(env, "wmma.mma")?;
-                let acc_type = |half: bool| if half { mma::Acc::F16 } else { mma::Acc::F32 };
-                let form = mma::Form {
-                    a: mma::El::F16,
-                    b: mma::El::F16,
-                    deep: true,
-                    c: acc_type(*c16),
-                    d: acc_type(*d16),
-                    saturate: false,
-                };
-                let fa: [V; 4] = std::array::from_fn(|i| self.w[a[i] as usize]);
-                for half in 0..2 {
-                    let fb: [V; 2] = std::array::from_fn(|i| self.w[b[2 * half + i] as usize]);
-                    let mut acc = [[0u32; 32]; 4];
-                    let nc = if *c16 { 2 } else { 4 };
-                    for i in 0..nc {
-                        acc[i] = self.w[c[nc * half + i] as usize];
-                    }
-                    mma::mma(&form, env.l.rules(false), &fa, &fb, &mut acc);
-                    let nd = if *d16 { 2 } else { 4 };
-                    for i in 0..nd {
-                        self.w[d[nd * half + i] as usize] = acc[i];
-                    }
-                }
-                env.st.c.mma_instructions += 1;
-                env.st.c.issued_macs += 4096;
+                self.wmma_mma(env, x)?;
             }
             Op::Vote { op, d, p, not, mask: mm } => {
                 let need = self.w[*mm as usize][m.trailing_zeros() as usize];
@@ -439,18 +430,29 @@ impl Warp {
                 });
                 put(&mut self.w[*d as usize], &[r.unwrap_or(0); 32], m);
             }
-            Op::Mbar { kind, a, remote, count, tx, d } => self.mbar(env, *kind, a, *remote, *count, *tx, *d, m)?,
-            Op::MbarWait { a, parity, blocking, p, v } => return self.mbar_wait(env, a, *parity, *blocking, *p, *v, m),
-            Op::FenceAsync => env.sh.race.fence_async(self.gid),
-            Op::BulkLoad { dst, src, coords, bytes, mbar, mask } => {
-                self.bulk_load(env, dst, src, coords, *bytes, mbar, *mask, m)?
+            Op::Mbar { kind, a, remote, relaxed, count, tx, d } => {
+                self.mbar(env, *kind, a, *remote, *relaxed, *count, *tx, *d, m)?
             }
-            Op::BulkStore { dst, src, coords, bytes } => self.bulk_store(env, dst, src, coords, *bytes, m)?,
+            Op::MbarWait { a, parity, blocking, relaxed, p, v } => {
+                return self.mbar_wait(env, a, *parity, *blocking, *relaxed, *p, *v, m);
+            }
+            Op::CpArrive { a, noinc } => self.copy_arrive(env, a, *noinc, m)?,
+            Op::StAsync { bytes, n, s, a, mbar, red } => self.store_async(env, *bytes, *n, s, a, mbar, *red, m)?,
+            Op::FenceAsync => env.sh.race.fence_async(self.gid),
+            Op::BulkLoad(x) => self.bulk_load(env, x, m)?,
+            Op::BulkStore(x) => self.bulk_store(env, x, m)?,
+            Op::TensorMap(x) => self.tensormap_field(env, x, m)?,
+            Op::MapCopy { dst, src } => {
+                if !self.together(env, m, u32::MAX, "tensormap.cp_fenceproxy")? {
+                    return Ok(Flow::Block);
+                }
+                self.tensormap_copy(env, dst, src)?;
+            }
+            Op::MapFence { .. } => env.sh.race.fence(self.gid, true),
             Op::SetMaxNReg => {}
-            Op::BulkCommit => env.sh.race.bulk_commit(self.gid),
+            Op::BulkCommit => self.bulk_commit(m),
             Op::WgmmaFence => self.wgmma_fences += 1,
-            // Copies out of shared memory are done when they are issued; the wait is for the order.
-            Op::BulkWait { n } => env.sh.race.bulk_waited(self.gid, *n),
+            Op::BulkWait { n } => self.bulk_wait(env, *n, m),
             Op::WgmmaCommit => {
                 env.sh.race.wgmma_commit(self.gid);
                 self.wgmma_group += 1;

@@ -46,6 +46,11 @@ pub(crate) struct Warp {
     pub local_bytes: u32,
     pub copies: Vec<Copy>,
     pub group: V,
+    /// Decides what lands early where timing is random.
+    pub random: u64,
+    /// Bulk groups that each lane has closed, and for those with copies in them the group and the clock of their latest.
+    pub bulk_groups: V,
+    pub bulk_open: Vec<(u32, u32, u32)>,
     pub state: State,
     pub hint: usize,
     pub at: u32,
@@ -122,6 +127,8 @@ impl Warp {
                     Sreg::DynSmem => l.dyn_shared,
                     Sreg::TotalSmem => l.k.static_shared + l.dyn_shared,
                     Sreg::WarpSize => 32,
+                    Sreg::ExplicitCluster => u32::from(l.clustered),
+                    Sreg::Zero => 0,
                 };
             }
         }
@@ -130,6 +137,9 @@ impl Warp {
         self.local.fill(0xff);
         self.copies.clear();
         self.group = [0; 32];
+        self.random = l.opt.shuffle ^ index << 20 ^ u64::from(self.id);
+        self.bulk_groups = [0; 32];
+        self.bulk_open.clear();
         self.state = State::Ready;
         self.arrived = None;
         self.at = 0;
@@ -333,6 +343,7 @@ impl Warp {
             Reg::W(r) => u64::from(self.w[r as usize][lane]),
             Reg::D(r) => self.d[r as usize][lane],
             Reg::P(r) => u64::from(self.p[r as usize] >> lane & 1),
+            Reg::Q(_) => 0,
         }
     }
 
@@ -340,7 +351,11 @@ impl Warp {
         match r {
             Reg::W(r) => self.w[r as usize][lane] = v as u32,
             Reg::D(r) => self.d[r as usize][lane] = v,
-            Reg::P(_) => {}
+            Reg::P(p) => {
+                let p = &mut self.p[p as usize];
+                *p = (*p & !(1 << lane)) | (v as u32 & 1) << lane;
+            }
+            Reg::Q(_) => {}
         }
     }
 

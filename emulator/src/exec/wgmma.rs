@@ -48,7 +48,7 @@ impl Warp {
 
     pub(super) fn in_flight(&self, env: &Env<'_, '_>, p: &Pending) {
         if env.l.opt.check_race {
-            let (what, other) = (if p.role == AS_A { "A" } else { "accumulator" }, env.l.source(p.pc));
+            let (what, other) = (if p.role == AS_A { "A" } else { "accumulator" }, env.l.place(p.pc));
             env.find(
                 Kind::Race,
                 self,
@@ -83,7 +83,7 @@ impl Warp {
         if first {
             env.find(Kind::Race, self, None, None, "the first wgmma of a warp, and no wgmma.fence before it".into());
         } else if let Some(pc) = unfenced {
-            let other = env.l.source(pc);
+            let other = env.l.place(pc);
             let text = format!("a wgmma uses registers that were accessed at {other}, with no wgmma.fence in between");
             env.find(Kind::Race, self, None, None, text);
         }
@@ -118,9 +118,10 @@ impl Warp {
                     for y in 0..if g.trans_a { k } else { 2 } {
                         let (mn, at) = if g.trans_a { (8 * x, y) } else { (x, 8 * y) };
                         let p = self.piece(env, desc, g.trans_a, first + mn as u32, at as u32)?;
-                        for i in 0..4 * per {
-                            let v = f.a.value(p[i / per], i % per);
-                            if g.trans_a { a[mn + i][y] = v } else { a[x][4 * per * y + i] = v }
+                        let mut v = [0f32; 16];
+                        f.a.values(&p, &mut v);
+                        for (i, v) in v[..4 * per].iter().enumerate() {
+                            if g.trans_a { a[mn + i][y] = *v } else { a[x][4 * per * y + i] = *v }
                         }
                     }
                 }
@@ -135,9 +136,14 @@ impl Warp {
             for y in 0..if g.trans_b { k } else { 2 } {
                 let (mn, at) = if g.trans_b { (8 * x, y) } else { (x, 8 * y) };
                 let p = self.piece(env, desc, g.trans_b, mn as u32, at as u32)?;
-                for i in 0..4 * per {
-                    let v = f.b.value(p[i / per], i % per);
-                    if g.trans_b { b[y * n + mn + i] = v } else { b[(4 * per * y + i) * n + x] = v }
+                let mut v = [0f32; 16];
+                f.b.values(&p, &mut v);
+                if g.trans_b {
+                    b[y * n + mn..y * n + mn + 4 * per].copy_from_slice(&v[..4 * per]);
+                } else {
+                    for (i, v) in v[..4 * per].iter().enumerate() {
+                        b[(4 * per * y + i) * n + x] = *v;
+                    }
                 }
             }
         }
@@ -156,8 +162,10 @@ impl Warp {
         }
         mma::multiply::<4096>(f, env.l.rules(true), k, n, &a, &b, &mut c);
         for (i, d) in g.d.iter().enumerate() {
-            self.w[*d as usize] =
-                std::array::from_fn(|l| if half { c[at(2 * i, l)] | c[at(2 * i + 1, l)] << 16 } else { c[at(i, l)] });
+            let to = &mut self.w[*d as usize];
+            for (l, to) in to.iter_mut().enumerate() {
+                *to = if half { c[at(2 * i, l)] | c[at(2 * i + 1, l)] << 16 } else { c[at(i, l)] };
+            }
         }
         env.st.c.mma_instructions += 1;
         env.st.c.issued_macs += 16 * k as u64 * u64::from(g.n);

@@ -48,7 +48,8 @@ pub(in crate::cli) fn show(bar: &ProgressBar, event: &Event<'_>) {
 /// Draws what was measured and sums it up.
 pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
     let loaded = report::load(out)?;
-    let written = report::write_all(out, std::slice::from_ref(&loaded))?;
+    let mut written = report::write_all(out, std::slice::from_ref(&loaded))?;
+    written.files.push(report::write_page(&out.join(report::PAGE_FILE), &[out.to_owned()], None)?.path);
     let progress = &manifest.progress;
     let wrong = |c: &CellRecord| {
         c.status == Status::Failed && c.reason.as_deref().is_some_and(|r| r.starts_with("wrong result"))
