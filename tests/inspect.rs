@@ -33,6 +33,7 @@ fn the_catalogue_lists_four_alignment_classes_of_mma() {
             "08_realign",
             "08_absorb",
             "07_persistent",
+            "cublaslt",
             "cpu_sgemm"
         ]
     );
@@ -44,8 +45,8 @@ fn the_catalogue_lists_four_alignment_classes_of_mma() {
         let value: Value = serde_json::from_str(&ok(here(), &args)).unwrap();
         value.as_array().unwrap().iter().map(|k| k["name"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(of(&["--dtype", "i8,e4m3"]), ["01_naive"]);
-    assert_eq!(of(&["--dtype", "tf32", "--layout", "tt"]), ["01_naive", "cpu_sgemm"]);
+    assert_eq!(of(&["--dtype", "i8,e4m3"]), ["01_naive", "cublaslt"]);
+    assert_eq!(of(&["--dtype", "tf32", "--layout", "tt"]), ["01_naive", "cublaslt", "cpu_sgemm"]);
 }
 
 #[test]
