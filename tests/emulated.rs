@@ -24,7 +24,7 @@ fn every_kernel_passes_on_the_emulated_device() {
     let variants = value["variants"].as_array().unwrap();
     let of =
         |k: &gemmscope::catalog::Kernel| k.variants.iter().map(|v| v.dtypes.len() * v.layouts.len()).sum::<usize>();
-    assert_eq!(variants.len(), gemmscope::catalog::catalog().kernels.iter().map(of).sum());
+    assert_eq!(variants.len(), gemmscope::catalog::catalog().kernels.iter().map(of).sum::<usize>());
     for v in variants {
         assert_eq!((v["wrong"].as_u64(), v["not_run"].as_u64()), (Some(0), Some(0)), "{v}");
         assert!(v["worst"].as_f64().unwrap() <= 1.0, "{v}");

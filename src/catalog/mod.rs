@@ -3,9 +3,11 @@
 //! `kernels/catalog.toml` is the one list; `build.rs` compiles what it names and this module reads the same file.
 
 mod images;
+mod packed;
 mod schema;
 
 pub use images::{Image, image, images, kernel_source};
+pub use packed::{Packed, packed};
 pub use schema::{Catalog, DTYPES, Helper, Kernel, LAYOUTS, ROUTES, SourceFile, UNITS, Variant, capability};
 
 use crate::problem::{DType, Operand, Problem};
@@ -41,6 +43,7 @@ pub fn cpu_kernel() -> &'static Kernel {
                 stages: 1,
                 threads: 1,
                 cluster: 1,
+                splits: 1,
                 align_bytes: 1,
                 ..Variant::default()
             }],
@@ -49,6 +52,16 @@ pub fn cpu_kernel() -> &'static Kernel {
         }
     });
     &CPU
+}
+
+/// k steps that a slice of split-K has at least: fewer do not fill the ring of stages.
+const MIN_SLICE_STEPS: u64 = 4;
+
+/// How many CTAs should share the k steps of each tile: as many as the device has room for, and none without enough steps.
+///
+/// `slots` is how many CTAs the device holds at once. The result is at least 1 and at most `k_steps`.
+pub fn split_count(tiles: u64, k_steps: u64, slots: u64) -> u64 {
+    (slots / tiles.max(1)).min(k_steps / MIN_SLICE_STEPS).max(1)
 }
 
 /// The library that our kernels are compared with: cuBLASLt, found at run time. Never chosen unless asked for by name.

@@ -142,6 +142,12 @@ pub struct Variant {
     /// Tile rows of a raster band; 0 is the kernel's own choice.
     #[serde(default)]
     pub group: u32,
+    /// CTAs that share the k steps of a tile; 0 where the route chooses how many, by `catalog::split_count`.
+    #[serde(default = "one")]
+    pub splits: u32,
+    /// Bytes that a lane, or a tensor copy for it, brings in at once; what the alignment of A and B allows where none is given.
+    #[serde(default)]
+    pub load_bytes: Option<u32>,
     /// What the base addresses and row strides of A and B must be a multiple of, in bytes.
     pub align_bytes: u32,
     /// The same for A alone.

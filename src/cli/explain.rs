@@ -3,7 +3,6 @@
 use super::planning::{Planned, dtype, faster, layout, percent, plan, reason, time};
 use super::{Ending, table};
 use crate::advice::{Better, Candidate, Change, Family, Planner, Worth, nearby};
-use crate::dispatch::choose;
 use crate::model::{Assumptions, Basis, Cause, Limit};
 use crate::problem::{DType, Layout, Operand, Problem};
 use crate::record::{CellRecord, Status};
@@ -60,6 +59,9 @@ pub struct Args {
     /// Folder of a run that may hold this problem
     #[arg(long, value_name = "DIR")]
     record: Vec<PathBuf>,
+    /// Choose by the model alone, whatever `gemmscope tune` has found
+    #[arg(long)]
+    no_tuned: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -91,7 +93,10 @@ struct Measured {
 
 pub fn run(args: &Args) -> Result<Ending> {
     let problem = problem(args)?;
-    let planned = plan(&args.device, &args.kernel)?;
+    let mut planned = plan(&args.device, &args.kernel)?;
+    if args.no_tuned {
+        planned.planner.tuned = None;
+    }
     let measured = measured(&problem, &planned.planner, &args.record)?;
     let explained = explain(problem, planned, measured);
     if args.json {
@@ -119,7 +124,7 @@ fn explain(problem: Problem, planned: Planned, measured: Vec<Measured>) -> Expla
     let library = planner.library(&problem);
     let refused = planner.refusal(&problem).map(|why| why.to_string());
     let (chosen, why) = match &planner.family {
-        Family::Catalogue(selector) => match choose(&problem, selector, &planner.info) {
+        Family::Catalogue(selector) => match planner.choose(&problem, selector) {
             Ok(choice) => {
                 let name = format!("{}/{}", choice.kernel.name, choice.variant.name);
                 let found = candidates.iter().find(|c| c.name == name).cloned();

@@ -21,6 +21,7 @@ mod planning;
 mod profile;
 mod report;
 mod sweep;
+mod tune;
 mod validate;
 mod verify;
 
@@ -43,6 +44,7 @@ enum Command {
     Devices(devices::Args),
     Kernels(kernels::Args),
     Sweep(Box<sweep::Args>),
+    Tune(tune::Args),
     Verify(verify::Args),
     Explain(explain::Args),
     Advise(advise::Args),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Sweep(args) => sweep::run(*args),
+        Command::Tune(args) => tune::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Advise(args) => advise::run(&args),

@@ -63,9 +63,13 @@ pub fn cases(variant: &Variant, (layout, dtype): (Layout, DType), count: usize, 
         .collect()
 }
 
-/// A size that a variant takes: the given one, or where it lies outside the limits one between them.
+/// A size that a variant takes: the given one, or where it lies outside the limits as often the nearest limit as one between them.
 fn within(size: u64, (min, max): (u64, u64), rng: &mut ChaCha8Rng) -> u64 {
-    if (min..=max).contains(&size) { size } else { rng.random_range(min.max(1)..=max.min(min.saturating_add(300))) }
+    match size.clamp(min, max) {
+        inside if inside == size => size,
+        limit if rng.random() => limit,
+        _ => rng.random_range(min.max(1)..=max.min(min.saturating_add(300)).max(min.max(1))),
+    }
 }
 
 /// Leading dimensions and offsets that keep the contract for each operand, and otherwise lie anywhere.
@@ -158,9 +162,16 @@ mod tests {
             min_k: Some(16),
             ..Variant::default()
         };
-        for case in cases(&skinny, (Layout::Tt, DType::Bf16), 200, 1) {
-            let p = case.problem;
+        let problems: Vec<Problem> =
+            cases(&skinny, (Layout::Tt, DType::Bf16), 200, 1).into_iter().map(|case| case.problem).collect();
+        for p in &problems {
             assert!(p.n <= 8 && p.k >= 16 && p.ldb % 4 == 0 && p.offset_b % 4 == 0, "{p:?}");
+        }
+        // The limits themselves are among them, and each operand's own contract to the last byte.
+        assert!(problems.iter().any(|p| p.n == 8) && problems.iter().any(|p| p.k == 16));
+        assert!(problems.iter().any(|p| p.n == 1) && problems.iter().any(|p| p.k > 16));
+        for (operand, bytes) in [(Operand::A, 2), (Operand::B, 8), (Operand::C, 2)] {
+            assert!(problems.iter().any(|p| p.align_bytes(operand) == bytes), "{operand:?}");
         }
     }
 }
