@@ -86,7 +86,7 @@ impl Execution {
             own.tile[0] = clip(own.tile[0], problem.m, max_m);
             own.tile[1] = clip(own.tile[1], problem.n, max_n);
         }
-        if variant.route == "absorb" {
+        if matches!(variant.route.as_str(), "absorb" | "residue") {
             // Rows of the operand that lies along k share tiles where they are equally far from a multiple of 16 bytes.
             let operand = if problem.layout.transposes(Operand::A) { Operand::B } else { Operand::A };
             let stored = problem.placement(operand);
@@ -110,9 +110,13 @@ impl Execution {
     /// How a variant of the catalogue covers a problem, as far as that depends on neither problem nor device.
     pub fn of(kernel: &Kernel, variant: &Variant) -> Self {
         let widths = |v: &Variant| {
-            let aligned = [v.align_a, v.align_b].map(|own| own.unwrap_or(v.align_bytes));
-            let all = if v.route == "absorb" { Some(16) } else { v.load_bytes };
-            aligned.map(|align| u64::from(all.unwrap_or(align).min(16)))
+            let aligned = [v.align_a, v.align_b].map(|own| u64::from(own.unwrap_or(v.align_bytes).min(16)));
+            match v.route.as_str() {
+                "absorb" => [16, 16],
+                // Its A comes in whole granules whatever its alignment, its B as its contract says.
+                "residue" => [16, aligned[1]],
+                _ => v.load_bytes.map_or(aligned, |bytes| [u64::from(bytes.min(16)); 2]),
+            }
         };
         let load_bytes = widths(variant);
         let widest = kernel.variants.iter().flat_map(widths).max().unwrap_or(load_bytes[0]);

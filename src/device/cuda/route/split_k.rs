@@ -1,15 +1,13 @@
 //! The route of `gemm/10_split_k.cu`: k shared out over CTAs, and a second launch that adds up their parts.
 
 use super::{Launch, Param, Route, Site};
+use crate::catalog::split_count;
 use crate::device::DeviceError;
 use crate::device::cuda::launch::{GemmParams, grid_x};
 use bytemuck::{Pod, Zeroable};
 
 /// Fewest k steps that a CTA is worth starting for.
 const MIN_STEPS: u64 = 4;
-
-/// Most CTAs of a tile: their parts are read one after the other.
-const MAX_SPLITS: u64 = 32;
 
 /// GemmParams and SplitPlan, twice.
 pub(super) struct SplitK;
@@ -39,11 +37,9 @@ impl Plan {
     /// With fewer tiles than half of the CTAs that run at a time, each tile is split. Otherwise tiles go to CTAs as they are as long
     /// as they fill whole waves; the last full wave and what is left after it are shared out evenly.
     fn new(tiles: u64, k_steps: u64, resident: u64) -> Plan {
-        if tiles * 2 <= resident {
-            let splits = (resident / tiles.max(1)).min(k_steps / MIN_STEPS).min(MAX_SPLITS);
-            if splits > 1 {
-                return Plan::Split(splits);
-            }
+        let splits = split_count(tiles, k_steps, resident);
+        if splits > 1 {
+            return Plan::Split(splits);
         }
         let (waves, left) = (tiles / resident, tiles % resident);
         let streamed = if left == 0 { 0 } else { left + if waves > 0 { resident } else { 0 } };
