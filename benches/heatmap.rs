@@ -29,7 +29,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         spec: Preset::Alignment.spec(device.kind()),
         choice,
         // The cells of `quick` are short, so that all of this preset takes minutes.
-        conditions: Conditions { seed: 1, distribution: Default::default(), stopping: Preset::Quick.stopping() },
+        conditions: Conditions {
+            seed: 1,
+            distribution: Default::default(),
+            stopping: Preset::Quick.stopping(),
+            tuned: None,
+        },
         out: out.clone(),
         resume: false,
         shard: (1, 1),

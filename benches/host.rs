@@ -43,7 +43,7 @@ fn journal(c: &mut Criterion) {
         spec: Spec { parts: vec![Part::new("one")], ..Spec::default() },
         choice: gemmscope::device::DeviceChoice::Cpu,
         device: probe().cpu,
-        conditions: Conditions { seed: 1, distribution: Default::default(), stopping: Default::default() },
+        conditions: Conditions { seed: 1, distribution: Default::default(), stopping: Default::default(), tuned: None },
         out: out.clone(),
         resume: false,
         shard: (1, 1),

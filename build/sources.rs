@@ -189,6 +189,9 @@ fn variant_problems(catalog: &Catalog, kernel: &Kernel, variant: &Variant) -> Ve
     if let Some(pack) = &variant.pack {
         known("pack", std::slice::from_ref(pack), &["a", "b", "ab"]);
     }
+    if let Some(fixed) = &variant.fixed {
+        known("static", std::slice::from_ref(fixed), &["a", "b", "ab"]);
+    }
 
     if variant.tile.contains(&0) || variant.stages == 0 {
         problems.push(format!("has the tile {:?} in {} stages; each must be at least 1", variant.tile, variant.stages));

@@ -5,6 +5,7 @@
 //! * [`Problem`] is a GEMM with its sizes, leading dimensions and base offsets;
 //! * [`model`] says what it should cost, with no device at all;
 //! * [`device`] finds and opens what can run one, [`catalog`] holds the kernels and [`dispatch`] chooses among them;
+//! * [`tune`] measures what dispatch should rather choose;
 //! * [`measure`] takes samples, [`verify`] checks the result, [`stats`] says what the samples are worth;
 //! * [`sweep`] plans and runs many cells, [`record`] is what it writes, [`report`] draws it.
 //!
@@ -34,6 +35,7 @@
 //!         seed: 1,
 //!         distribution: Default::default(),
 //!         stopping: Stopping { cell_ns: 20_000_000, ..Stopping::default() },
+//!         tuned: None,
 //!     },
 //!     out: out.path().to_owned(),
 //!     resume: false,
@@ -56,6 +58,7 @@ pub mod baseline;
 pub mod catalog;
 pub mod claims;
 pub mod cli;
+pub mod compare;
 pub mod data;
 pub mod device;
 pub mod dispatch;
@@ -68,6 +71,7 @@ pub mod report;
 pub mod scalar;
 pub mod stats;
 pub mod sweep;
+pub mod tune;
 pub mod verify;
 
 pub use problem::Problem;

@@ -1,5 +1,7 @@
 //! The command as a user meets it. One binary; a module a subject.
 
+/// `explain`, `advise` and `compare`: what is predicted, and two runs held against each other.
+mod answers;
 /// The library baseline, played by a few lines of C on the emulated device.
 #[cfg(all(target_os = "linux", feature = "emulator"))]
 mod baseline;

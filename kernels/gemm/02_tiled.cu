@@ -135,14 +135,9 @@ __device__ __forceinline__ void gemm_tiled(const GemmParams& p) {
     for (unsigned i = 0; i < kPerThread; ++i) {
 #pragma unroll
         for (unsigned j = 0; j < kPerThread; j += 2) {
-            __half2& to = output.pair(i / 4 * kGroupStepM + y * 4 + i % 4, j / 4 * kGroupStepN + x * 4 + j % 4);
-            if (p.beta != 0.0f) {
-                const __half2 old = to;
-                to = __halves2half2(blend(acc[i][j], p.alpha, p.beta, __low2half(old)),
-                                    blend(acc[i][j + 1], p.alpha, p.beta, __high2half(old)));
-            } else {
-                to = __halves2half2(scale(acc[i][j], p.alpha), scale(acc[i][j + 1], p.alpha));
-            }
+            unsigned& to = output.pair(i / 4 * kGroupStepM + y * 4 + i % 4, j / 4 * kGroupStepN + x * 4 + j % 4);
+            to = p.beta != 0.0f ? finish_pair<TypeF16>(acc[i][j], acc[i][j + 1], p.alpha, p.beta, to)
+                                : finish_pair<TypeF16>(acc[i][j], acc[i][j + 1], p.alpha);
         }
     }
     __syncthreads();

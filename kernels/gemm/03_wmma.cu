@@ -176,9 +176,9 @@ __device__ __forceinline__ void gemm_wmma(const GemmParams& p) {
             uint4& to = output.chunk(warp_row + i * 16 + lane_row, (warp_col + j * 16 + lane_col) / 8);
             if (p.beta != 0.0f) {
                 const uint4 old = to;
-                to = pack(from[0], from[1], old, [&](float x, __half c) { return blend(x, p.alpha, p.beta, c); });
+                to = pack(from[0], from[1], old, [&](float x, __half c) { return TypeF16::finish(x, p.alpha, p.beta, c); });
             } else {
-                to = pack(from[0], from[1], uint4{}, [&](float x, __half) { return scale(x, p.alpha); });
+                to = pack(from[0], from[1], uint4{}, [&](float x, __half) { return TypeF16::finish(x, p.alpha); });
             }
             // All lanes have read the scratch before the next fragment lands in it.
             __syncwarp();

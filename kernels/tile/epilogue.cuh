@@ -1,32 +1,28 @@
-// The way out: C = alpha * acc + beta * C through an FP16 tile staged in shared memory, stored by whole rows.
+// The way out: C = alpha * acc + beta * C through a tile of 16-bit elements staged in shared memory, stored by whole rows.
 //
-// Accumulators sit in registers in an order that suits the multiplier, not memory. Staging the finished FP16 tile lets
+// Accumulators sit in registers in an order that suits the multiplier, not memory. Staging the finished tile lets
 // consecutive threads write consecutive 16-byte granules of a row, whatever C's alignment is: where a row starts inside a
 // granule, the granules are shifted together from two staged chunks, and only the halves in the first and last granule
 // of the row segment are stored singly. Nothing outside the segment is read or written.
 #pragma once
 
 #include "params.cuh"
+#include "tile/element.cuh"
 #include "tile/realign.cuh"
 #include "tile/swizzle.cuh"
-#include "types.cuh"
 
-__device__ __forceinline__ __half blend(float acc, float alpha, float beta, __half old) {
-    return TypeF16::finish(acc, alpha, beta, old);
-}
-
-__device__ __forceinline__ __half scale(float acc, float alpha) {
-    return TypeF16::finish(acc, alpha);
-}
-
-template <unsigned kRows, unsigned kCols, unsigned kThreads>
+template <unsigned kRows, unsigned kCols, unsigned kThreads, class Out = __half>
 class StagedOutput {
     using Tile = SwizzledTile<kRows, kCols>;
 
 public:
     static constexpr unsigned kBytes = Tile::kBytes;
 
-    __device__ __forceinline__ StagedOutput(unsigned char* shared, const GemmParams& p, unsigned row0, unsigned col0)
+    static_assert(sizeof(Out) == 2, "the tile holds 16-bit elements");
+
+    template <class In>
+    __device__ __forceinline__ StagedOutput(unsigned char* shared, const GemmParamsT<In, Out>& p, unsigned row0,
+                                            unsigned col0)
         : shared_(shared),
           first_(p.c + (row0 * p.ldc + col0)),
           ld_(p.ldc),
@@ -34,8 +30,8 @@ public:
           cols_(static_cast<int>(min(p.n - col0, kCols))) {}
 
     // Two neighbouring elements; `col` is even.
-    __device__ __forceinline__ __half2& pair(unsigned row, unsigned col) const {
-        return *reinterpret_cast<__half2*>(shared_ + Tile::element_offset(row, col));
+    __device__ __forceinline__ unsigned& pair(unsigned row, unsigned col) const {
+        return *reinterpret_cast<unsigned*>(shared_ + Tile::element_offset(row, col));
     }
 
     // Eight neighbouring elements.
@@ -43,8 +39,8 @@ public:
         return *reinterpret_cast<uint4*>(shared_ + Tile::offset(row, index));
     }
 
-    __device__ __forceinline__ __half& element(unsigned row, unsigned col) const {
-        return *reinterpret_cast<__half*>(shared_ + Tile::element_offset(row, col));
+    __device__ __forceinline__ Out& element(unsigned row, unsigned col) const {
+        return *reinterpret_cast<Out*>(shared_ + Tile::element_offset(row, col));
     }
 
     // Reads the tile's part of C into the stage, zeros where C ends. Callers put a barrier on both sides.
@@ -73,7 +69,7 @@ private:
         unsigned index;
         unsigned residue;  // halves between the first granule's start and the segment's
         int first;
-        __half* at;        // its address; only columns inside the segment may be touched
+        Out* at;        // its address; only columns inside the segment may be touched
     };
 
     // A misaligned segment straddles one granule more than it has chunks.
@@ -84,7 +80,7 @@ private:
         return ((low_bits(first_) | static_cast<unsigned>(ld_ * 2)) & 15) == 0;
     }
 
-    __device__ __forceinline__ static unsigned low_bits(const __half* pointer) {
+    __device__ __forceinline__ static unsigned low_bits(const Out* pointer) {
         return static_cast<unsigned>(reinterpret_cast<unsigned long long>(pointer));
     }
 
@@ -92,7 +88,7 @@ private:
     __device__ __forceinline__ Granule granule(unsigned piece) const {
         const unsigned row = piece / kGranules<kAligned>;
         const unsigned index = piece % kGranules<kAligned>;
-        __half* const start = first_ + row * ld_;
+        Out* const start = first_ + row * ld_;
         const unsigned residue = kAligned ? 0 : low_bits(start) / 2 % 8;
         const int first = static_cast<int>(index * 8) - static_cast<int>(residue);
         return {row, index, residue, first, start + first};
@@ -104,7 +100,7 @@ private:
         for (unsigned piece = thread; piece < kRows * Tile::kChunks; piece += kThreads) {
             const unsigned row = piece / Tile::kChunks;
             const unsigned index = piece % Tile::kChunks;
-            const __half* const from = first_ + row * ld_ + index * 8;
+            const Out* const from = first_ + row * ld_ + index * 8;
             const unsigned residue = kAligned ? 0 : low_bits(from) / 2 % 8;
             // The one or two granules that hold the chunk must lie inside the row segment: what is next to it belongs to
             // other CTAs, which may be writing it.
@@ -113,12 +109,12 @@ private:
             if (row < rows_ && begin >= 0 && end <= cols_) {
                 const auto* granules = reinterpret_cast<const uint4*>(from - residue);
                 const uint4 low = granules[0];
-                chunk(row, index) = residue == 0 ? low : realign(low, granules[1], residue);
+                chunk(row, index) = residue == 0 ? low : realign_bytes(low, granules[1], residue * 2);
             } else {
 #pragma unroll 1
                 for (unsigned h = 0; h < 8; ++h) {
                     const bool inside = row < rows_ && static_cast<int>(index * 8 + h) < cols_;
-                    element(row, index * 8 + h) = inside ? from[h] : __ushort_as_half(0);
+                    element(row, index * 8 + h) = inside ? from[h] : Out();
                 }
             }
         }
@@ -132,7 +128,7 @@ private:
             if (g.first >= 0 && g.first + 8 <= cols_) {
                 uint4 out = chunk(g.row, g.index);
                 if (!kAligned && g.residue != 0) {
-                    out = realign(chunk(g.row, g.index - 1), out, 8 - g.residue);
+                    out = realign_bytes(chunk(g.row, g.index - 1), out, 16 - g.residue * 2);
                 }
                 *reinterpret_cast<uint4*>(g.at) = out;
             } else {
@@ -146,7 +142,7 @@ private:
     }
 
     unsigned char* shared_;
-    __half* first_;
+    Out* first_;
     long long ld_;
     unsigned rows_;
     int cols_;

@@ -34,20 +34,23 @@ struct TileCover {
     static constexpr unsigned kSpan = Tile::kPitch < 128 ? Tile::kPitch : 128;
     static constexpr unsigned kLanes = kSpan / kPiece;
     static constexpr unsigned kRowStep = kThreads / kLanes;
-    static constexpr unsigned kRowPasses = Tile::kRows / kRowStep;
+    // A small tile leaves threads without a row.
+    static constexpr bool kSomeIdle = Tile::kRows < kRowStep;
+    static constexpr unsigned kRowPasses = kSomeIdle ? 1 : Tile::kRows / kRowStep;
     static constexpr unsigned kColPasses = Tile::kPitch / kSpan;
-    static constexpr unsigned kColStep = kSpan / 2;
-    static_assert(kThreads % kLanes == 0 && Tile::kRows % kRowStep == 0, "the passes cover the tile exactly");
+    static_assert(kThreads % kLanes == 0 && (kSomeIdle || Tile::kRows % kRowStep == 0), "the passes cover the tile exactly");
     static_assert((kRowStep & (kRowStep - 1)) == 0, "flipping swizzle bits needs a power of two");
     static_assert(kSpan == 128 || kRowStep % 8 == 0, "64-byte rows: each pass starts at the same swizzle");
 
-    // Row and column (in elements) of a thread's first piece.
+    // Row of a thread's first piece, and the bytes in front of it in that row.
     __device__ __forceinline__ static unsigned row(unsigned thread) { return thread / kLanes; }
-    __device__ __forceinline__ static unsigned col(unsigned thread) { return thread % kLanes * (kPiece / 2); }
+    __device__ __forceinline__ static unsigned col_bytes(unsigned thread) { return thread % kLanes * kPiece; }
 
     __device__ __forceinline__ static unsigned first_offset(unsigned thread) {
-        return Tile::element_offset(row(thread), col(thread));
+        return Tile::offset(row(thread), col_bytes(thread) / 16) + col_bytes(thread) % 16;
     }
+
+    __device__ __forceinline__ static bool idle(unsigned row) { return kSomeIdle && row >= Tile::kRows; }
 
     // From a thread's first offset to its piece in row pass i, column pass j.
     __device__ __forceinline__ static unsigned offset(unsigned first, unsigned i, unsigned j) {

@@ -1,18 +1,18 @@
 //! What a shape costs on a device and what would be better, from the model and the catalogue: nothing is measured here.
 //!
 //! A [`Planner`] ranks the kernels that can run a problem; [`nearby`] finds strides and sizes that cost less; [`Range`] goes through
-//! the sizes of a free dimension; `Network` is a list of layers with the GEMMs of their training step.
+//! the sizes of a free dimension; [`Network`] is a list of layers with the GEMMs of their training step.
 
 mod nearby;
-// mod network;
+mod network;
 mod range;
 
 pub use nearby::{Better, Change, Worth, copy_ns, nearby};
-// pub use network::{Advice, LayerAdvice, Network, NetworkError, advise};
-pub use range::{Plateau, Range};
+pub use network::{Advice, LayerAdvice, Network, NetworkError, advise};
+pub use range::{FullWave, Plateau, Range};
 
 use crate::device::DeviceInfo;
-use crate::dispatch::{NoKernel, Selector, choose, kernels};
+use crate::dispatch::{Choice, Dispatcher, NoKernel, Selector, Tuned};
 use crate::model::{DeviceDescription, Execution, Prediction, predict_execution};
 use crate::problem::Problem;
 use crate::record::{DeviceKind, DeviceRecord};
@@ -36,6 +36,8 @@ pub struct Planner {
     pub info: DeviceInfo,
     /// The kernels.
     pub family: Family,
+    /// What was measured there, which goes before the model where any kernel may run.
+    pub tuned: Option<Tuned>,
 }
 
 /// A kernel that can run a problem, with its prediction.
@@ -55,37 +57,31 @@ pub const LIBRARY: &str = "library";
 impl Planner {
     /// A planner for a device that is only described.
     pub fn described(description: &DeviceDescription, family: Family) -> Self {
-        Planner { description: description.clone(), info: described(description), family }
+        Planner { description: description.clone(), info: described(description), family, tuned: None }
     }
 
     /// Every candidate for a problem, the fastest first; empty where no kernel of the family can run it.
     pub fn candidates(&self, problem: &Problem) -> Vec<Candidate> {
-        let mut found = match &self.family {
-            Family::Library => vec![self.library(problem)],
-            Family::Catalogue(selector) => self.of_catalogue(problem, selector),
+        let selector = match &self.family {
+            Family::Library => return vec![self.library(problem)],
+            Family::Catalogue(selector) => selector,
         };
-        found.sort_by(|a, b| a.prediction.total_ns().total_cmp(&b.prediction.total_ns()));
-        found
+        let ranked = Dispatcher::new(&self.info).described(&self.description).rank(problem, selector).candidates;
+        let named = |c: crate::dispatch::Candidate| Candidate {
+            name: c.name(),
+            execution: c.execution,
+            prediction: c.prediction,
+        };
+        ranked.into_iter().map(named).collect()
     }
 
-    fn of_catalogue(&self, problem: &Problem, selector: &Selector) -> Vec<Candidate> {
-        let mut found = Vec::new();
-        for kernel in kernels(self.info.kind()) {
-            for variant in &kernel.variants {
-                let wanted = match selector {
-                    Selector::Auto => true,
-                    Selector::Kernel(name) => kernel.name == *name,
-                    Selector::Variant(name, of) => kernel.name == *name && variant.name == *of,
-                };
-                let this = Selector::Variant(&kernel.name, &variant.name);
-                if wanted && choose(problem, &this, &self.info).is_ok() {
-                    let execution = Execution::of(kernel, variant);
-                    let prediction = predict_execution(problem, &execution, &self.description);
-                    found.push(Candidate { name: format!("{}/{}", kernel.name, variant.name), execution, prediction });
-                }
-            }
-        }
-        found
+    /// What dispatch would run, measurements included.
+    ///
+    /// # Errors
+    /// No variant that is selected can run the problem.
+    pub fn choose(&self, problem: &Problem, selector: &Selector) -> Result<Choice, NoKernel> {
+        let dispatcher = Dispatcher::new(&self.info).described(&self.description);
+        dispatcher.tuned(self.tuned.clone()).choose(problem, selector)
     }
 
     /// What a library would run.
@@ -114,7 +110,7 @@ impl Planner {
     pub fn refusal(&self, problem: &Problem) -> Option<NoKernel> {
         match &self.family {
             Family::Library => None,
-            Family::Catalogue(selector) => choose(problem, selector, &self.info).err(),
+            Family::Catalogue(selector) => self.choose(problem, selector).err(),
         }
     }
 }
@@ -169,7 +165,7 @@ mod tests {
         let h100 = DeviceDescription::named("h100-sxm").unwrap();
         let planner = Planner::described(h100, Family::Catalogue(Selector::Kernel("04_mma")));
         let odd = planner.candidates(&Problem::new(513, 513, 513));
-        assert!(!odd.is_empty() && odd.iter().all(|c| c.execution.load_bytes == 2));
+        assert!(!odd.is_empty() && odd.iter().all(|c| c.execution.load_bytes == [2, 2]));
         assert!(odd.windows(2).all(|w| w[0].prediction.total_ns() <= w[1].prediction.total_ns()));
     }
 

@@ -240,12 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_stride_is_padded_to_16_bytes_and_no_further() {
+    fn an_odd_stride_is_padded_to_whole_sectors_at_most() {
         let odd = Problem::new(4096, 50257, 768);
         let found = nearby(&odd, &planner("h100-sxm"));
         let strides = found.iter().find(|b| matches!(b.change, Change::Strides { .. })).unwrap();
-        assert_eq!(strides.change, Change::Strides { multiple: 8 });
-        assert_eq!((strides.problem.ldb, strides.problem.n), (50264, 50257));
+        assert_eq!((strides.problem.ldb % 8, strides.problem.n), (0, 50257));
+        assert!(strides.problem.ldb <= 50304);
         assert!(strides.speed_up > 1.5, "{}", strides.speed_up);
         let padded = found.iter().find(|b| matches!(b.change, Change::Padding { dimension: "n", .. })).unwrap();
         assert!(padded.speed_up > 1.5 && padded.problem.n < 50400, "{padded:?}");
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_copy_of_a_large_operand_for_a_small_product_is_not_worth_it() {
         // One row of work against a matrix that would have to be read and written to be padded.
-        let vector = Problem::new(8, 4097, 4097);
+        let vector = Problem::new(8, 16385, 16385);
         for better in nearby(&vector, &planner("h100-sxm")) {
             if matches!(better.change, Change::Strides { .. }) {
                 assert_eq!(better.worth, Worth::IfStoredSo);

@@ -424,8 +424,7 @@ mod tests {
     #[test]
     fn the_gemms_of_a_linear_layer_are_the_guide_s() {
         // NV-13: with X[b, in], W[out, in], Y[b, out] stored by rows, the batch is m, m, and then k.
-        let layer =
-            Layer::Linear { name: "fc".into(), count: 1, inputs: 1024, outputs: 4096, rows: 1 };
+        let layer = Layer::Linear { name: "fc".into(), count: 1, inputs: 1024, outputs: 4096, rows: 1 };
         let passes = layer.passes(512, true, DType::F16);
         let sizes: Vec<_> = passes.iter().map(|p| (p.name, p.problem.m, p.problem.n, p.problem.k)).collect();
         assert_eq!(sizes, [("forward", 512, 4096, 1024), ("dgrad", 512, 1024, 4096), ("wgrad", 4096, 1024, 512)]);
@@ -489,8 +488,13 @@ mod tests {
         assert!(unknown.contains("pool") && unknown.contains("linear"), "{unknown}");
         let typo = error(&format!("{head}[[layer]]\nkind = 'linear'\nname = 'fc'\ninputs = 8\noutput = 8"));
         assert!(typo.contains("output"), "{typo}");
-        let large = error(&format!("{head}[[layer]]\nkind = 'linear'\nname = 'fc'\ninputs = 2147483647\noutputs = 2147483647\nrows = 2147483647"));
+        let large = error(&format!(
+            "{head}[[layer]]\nkind = 'linear'\nname = 'fc'\ninputs = 2147483647\noutputs = 2147483647\nrows = 2147483647"
+        ));
         assert!(large.contains("\"fc\""), "{large}");
-        assert!(error("name = 'x'\nbatch = 0\n[[layer]]\nkind = 'gemm'\nname = 'g'\nm = 1\nn = 1\nk = 1").contains("batch = 0"));
+        assert!(
+            error("name = 'x'\nbatch = 0\n[[layer]]\nkind = 'gemm'\nname = 'g'\nm = 1\nn = 1\nk = 1")
+                .contains("batch = 0")
+        );
     }
 }

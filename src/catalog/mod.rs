@@ -3,9 +3,11 @@
 //! `kernels/catalog.toml` is the one list; `build.rs` compiles what it names and this module reads the same file.
 
 mod images;
+mod packed;
 mod schema;
 
 pub use images::{Image, image, images, kernel_source};
+pub use packed::{Packed, packed};
 pub use schema::{Catalog, DTYPES, Helper, Kernel, LAYOUTS, ROUTES, SourceFile, UNITS, Variant, capability};
 
 use crate::problem::{DType, Operand, Problem};
@@ -41,6 +43,7 @@ pub fn cpu_kernel() -> &'static Kernel {
                 stages: 1,
                 threads: 1,
                 cluster: 1,
+                splits: 1,
                 align_bytes: 1,
                 ..Variant::default()
             }],
@@ -49,6 +52,19 @@ pub fn cpu_kernel() -> &'static Kernel {
         }
     });
     &CPU
+}
+
+/// k steps that a slice of split-K has at least: fewer do not fill the ring of stages.
+const MIN_SLICE_STEPS: u64 = 4;
+
+/// Most CTAs that share a tile: their parts are read one after the other.
+const MAX_SPLITS: u64 = 32;
+
+/// How many CTAs should share the k steps of each tile: as many as the device has room for, and none without enough steps.
+///
+/// `slots` is how many CTAs the device holds at once. The result is from 1 to 32 and at most `k_steps`.
+pub fn split_count(tiles: u64, k_steps: u64, slots: u64) -> u64 {
+    (slots / tiles.max(1)).min(k_steps / MIN_SLICE_STEPS).clamp(1, MAX_SPLITS)
 }
 
 /// The library that our kernels are compared with: cuBLASLt, found at run time. Never chosen unless asked for by name.
@@ -106,12 +122,17 @@ impl Variant {
 
     /// What a problem offers of that: the alignment of all rows, or of their distance where the base may lie anywhere.
     pub fn align_had(&self, operand: Operand, problem: &Problem) -> u64 {
-        let name = operand.name().to_ascii_lowercase();
         let mut place = problem.placement(operand);
-        if self.free_base.as_ref().is_some_and(|free| free.contains(&name)) {
+        if self.frees_base(operand) {
             place.offset = 0;
         }
         place.align_bytes(problem.element_bytes(operand))
+    }
+
+    /// Whether an operand's base may lie at any element.
+    pub fn frees_base(&self, operand: Operand) -> bool {
+        let name = operand.name().to_ascii_lowercase();
+        self.free_base.as_ref().is_some_and(|free| free.contains(&name))
     }
 }
 
@@ -163,6 +184,7 @@ mod tests {
             align_bytes = 16
             align_b = 2
             align_c = 8
+            free_base = "a"
             max_n = 8
         "#;
         let catalog = schema::parse(text).unwrap();
@@ -174,5 +196,8 @@ mod tests {
         assert_eq!((one.symbols(), one.min_cc), (vec!["gemm".to_owned()], Some(89)));
         assert_eq!(Operand::ALL.map(|o| one.align_of(o, DType::Tf32)), [16, 4, 8]);
         assert_eq!(one.limits()[1], (0, 8));
+        let mut odd = Problem::new(8, 8, 8).in_form(Layout::Nt, DType::Tf32);
+        (odd.offset_a, odd.offset_b) = (1, 1);
+        assert_eq!([Operand::A, Operand::B].map(|o| one.align_had(o, &odd)), [32, 4]);
     }
 }

@@ -9,7 +9,7 @@ pub const LAYOUTS: [&str; 4] = ["nn", "nt", "tn", "tt"];
 /// What may multiply.
 pub const UNITS: [&str; 5] = ["simt", "wmma", "mma.sync", "wgmma", "copy"];
 /// How a variant is launched; each has its file in `src/device/cuda/route/`.
-pub const ROUTES: [&str; 4] = ["direct", "tma", "persistent", "absorb"];
+pub const ROUTES: [&str; 8] = ["direct", "tma", "persistent", "absorb", "residue", "split_k", "gemv", "pack"];
 
 /// The compute capability, times ten, in the name of an architecture such as `compute_90a`.
 pub fn capability(architecture: &str) -> Option<u32> {
@@ -142,6 +142,12 @@ pub struct Variant {
     /// Tile rows of a raster band; 0 is the kernel's own choice.
     #[serde(default)]
     pub group: u32,
+    /// CTAs that share the k steps of a tile; 0 where the route chooses how many, by `catalog::split_count`.
+    #[serde(default = "one")]
+    pub splits: u32,
+    /// Bytes that a lane, or a tensor copy for it, brings in at once; what the alignment of A and B allows where none is given.
+    #[serde(default)]
+    pub load_bytes: Option<u32>,
     /// What the base addresses and row strides of A and B must be a multiple of, in bytes.
     pub align_bytes: u32,
     /// The same for A alone.
@@ -189,6 +195,10 @@ pub struct Variant {
     /// Operands that are packed first: `a`, `b` or `ab`.
     #[serde(default)]
     pub pack: Option<String>,
+    /// Those of the packed operands that do not change from launch to launch: `a`, `b` or `ab`. They are packed once, when a
+    /// problem is prepared, and no time counts for it.
+    #[serde(default, rename = "static")]
+    pub fixed: Option<String>,
 }
 
 fn direct() -> String {

@@ -180,11 +180,7 @@ impl Judge<'_> {
             pairs.chain(q.cells().iter().cloned()).collect()
         };
         let all: Vec<Arm> = questions.iter().flat_map(arms).collect();
-        let ran = |arm: &&Arm| {
-            let key = Key::of(&arm.problem, arm.regime.name());
-            let records = self.index.by_key.get(&key).map(Vec::as_slice).unwrap_or_default();
-            records.iter().any(|&i| self.index.found[i].record.status == Status::Ok)
-        };
+        let ran = |arm: &&Arm| self.index.of(&arm.problem, arm.regime.name()).any(|f| f.record.status == Status::Ok);
         (all.iter().filter(ran).count(), all.len())
     }
 
@@ -293,7 +289,7 @@ impl Judge<'_> {
             Evidence::Spread(_) => "median time over the fastest",
             Evidence::Fit(_) => "share of the variance of ln(time)",
         };
-        let shown = |x: f64| if is_share(q) { x } else { x.exp() };
+        let shown = |x: f64| if is_share(q) { x } else { finite_exp(x) };
         answer.effect = Some(Effect {
             what: what.to_owned(),
             unit: if is_share(q) { EffectUnit::Share } else { EffectUnit::Ratio },
@@ -302,7 +298,7 @@ impl Judge<'_> {
             hi: shown(hi),
             in_cycles: effect.cycles.map(|c| {
                 let (lo, hi) = c.interval(ALPHA);
-                [c.value, lo, hi].map(f64::exp)
+                [c.value, lo, hi].map(finite_exp)
             }),
         });
     }
@@ -339,24 +335,24 @@ impl Judge<'_> {
 
     /// The units that measured a comparison in turn, and why others were left out.
     fn units(&self, c: &Comparison) -> (Vec<Blocks>, u64, Vec<String>) {
-        let [key_a, key_b] = [&c.first, &c.second].map(|arm| Key::of(&arm.problem, arm.regime.name()));
-        let at = |found: &Found, key: &Key| Key::of(&found.record.problem, &found.record.regime) == *key;
+        let key_b = Key::of(&c.second.problem, c.second.regime.name());
         let scale = c.per.of(&c.first.problem) / c.per.of(&c.second.problem);
         let (mut units, mut samples, mut notes) = (Vec::new(), 0, Vec::new());
-        for pair in &self.index.pairs {
-            let (mut first, mut second) = (&self.index.found[pair.first], &self.index.found[pair.second]);
-            let same_cell = key_a == key_b;
-            let forward = at(first, &key_a) && at(second, &key_b);
-            let backward = at(first, &key_b) && at(second, &key_a);
-            // Where both arms are one problem, the kernels tell which is which.
-            let swapped = same_cell
-                && fit(c, first, second, self.device) != Fit::Right
-                && fit(c, second, first, self.device) == Fit::Right;
-            match (forward, backward) {
-                (false, false) => continue,
-                (false, true) => std::mem::swap(&mut first, &mut second),
-                (true, _) if swapped => std::mem::swap(&mut first, &mut second),
-                (true, _) => {}
+        for found in self.index.of(&c.first.problem, c.first.regime.name()) {
+            let Some((partner, is_first)) = found.partner else { continue };
+            let (mut first, mut second) = (found, &self.index.found[partner]);
+            if second.key != key_b {
+                continue;
+            }
+            if first.key == second.key {
+                // Both arms are one problem: each pair is met twice, and the kernels tell which arm is which.
+                if !is_first {
+                    continue;
+                }
+                let right = |a: &Found, b: &Found| fit(c, a, b, self.device) == Fit::Right;
+                if !right(first, second) && right(second, first) {
+                    std::mem::swap(&mut first, &mut second);
+                }
             }
             let outcome = match [first, second].iter().find_map(|f| f.unusable.clone()) {
                 Some(why) => Err(why),
@@ -380,11 +376,7 @@ impl Judge<'_> {
 
     /// A comparison whose cells were measured, but not in turn.
     fn apart(&self, c: &Comparison, mut record: ComparisonRecord) -> Compared {
-        let arm = |arm: &Arm| -> Vec<&Found> {
-            let key = Key::of(&arm.problem, arm.regime.name());
-            let at = self.index.by_key.get(&key).map(Vec::as_slice).unwrap_or_default();
-            at.iter().map(|&i| &self.index.found[i]).collect()
-        };
+        let arm = |arm: &Arm| -> Vec<&Found> { self.index.of(&arm.problem, arm.regime.name()).collect() };
         let (all_a, all_b) = (arm(&c.first), arm(&c.second));
         let missing = |record: &mut ComparisonRecord, arm: &Arm| {
             record.note = Some(format!("there is no record of {}", describe(arm)));
@@ -508,13 +500,9 @@ impl Judge<'_> {
         let mut compared = Vec::new();
         let mut points = Vec::new();
         for arm in arms {
-            let key = Key::of(&arm.problem, arm.regime.name());
-            let records = self.index.by_key.get(&key).map(Vec::as_slice).unwrap_or_default();
-            let usable: Vec<&Found> = records
-                .iter()
-                .map(|&i| &self.index.found[i])
-                .filter(|f| f.unusable.is_none() && f.name() == arm.kernel)
-                .collect();
+            let records: Vec<&Found> = self.index.of(&arm.problem, arm.regime.name()).collect();
+            let usable: Vec<&Found> =
+                records.iter().copied().filter(|f| f.unusable.is_none() && f.name() == arm.kernel).collect();
             let medians: Vec<f64> = usable
                 .iter()
                 .filter_map(|f| median(&f.times.iter().copied().filter(|t| t.is_finite()).collect::<Vec<_>>()))
@@ -547,11 +535,10 @@ impl Judge<'_> {
     fn spread(&self, arms: &[Arm]) -> (Vec<Compared>, Option<Both>) {
         let mut compared = Vec::new();
         for arm in arms {
-            let key = Key::of(&arm.problem, arm.regime.name());
-            let records = self.index.by_key.get(&key).map(Vec::as_slice).unwrap_or_default();
+            let records: Vec<&Found> = self.index.of(&arm.problem, arm.regime.name()).collect();
             let usable: Vec<&Found> = records
                 .iter()
-                .map(|&i| &self.index.found[i])
+                .copied()
                 .filter(|f| f.unusable.is_none() && f.times.len() >= MIN_SPREAD && f.name() == arm.kernel_name())
                 .collect();
             let gap = |f: &&Found| {
@@ -603,7 +590,12 @@ fn paired_effect(units: &[Blocks]) -> Option<Both> {
 
 fn ratio(e: &Estimate) -> [f64; 3] {
     let (lo, hi) = e.interval(ALPHA);
-    [e.value, lo, hi].map(f64::exp)
+    [e.value, lo, hi].map(finite_exp)
+}
+
+/// The ratio of a logarithm, within what JSON can hold.
+fn finite_exp(log: f64) -> f64 {
+    log.clamp(-50.0, 50.0).exp()
 }
 
 /// The reason that all comparisons share for having been skipped, as where a library is not installed.

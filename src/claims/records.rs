@@ -73,21 +73,16 @@ impl Key {
 pub struct Found<'a> {
     /// The record.
     pub record: &'a CellRecord,
+    /// What it is a record of.
+    pub key: Key,
+    /// The other arm, by its index, where the two were measured in turn, and whether this one is the first.
+    pub partner: Option<(usize, bool)>,
     /// Nanoseconds a launch of each sample; NaN where the sample has no time.
     pub times: Vec<f64>,
     /// Cycles a launch of each sample, where every sample's clock is known.
     pub cycles: Option<Vec<f64>>,
     /// Why it cannot be used.
     pub unusable: Option<String>,
-}
-
-/// Two records that were measured in turn.
-#[derive(Debug, Clone, Copy)]
-pub struct Pair {
-    /// Index of A.
-    pub first: usize,
-    /// Index of B.
-    pub second: usize,
 }
 
 /// The records of one device, from one folder or several.
@@ -103,8 +98,14 @@ pub struct Index<'a> {
     pub found: Vec<Found<'a>>,
     /// The records of each cell.
     pub by_key: HashMap<Key, Vec<usize>>,
-    /// The comparisons that were measured in turn.
-    pub pairs: Vec<Pair>,
+}
+
+impl<'a> Index<'a> {
+    /// The records of a problem in a regime.
+    pub fn of(&self, problem: &Problem, regime: &str) -> impl Iterator<Item = &Found<'a>> {
+        let at = self.by_key.get(&Key::of(problem, regime)).map(Vec::as_slice).unwrap_or_default();
+        at.iter().map(|&i| &self.found[i])
+    }
 }
 
 impl Records {
@@ -174,7 +175,7 @@ impl Records {
 
     /// Indexes the records by what they are.
     pub fn index(&self) -> Index<'_> {
-        let mut index = Index { found: Vec::new(), by_key: HashMap::new(), pairs: Vec::new() };
+        let mut index = Index { found: Vec::new(), by_key: HashMap::new() };
         let mut copies: HashSet<(&str, u64, u64, String)> = HashSet::new();
         for (manifest, cells) in &self.runs {
             // Within a run the last good record of a cell counts: earlier ones were tried again.
@@ -194,7 +195,7 @@ impl Records {
                     continue;
                 }
                 let at = index.found.len();
-                index.found.push(Found::new(record, manifest));
+                index.found.push(Found::new(record, key.clone(), manifest));
                 index.by_key.entry(key).or_default().push(at);
                 if let (Some(pair), Some(role)) = (record.pair, record.role) {
                     pairs.entry(pair).or_default()[usize::from(role == Role::Variant)] = Some(at);
@@ -202,7 +203,8 @@ impl Records {
             }
             for [first, second] in pairs.into_values() {
                 if let (Some(first), Some(second)) = (first, second) {
-                    index.pairs.push(Pair { first, second });
+                    index.found[first].partner = Some((second, true));
+                    index.found[second].partner = Some((first, false));
                 }
             }
         }
@@ -229,7 +231,7 @@ fn capability(text: &str) -> Option<u32> {
 }
 
 impl<'a> Found<'a> {
-    fn new(record: &'a CellRecord, manifest: &Manifest) -> Self {
+    fn new(record: &'a CellRecord, key: Key, manifest: &Manifest) -> Self {
         let time = |s: &crate::record::Sample| {
             if s.elapsed_ns > 0 && s.launches > 0 { s.per_launch_ns() } else { f64::NAN }
         };
@@ -239,7 +241,7 @@ impl<'a> Found<'a> {
             record.samples.iter().zip(&times).map(|(s, t)| Some(t * clock(s)? * 1e-3)).collect();
         let cycles = cycles.filter(|c| !c.is_empty());
         let unusable = unusable(record, manifest, &times, cycles.as_deref()).err();
-        Found { record, times, cycles, unusable }
+        Found { record, key, partner: None, times, cycles, unusable }
     }
 
     /// The kernel and the variant that ran.

@@ -52,6 +52,19 @@ fn every_claim_is_supported_where_it_is_right_and_contradicted_where_it_is_wrong
 }
 
 #[test]
+fn records_without_any_scatter_are_judged_too() {
+    let device = gpu(132);
+    for claim in measurable(&device) {
+        for (truth, finding) in [(Truth::Right, Finding::Supported), (Truth::Wrong, Finding::Contradicted)] {
+            let none = Noise { jitter: 0.0, drift: 0.0, memory: 0.0, outliers: 0.0, lasting: 0.0, unseen: 0.0 };
+            let v = in_truth(claim, &device, truth, |w| w.noise = none);
+            assert_eq!(v.verdict, finding, "{}: {}", claim.id, v.reason);
+            serde_json::from_str::<Verdict>(&serde_json::to_string(&v).unwrap()).unwrap();
+        }
+    }
+}
+
+#[test]
 fn every_claim_is_unclear_where_noise_drowns_it() {
     let device = gpu(132);
     let (mut unclear, mut mistaken, mut all) = (0, 0, 0);

@@ -10,6 +10,8 @@ macro_rules! say {
     }};
 }
 
+mod advise;
+mod compare;
 mod devices;
 mod explain;
 mod heatmap;
@@ -19,6 +21,7 @@ mod planning;
 mod profile;
 mod report;
 mod sweep;
+mod tune;
 mod validate;
 mod verify;
 
@@ -41,8 +44,11 @@ enum Command {
     Devices(devices::Args),
     Kernels(kernels::Args),
     Sweep(Box<sweep::Args>),
+    Tune(tune::Args),
     Verify(verify::Args),
     Explain(explain::Args),
+    Advise(advise::Args),
+    Compare(compare::Args),
     Validate(validate::Args),
     Profile(profile::Args),
     Heatmap(heatmap::Args),
@@ -67,8 +73,11 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Sweep(args) => sweep::run(*args),
+        Command::Tune(args) => tune::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Advise(args) => advise::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Validate(args) => validate::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Heatmap(args) => heatmap::run(&args),

@@ -3,9 +3,8 @@
 use crate::advice::{Family, LIBRARY, Planner};
 use crate::device::{self, DeviceInfo};
 use crate::dispatch::{Selector, select};
-use crate::model::{Cause, DeviceDescription, Measured, Prediction};
+use crate::model::{Cause, DeviceDescription, Prediction};
 use crate::problem::{DType, Layout};
-use crate::record::{DeviceKind, DeviceRecord};
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 
@@ -63,35 +62,14 @@ pub fn plan(device: &str, kernel: &str) -> Result<Planned> {
             Family::Catalogue(selectors.into_iter().next().unwrap_or(Selector::Auto))
         }
     };
-    Ok(Planned { planner: Planner { description, info, family }, origin })
+    // A description has another key than any device, so that what was measured is only found for what is here.
+    let tuned = crate::tune::default_path().and_then(|path| crate::tune::measured(&info, &path));
+    Ok(Planned { planner: Planner { description, info, family, tuned }, origin })
 }
 
 /// A device that is here: its product's description with its own figures in place of the data sheet's.
 fn here(info: &DeviceInfo) -> (DeviceDescription, DeviceInfo, String) {
-    (of_record(&info.record, info.cc), info.clone(), "the device's own figures".to_owned())
-}
-
-/// The description of a device by its record, as a run's manifest has it.
-fn of_record(record: &DeviceRecord, cc: u32) -> DeviceDescription {
-    let clock_mhz = record.max_clock_mhz.map(f64::from);
-    match DeviceDescription::of_driver_name(&record.name).filter(|_| record.kind == DeviceKind::Cuda) {
-        // The data sheet's clock goes with its rate; the driver's highest clock is not held under load.
-        Some(known) => known.with(&Measured {
-            sms: Some(record.units),
-            memory_bytes: Some(record.memory_bytes),
-            l2_bytes: Some(record.l2_bytes).filter(|&bytes| bytes > 0),
-            ..Measured::default()
-        }),
-        None => {
-            let mhz = clock_mhz.unwrap_or(if cc == 0 { 2000.0 } else { 1500.0 });
-            let found = DeviceDescription::of_figures(&record.name, cc, record.units, mhz, record.peak_flop_per_cycle);
-            found.with(&Measured {
-                l2_bytes: Some(record.l2_bytes),
-                memory_bytes: Some(record.memory_bytes),
-                ..Measured::default()
-            })
-        }
-    }
+    (DeviceDescription::of_record(&info.record, info.cc), info.clone(), "the device's own figures".to_owned())
 }
 
 /// Reads a layout or a type by the name that records use.
@@ -170,6 +148,7 @@ pub fn reason(cause: Cause, p: &Prediction, tile: [u64; 3], problem: &crate::Pro
         },
         Cause::Ends => "before the first product of a wave and after the last".to_owned(),
         Cause::Reduction => "adding up the slices".to_owned(),
+        Cause::Pack => "copying operands into aligned rows".to_owned(),
         Cause::Launch => "starting a kernel; assumed".to_owned(),
     }
 }

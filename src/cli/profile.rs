@@ -130,12 +130,14 @@ fn print(counters: &Counters, useful: u64) -> Result<()> {
     }
     say!("{rows}")?;
     let mut rows = table(&["work", "count", "for each 1000 useful multiply-adds"]);
-    let sectors = [&counters.global_load, &counters.cp_async_ca, &counters.cp_async_cg].map(|t| t.sectors).iter().sum();
+    let loads = [&counters.global_load, &counters.cp_async_ca, &counters.cp_async_cg].map(|t| t.sectors);
+    let loaded = loads.iter().sum::<u64>() + counters.bulk_load_sectors;
     for (name, count) in [
         ("useful multiply-adds", useful),
         ("multiply-adds of matrix instructions", counters.issued_macs),
         ("matrix instructions", counters.mma_instructions),
-        ("sectors loaded", sectors),
+        ("sectors loaded", loaded),
+        ("sectors stored", counters.global_store.sectors + counters.bulk_store_sectors),
         ("bytes loaded in bulk", counters.bulk_load_bytes),
         ("bytes filled with zeros", counters.zero_filled_bytes),
         ("warp instructions", counters.warp_instructions),

@@ -15,6 +15,7 @@ use crate::record::DeviceKind;
 use crate::sweep::{
     Axis, AxisError, Conditions, Isolation, Options, Part, Plan, Preset, Spec, resumable, run as run_sweep,
 };
+use crate::tune;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -117,6 +118,9 @@ pub struct Args {
     /// End a worker that has not answered for this long
     #[arg(long, value_parser = duration, default_value = "60s")]
     watchdog: Duration,
+    /// Choose kernels by the model alone, whatever `gemmscope tune` has found
+    #[arg(long)]
+    no_tuned: bool,
     /// Measure in a process of its own on a CPU too
     #[arg(long)]
     isolate: bool,
@@ -186,7 +190,8 @@ pub fn run(args: Args) -> Result<Ending> {
     let (options, seed) = if args.resume { resumed(&args)? } else { fresh(&args)? };
     if args.list {
         let plan = Plan::new(&options.spec, options.device.kind(), seed)?.shard(options.shard.0, options.shard.1)?;
-        list::list(&plan, &options.device, args.json)?;
+        let dispatcher = tune::dispatcher(&options.device, options.conditions.tuned.as_deref());
+        list::list(&plan, &options.device, &dispatcher, args.json)?;
         return Ok(Ending::Done);
     }
     let stop = super::interrupt::flag();
@@ -218,13 +223,15 @@ fn fresh(args: &Args) -> Result<(Options, u64)> {
     }
     let seed = args.seed.unwrap_or_else(rand::random);
     let out = args.out.clone().unwrap_or_else(|| default_out(&device));
-    let conditions = Conditions { seed, distribution: args.distribution.unwrap_or_default(), stopping };
+    let conditions =
+        Conditions { seed, distribution: args.distribution.unwrap_or_default(), stopping, tuned: tuned(args, &device) };
     Ok((options(args, choice, device, spec, conditions, out, args.shard.unwrap_or((1, 1))), seed))
 }
 
 fn resumed(args: &Args) -> Result<(Options, u64)> {
     let out = args.out.clone().expect("--resume requires --out");
-    let old = begun(args.device, &out)?;
+    let mut old = begun(args.device, &out)?;
+    old.conditions.tuned = tuned(args, &old.device);
     let seed = old.conditions.seed;
     Ok((options(args, old.choice, old.device, old.spec, old.conditions, out, old.shard), seed))
 }
@@ -258,8 +265,24 @@ pub(super) fn begun(asked: DeviceChoice, out: &Path) -> Result<Begun> {
     };
     let (choice, device) = device::find(choice)?;
     let distribution = manifest.distribution.parse().map_err(anyhow::Error::msg).with_context(foreign)?;
-    let conditions = Conditions { seed: manifest.seed, distribution, stopping };
+    let conditions = Conditions { seed: manifest.seed, distribution, stopping, tuned: None };
     Ok(Begun { choice, device, spec, conditions, shard: (manifest.shard[0], manifest.shard[1]) })
+}
+
+/// The file of measurements to go by, where it has some for this device; where it has none, a note says so.
+fn tuned(args: &Args, device: &DeviceInfo) -> Option<PathBuf> {
+    let path = tune::default_path().filter(|_| !args.no_tuned && device.kind() == DeviceKind::Cuda)?;
+    match tune::load(&path, &tune::Key::of(device)) {
+        Ok(tune::Loaded { tuned: Some(_), .. }) => Some(path),
+        Ok(tune::Loaded { note, .. }) => {
+            note.iter().for_each(|note| eprintln!("note: {note}"));
+            None
+        }
+        Err(why) => {
+            log::warn!("{why}; kernels are chosen without it");
+            None
+        }
+    }
 }
 
 fn options(

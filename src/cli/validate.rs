@@ -190,7 +190,8 @@ fn options(args: &Args, chosen: &[&Claim]) -> Result<Option<Options>> {
         return Ok(None);
     }
     let seed = args.seed.unwrap_or_else(rand::random);
-    let conditions = Conditions { seed, distribution: Distribution::default(), stopping: claims::stopping() };
+    let conditions =
+        Conditions { seed, distribution: Distribution::default(), stopping: claims::stopping(), tuned: None };
     let plan = Plan::new(&spec, device.kind(), seed)?;
     if !args.json {
         eprintln!("{} cells on {}", plan.cells(), clean(&device.record.name));

@@ -1,6 +1,7 @@
 //! `gemmscope verify`: every kernel over the shapes at which kernels break.
 
 use super::{Ending, table};
+use crate::catalog::{Kernel, Variant};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceError, Job, Prepared};
 use crate::dispatch;
@@ -43,6 +44,9 @@ pub struct Args {
     /// Seed of the cases and of the data
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Print what would be checked, a variant in a layout and type a line, and stop
+    #[arg(long)]
+    list: bool,
     /// Run each case in this many random orders of warps and asynchronous copies, on an emulated device
     #[arg(long, value_name = "COUNT")]
     seeds: Option<u64>,
@@ -70,12 +74,7 @@ pub fn run(args: &Args) -> Result<Ending> {
         for selector in dispatch::select(name, info.kind())? {
             for kernel in dispatch::kernels(info.kind()) {
                 for variant in &kernel.variants {
-                    let wanted = match &selector {
-                        dispatch::Selector::Auto => true,
-                        dispatch::Selector::Kernel(name) => kernel.name == *name,
-                        dispatch::Selector::Variant(k, v) => kernel.name == *k && variant.name == *v,
-                    };
-                    if !wanted || !dispatch::runs_on(kernel, variant, &info) {
+                    if !selector.includes(kernel, variant) || !dispatch::runs_on(kernel, variant, &info) {
                         continue;
                     }
                     for form in forms(variant) {
@@ -99,6 +98,9 @@ pub fn run(args: &Args) -> Result<Ending> {
         Set::Small => 24,
         Set::Full => 240,
     });
+    if args.list {
+        return list(args, &variants, count);
+    }
     let orders: Vec<u64> = match args.seeds {
         None => vec![0],
         Some(seeds) => {
@@ -176,6 +178,22 @@ pub fn run(args: &Args) -> Result<Ending> {
         }
     }
     Ok(if wrong.is_empty() { Ending::Done } else { Ending::Finding })
+}
+
+/// Prints what would be checked.
+fn list(args: &Args, variants: &[(&Kernel, &Variant, (Layout, DType))], count: usize) -> Result<Ending> {
+    if args.json {
+        let each = variants.iter().map(|(kernel, variant, (layout, dtype))| {
+            json!({ "kernel": kernel.name, "variant": variant.name, "layout": layout, "dtype": dtype, "cases": count })
+        });
+        say!("{:#}", json!(each.collect::<Vec<_>>()))?;
+        return Ok(Ending::Done);
+    }
+    for (kernel, variant, (layout, dtype)) in variants {
+        say!("{}/{}\t{} {}\t{count} cases", kernel.name, variant.name, dtype.name(), layout.name())?;
+    }
+    say!("# {} cases in all", variants.len() * count)?;
+    Ok(Ending::Done)
 }
 
 /// How a case is run and checked.

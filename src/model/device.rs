@@ -1,6 +1,7 @@
 //! Device descriptions: the figures of a GPU that a time can be predicted from, each with its source.
 
 use crate::problem::DType;
+use crate::record::{DeviceKind, DeviceRecord};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 use thiserror::Error;
@@ -232,6 +233,48 @@ impl DeviceDescription {
             l2_bytes_per_s: None,
             fill_bytes_per_clock: None,
         }
+    }
+
+    /// The description of a device by its record, as a run's manifest has it, and its compute capability times ten.
+    ///
+    /// A product that comes with the program has its data sheet's figures, with the record's own in their place. Any other GPU has the
+    /// bandwidths of a product of its generation, in proportion to its multiprocessors.
+    pub fn of_record(record: &DeviceRecord, cc: u32) -> Self {
+        match DeviceDescription::of_driver_name(&record.name).filter(|_| record.kind == DeviceKind::Cuda) {
+            // The data sheet's clock goes with its rate; the driver's highest clock is not held under load.
+            Some(known) => known.with(&Measured {
+                sms: Some(record.units),
+                memory_bytes: Some(record.memory_bytes),
+                l2_bytes: Some(record.l2_bytes).filter(|&bytes| bytes > 0),
+                ..Measured::default()
+            }),
+            None => {
+                let mhz = record.max_clock_mhz.map_or(if cc == 0 { 2000.0 } else { 1500.0 }, f64::from);
+                let found =
+                    DeviceDescription::of_figures(&record.name, cc, record.units, mhz, record.peak_flop_per_cycle);
+                let found = if cc == 0 { found } else { found.with_bandwidths_of_generation() };
+                found.with(&Measured {
+                    l2_bytes: Some(record.l2_bytes),
+                    memory_bytes: Some(record.memory_bytes),
+                    ..Measured::default()
+                })
+            }
+        }
+    }
+
+    /// This description with the unknown bandwidths of the product whose compute capability is nearest, the earlier one where two are.
+    fn with_bandwidths_of_generation(mut self) -> Self {
+        let distance = |d: &&DeviceDescription| d.compute_capability.abs_diff(self.compute_capability);
+        let Some(like) = devices().iter().min_by_key(distance) else { return self };
+        let share = f64::from(self.sms.value) / f64::from(like.sms.value);
+        let source = format!("assumed: that of {}, for as many multiprocessors", like.name);
+        let scaled = |figure: &Option<Figure<f64>>, share: f64| {
+            figure.as_ref().map(|f| Figure { value: f.value * share, source: source.clone() })
+        };
+        self.memory_bytes_per_s = self.memory_bytes_per_s.or_else(|| scaled(&like.memory_bytes_per_s, share));
+        self.l2_bytes_per_s = self.l2_bytes_per_s.or_else(|| scaled(&like.l2_bytes_per_s, share));
+        self.fill_bytes_per_clock = self.fill_bytes_per_clock.or_else(|| scaled(&like.fill_bytes_per_clock, 1.0));
+        self
     }
 
     /// This description with the figures of the device at hand in place of the data sheet's.

@@ -1,7 +1,8 @@
 //! How a kernel covers a problem: what of it the model needs to know.
 
+use super::waves::slots;
 use super::{DeviceDescription, predict_execution};
-use crate::catalog::{Kernel, Variant};
+use crate::catalog::{Kernel, Packed, Variant, catalog, packed, split_count};
 use crate::problem::{Operand, Problem};
 use serde::Serialize;
 
@@ -38,28 +39,112 @@ pub struct Execution {
     pub order: Order,
     /// The unit that multiplies, as in the catalogue, or `library`, or `textbook`: a library's kernel that L2 never holds up.
     pub unit: String,
-    /// Bytes that a lane copies at once.
-    pub load_bytes: u64,
+    /// Whether it reads one operand once, as a stream, for the few rows or columns of the other.
+    pub streams: bool,
+    /// Bytes that a lane copies at once, of A and of B.
+    pub load_bytes: [u64; 2],
     /// Bytes that a lane copies at once in the kernel's widest variant.
     pub widest_load_bytes: u64,
+    /// Whether the multipliers go on while other warps issue the copies.
+    pub asynchronous: bool,
+    /// Groups of rows, and of columns, that are tiled apart from each other because their addresses differ in alignment; 1 each
+    /// where all are alike.
+    pub classes: [u64; 2],
+    /// Bytes that are read and written to pack operands first.
+    pub packed_bytes: u64,
+    /// Launches that follow each other.
+    pub launches: u32,
 }
 
+/// A SIMT variant for at most so many rows or columns reads the other operand once, as a stream, and keeps up with it.
+const STREAMED: u64 = 16;
+
 impl Execution {
-    /// How a variant of the catalogue covers a problem.
+    /// How a variant of the catalogue covers a problem on a device, and the problem that it then multiplies: another one where it
+    /// packs operands first.
+    pub fn on(problem: &Problem, kernel: &Kernel, variant: &Variant, device: &DeviceDescription) -> (Self, Problem) {
+        let Some(Packed { problem: then, kernel, variant, moved_bytes, operands, .. }) =
+            packed(catalog(), variant, problem)
+        else {
+            return (Execution::direct(problem, kernel, variant, device), *problem);
+        };
+        let direct = Execution::direct(&then, kernel, variant, device);
+        let launches = direct.launches + operands;
+        (Execution { packed_bytes: moved_bytes, launches, ..direct }, then)
+    }
+
+    /// How a variant that packs nothing covers a problem.
+    fn direct(problem: &Problem, kernel: &Kernel, variant: &Variant, device: &DeviceDescription) -> Self {
+        if kernel.unit == "library" {
+            return Execution::library(problem, device);
+        }
+        let mut own = Execution::of(kernel, variant);
+        if own.streams {
+            // Only the rows or columns that there are get multiplied.
+            let [(_, max_m), (_, max_n), _] = variant.limits();
+            let clip = |tile: u64, size: u64, max: u64| if max <= STREAMED { tile.min(size.max(1)) } else { tile };
+            own.tile[0] = clip(own.tile[0], problem.m, max_m);
+            own.tile[1] = clip(own.tile[1], problem.n, max_n);
+        }
+        if matches!(variant.route.as_str(), "absorb" | "residue") {
+            // Rows of the operand that lies along k share tiles where they are equally far from a multiple of 16 bytes.
+            let operand = if problem.layout.transposes(Operand::A) { Operand::B } else { Operand::A };
+            let stored = problem.placement(operand);
+            let stride = (stored.ld * problem.element_bytes(operand)) | 16;
+            let classes = if stored.rows > 1 { 16 >> stride.trailing_zeros() } else { 1 };
+            own.classes[usize::from(operand == Operand::B)] = classes.min(stored.rows.max(1));
+        }
+        if variant.splits == 0 {
+            let k_steps = problem.k.div_ceil(own.tile[2]);
+            let split_k = split_count(own.tiles(problem), k_steps, slots(&own, device));
+            let split = Execution { split_k, launches: 2, ..own.clone() };
+            let ns = |e: &Execution| predict_execution(problem, e, device).total_ns();
+            // What is bound by memory anyway only pays for the second launch.
+            if split_k > 1 && ns(&split) < ns(&own) {
+                own = split;
+            }
+        }
+        own
+    }
+
+    /// How a variant of the catalogue covers a problem, as far as that depends on neither problem nor device.
     pub fn of(kernel: &Kernel, variant: &Variant) -> Self {
-        let widest = kernel.variants.iter().map(|v| v.align_bytes).max().unwrap_or(variant.align_bytes);
+        let widths = |v: &Variant| {
+            let aligned = [v.align_a, v.align_b].map(|own| u64::from(own.unwrap_or(v.align_bytes).min(16)));
+            match v.route.as_str() {
+                "absorb" => [16, 16],
+                // Its A comes in whole granules whatever its alignment, its B as its contract says.
+                "residue" => [16, aligned[1]],
+                _ => v.load_bytes.map_or(aligned, |bytes| [u64::from(bytes.min(16)); 2]),
+            }
+        };
+        let load_bytes = widths(variant);
+        let widest = kernel.variants.iter().flat_map(widths).max().unwrap_or(load_bytes[0]);
+        let streams = kernel.unit == "simt" && variant.limits()[..2].iter().any(|(_, max)| *max <= STREAMED);
+        let stream_k = variant.route == "stream_k";
+        let stays = matches!(variant.route.as_str(), "persistent" | "absorb");
+        let order = match (stream_k, stays) {
+            (true, _) => Order::StreamK,
+            (false, true) => Order::Persistent,
+            (false, false) => Order::OnePerTile,
+        };
         Execution {
             tile: variant.tile.map(u64::from),
             threads: variant.threads,
             registers: variant.registers_max,
             shared_bytes: variant.shared_bytes,
-            cluster: 1,
-            multicast: 1,
-            split_k: 1,
-            order: Order::OnePerTile,
+            cluster: variant.cluster.max(1),
+            multicast: variant.cluster.max(1),
+            split_k: if stream_k { 1 } else { u64::from(variant.splits.max(1)) },
+            order,
             unit: kernel.unit.clone(),
-            load_bytes: u64::from(variant.align_bytes),
-            widest_load_bytes: u64::from(widest),
+            streams,
+            load_bytes,
+            widest_load_bytes: widest,
+            asynchronous: kernel.unit == "wgmma",
+            classes: [1, 1],
+            packed_bytes: 0,
+            launches: if stream_k || variant.splits > 1 { 2 } else { 1 },
         }
     }
 
@@ -75,7 +160,7 @@ impl Execution {
         let hopper = device.compute_capability >= 90;
         let each = TILES.into_iter().map(|(m, n)| Execution {
             unit: if aligned || !hopper { "library" } else { "mma.sync" }.to_owned(),
-            load_bytes: align.min(16),
+            load_bytes: [align.min(16); 2],
             multicast: if hopper && aligned { 2 } else { 1 },
             threads: if m * n > 128 * 64 { 256 } else { 128 },
             registers: Some(if m * n > 128 * 128 { 255 } else { 128 }),
@@ -98,8 +183,13 @@ impl Execution {
             split_k: 1,
             order: Order::OnePerTile,
             unit: "textbook".to_owned(),
-            load_bytes: 16,
+            streams: false,
+            load_bytes: [16, 16],
             widest_load_bytes: 16,
+            asynchronous: false,
+            classes: [1, 1],
+            packed_bytes: 0,
+            launches: 1,
         }
     }
 
@@ -113,7 +203,13 @@ impl Execution {
     /// assert_eq!(kernel.tiles(&Problem::new(256, 257, 64)), 6);
     /// ```
     pub fn tiles(&self, problem: &Problem) -> u64 {
-        problem.m.div_ceil(self.tile[0]) * problem.n.div_ceil(self.tile[1])
+        let along = |size: u64, i: usize| {
+            let (classes, tile) = (self.classes[i].max(1), self.tile[i]);
+            // The first `size % classes` classes have one member more than the others.
+            let (each, more) = (size / classes, size % classes);
+            more * (each + 1).div_ceil(tile) + (classes - more) * each.div_ceil(tile)
+        };
+        along(problem.m, 0) * along(problem.n, 1)
     }
 
     /// CTAs' worth of work: tiles times the slices of split-K, filled up to whole clusters.
@@ -178,7 +274,11 @@ mod tests {
         for kernel in &catalog().kernels {
             for variant in &kernel.variants {
                 let e = Execution::of(kernel, variant);
-                assert!(e.load_bytes <= e.widest_load_bytes && e.tile.iter().all(|&t| t > 0), "{}", variant.name);
+                assert!(
+                    e.load_bytes.iter().all(|&b| b <= e.widest_load_bytes) && e.tile.iter().all(|&t| t > 0),
+                    "{}",
+                    variant.name
+                );
             }
         }
     }

@@ -95,7 +95,8 @@ impl Prediction {
 /// assert_eq!(sum, p.budget.total_ps());
 /// ```
 pub fn predict(problem: &Problem, kernel: &Kernel, variant: &Variant, device: &DeviceDescription) -> Prediction {
-    predict_execution(problem, &Execution::of(kernel, variant), device)
+    let (execution, problem) = Execution::on(problem, kernel, variant, device);
+    predict_execution(&problem, &execution, device)
 }
 
 /// As [`predict`], for a kernel that need not exist.
@@ -135,11 +136,15 @@ pub fn predict_with(
 
     // Instructions that a narrower path needs for each item take issue slots that nothing hides.
     let clock_ghz = device.clock_mhz.value / 1e3;
-    let item_bytes = (tile_m + tile_n) * execution.slice_k(problem) as f64 * problem.dtype.bytes() as f64;
-    let extra = copy_instructions(execution.load_bytes) - copy_instructions(execution.widest_load_bytes);
+    let row_bytes = execution.slice_k(problem) as f64 * problem.dtype.bytes() as f64;
+    let extra = |load_bytes: u64| {
+        (copy_instructions(load_bytes) - copy_instructions(execution.widest_load_bytes)).max(0.0) * row_bytes / 512.0
+    };
+    let [load_a, load_b] = execution.load_bytes.map(extra);
     let issue_ns =
-        if device.is_cpu() { 0.0 } else { item_bytes / 512.0 * extra.max(0.0) / ISSUE_PER_CLOCK / clock_ghz };
-    set(Cause::Alignment, rounds * (item_ns + issue_ns));
+        if device.is_cpu() { 0.0 } else { (tile_m * load_a + tile_n * load_b) / ISSUE_PER_CLOCK / clock_ghz };
+    let beside = |item_ns: f64| if execution.asynchronous { item_ns.max(issue_ns) } else { item_ns + issue_ns };
+    set(Cause::Alignment, rounds * beside(item_ns));
 
     let memory_bytes = problem.compulsory_bytes();
     let memory_ns = device
@@ -155,7 +160,7 @@ pub fn predict_with(
     let mut multiplied_ns = 0.0;
     let mut reached_ns = 0.0;
     for phase in &phases {
-        let phase_ns = phase.rounds * (item_ns + issue_ns);
+        let phase_ns = phase.rounds * beside(item_ns);
         multiplied_ns += phase_ns;
         reached_ns += phase_ns.max(phase.items * l2_ns).max(phase.on_busiest * port_ns);
     }
@@ -175,7 +180,7 @@ pub fn predict_with(
     let store_ns = device
         .fill_bytes_per_clock
         .as_ref()
-        .map_or(0.0, |port| tile_m * tile_n * problem.dtype.bytes() as f64 / port.value / clock_ghz);
+        .map_or(0.0, |port| tile_m * tile_n * problem.dtype.c_bytes() as f64 / port.value / clock_ghz);
     let (latency_ns, launch_ns) =
         if device.is_cpu() { (0.0, 0.0) } else { (assumptions.latency_ns, assumptions.launch_ns) };
     // Nothing is loaded where there is no depth.
@@ -184,11 +189,18 @@ pub fn predict_with(
     set(Cause::Ends, ended_ns);
 
     // FP32 partial sums are written and read once more.
-    let partial_bytes = if execution.split_k > 1 { 2.0 * 4.0 * area * execution.split_k as f64 } else { 0.0 };
+    let partial_bytes = match execution.order {
+        // A CTA leaves at most two tiles unfinished.
+        Order::StreamK => 2.0 * 4.0 * tile_m * tile_n * 2.0 * waves.slots.min(waves.items) as f64,
+        _ if execution.split_k > 1 => 2.0 * 4.0 * area * execution.split_k as f64,
+        _ => 0.0,
+    };
     let bandwidth = device.l2_bytes_per_s.as_ref().or(device.memory_bytes_per_s.as_ref()).map(|b| b.value);
     let reduced_ns = ended_ns + bandwidth.map_or(0.0, |b| partial_bytes / b * 1e9);
     set(Cause::Reduction, reduced_ns);
-    set(Cause::Launch, reduced_ns + launch_ns);
+    let packed_ns = reduced_ns + packing_ns(execution, device, assumptions);
+    set(Cause::Pack, packed_ns);
+    set(Cause::Launch, packed_ns + launch_ns * f64::from(execution.launches.max(1)));
 
     Prediction {
         budget: Budget::from_cumulative(at),
@@ -204,6 +216,16 @@ pub fn predict_with(
         sustained,
         flop: problem.flop(),
     }
+}
+
+/// Time to pack operands: DRAM's for what is read, and for what is written L2's where it holds the copy until it is read.
+fn packing_ns(execution: &Execution, device: &DeviceDescription, assumptions: &Assumptions) -> f64 {
+    let half = execution.packed_bytes as f64 / 2.0;
+    let memory = device.memory_bytes_per_s.as_ref().map(|b| b.value * assumptions.memory_share);
+    let l2 =
+        device.l2_bytes_per_s.as_ref().filter(|_| device.l2_bytes.as_ref().is_some_and(|l2| half < l2.value as f64));
+    let each = |rate: Option<f64>| rate.map_or(0.0, |bytes_per_s| half / bytes_per_s * 1e9);
+    each(memory) + each(l2.map(|b| b.value).or(memory))
 }
 
 /// Warp instructions that a multiprocessor can issue in a clock, one for each scheduler.
@@ -233,6 +255,7 @@ impl Rate {
         let clock_ghz = device.clock_mhz.value / 1e3;
         let tensor = device.rates.tensor(problem.dtype);
         let unit = match execution.unit.as_str() {
+            "simt" if execution.streams => device.rates.f32,
             "simt" => device.rates.f32 * operand_share(execution),
             _ => tensor,
         };
@@ -301,7 +324,6 @@ fn fetched_bytes(problem: &Problem, execution: &Execution) -> f64 {
     let [tile_m, tile_n, _] = execution.tile;
     let depth = execution.slice_k(problem);
     let step = execution.tile[2].min(depth.max(1));
-    let layout = problem.layout.name().as_bytes();
     let operand = |which: Operand, outer: u64, transposed: bool| -> f64 {
         // How much of a row one k step of the tile takes, and how many such segments there are.
         let k_is_along = (which == Operand::A) != transposed;
@@ -310,8 +332,9 @@ fn fetched_bytes(problem: &Problem, execution: &Execution) -> f64 {
         let aligned = problem.align_bytes(which).min(32) as f64;
         segments as f64 * (bytes / 32.0).max(1.0).mul_add(32.0, 32.0 - aligned)
     };
-    operand(Operand::A, tile_m, layout.first() == Some(&b't'))
-        + operand(Operand::B, tile_n, layout.get(1) == Some(&b't'))
+    let a = operand(Operand::A, tile_m, problem.layout.transposes(Operand::A));
+    let b = operand(Operand::B, tile_n, problem.layout.transposes(Operand::B));
+    a + b / f64::from(execution.multicast.max(1))
 }
 
 #[cfg(test)]
@@ -445,7 +468,7 @@ mod tests {
             |(m, n, split_k, cluster, load_bytes)| Execution {
                 split_k,
                 cluster,
-                load_bytes,
+                load_bytes: [load_bytes, 16],
                 ..Execution::textbook(64 * m, 64 * n)
             },
         );

@@ -9,7 +9,7 @@ mod axes;
 mod counts;
 mod figure;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod grid;
 mod html;
 mod merge;

@@ -4,14 +4,16 @@ use super::plan::Cell;
 use crate::baseline::BaselineError;
 use crate::data::{Distribution, Tables};
 use crate::device::{Device, DeviceError, Job, Prepared};
-use crate::dispatch::{Choice, Selector, choose, select};
+use crate::dispatch::{Choice, Dispatcher, Selector, select};
 use crate::measure::{Measured, Regime, RunClock, Stopping, block_ratios, measure, refuse_implausible};
 use crate::problem::{DType, Problem};
 use crate::record::{CellRecord, DeviceKind, Status};
 use crate::stats::median_interval;
+use crate::tune;
 use crate::verify::{self, HostReference, rows_to_check};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 /// FLOP that the reference of a cell may cost on a GPU, where FP64 is slow, and on a CPU, where it is half as fast as FP32.
 const CHECK_FLOP: [u64; 2] = [1 << 32, 1 << 36];
@@ -28,6 +30,9 @@ pub struct Conditions {
     pub distribution: Distribution,
     /// When to stop sampling.
     pub stopping: Stopping,
+    /// The file with measurements that dispatch goes by; `None` for the model alone.
+    #[serde(default)]
+    pub tuned: Option<PathBuf>,
 }
 
 /// What came of a unit.
@@ -44,6 +49,7 @@ pub struct UnitOutcome {
 /// Runs units on one device.
 pub struct Executor {
     device: Box<dyn Device>,
+    dispatcher: Dispatcher,
     conditions: Conditions,
     tables: HashMap<DType, Tables>,
     reference: HostReference,
@@ -83,9 +89,17 @@ impl From<DeviceError> for NoNumber {
 }
 
 impl Executor {
-    /// An executor on an open device.
+    /// An executor on an open device. A file of measurements that cannot be used is reported and left out.
     pub fn new(device: Box<dyn Device>, conditions: Conditions) -> Self {
-        Executor { device, conditions, tables: HashMap::new(), reference: HostReference::default(), heartbeat: None }
+        let dispatcher = tune::dispatcher(device.info(), conditions.tuned.as_deref());
+        Executor {
+            device,
+            dispatcher,
+            conditions,
+            tables: HashMap::new(),
+            reference: HostReference::default(),
+            heartbeat: None,
+        }
     }
 
     /// The same executor, which calls `heartbeat` between launches, at most once a second.
@@ -130,7 +144,7 @@ impl Executor {
         for (cell, record) in cells.iter().zip(records.iter_mut()) {
             cell.problem.validate().map_err(NoNumber::skipped)?;
             let selector = selector(&cell.kernel, info.kind()).map_err(NoNumber::failed)?;
-            let choice = choose(&cell.problem, &selector, &info).map_err(NoNumber::skipped)?;
+            let choice = self.dispatcher.choose(&cell.problem, &selector).map_err(NoNumber::skipped)?;
             record.kernel.clone_from(&choice.kernel.name);
             record.variant.clone_from(&choice.variant.name);
             record.dispatch.clone_from(&choice.why);

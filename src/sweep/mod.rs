@@ -11,7 +11,7 @@ mod preset;
 mod run;
 mod worker;
 
-pub use axes::{Axis, AxisError};
+pub use axes::{Axis, AxisError, Value};
 pub use execute::{Conditions, Executor, UnitOutcome, blank};
 pub use journal::{FolderError, FolderLock, JournalWriter, Resumed, lock_folder};
 pub use plan::{Arm, Cell, Listed, Part, Plan, PlanError, Spec};

@@ -63,9 +63,13 @@ pub fn cases(variant: &Variant, (layout, dtype): (Layout, DType), count: usize, 
         .collect()
 }
 
-/// A size that a variant takes: the given one, or where it lies outside the limits one between them.
+/// A size that a variant takes: the given one, or where it lies outside the limits as often the nearest limit as one between them.
 fn within(size: u64, (min, max): (u64, u64), rng: &mut ChaCha8Rng) -> u64 {
-    if (min..=max).contains(&size) { size } else { rng.random_range(min.max(1)..=max.min(min.saturating_add(300))) }
+    match size.clamp(min, max) {
+        inside if inside == size => size,
+        limit if rng.random() => limit,
+        _ => rng.random_range(min.max(1)..=max.min(min.saturating_add(300)).max(min.max(1))),
+    }
 }
 
 /// Leading dimensions and offsets that keep the contract for each operand, and otherwise lie anywhere.
@@ -73,7 +77,8 @@ fn placed(mut problem: Problem, variant: &Variant, rng: &mut ChaCha8Rng) -> Prob
     let mut place = |operand| {
         let step = variant.align_of(operand, problem.dtype) / problem.element_bytes(operand);
         let Placement { cols, .. } = problem.placement(operand);
-        (cols.max(1).next_multiple_of(step) + step * rng.random_range(0..=8), step * rng.random_range(0..8))
+        let ld = cols.max(1).next_multiple_of(step) + step * rng.random_range(0..=8);
+        (ld, rng.random_range(0..8) * if variant.frees_base(operand) { 1 } else { step })
     };
     let [(lda, offset_a), (ldb, offset_b), (ldc, offset_c)] = Operand::ALL.map(&mut place);
     (problem.lda, problem.ldb, problem.ldc) = (lda, ldb, ldc);
@@ -98,9 +103,11 @@ mod tests {
                     for Case { problem, .. } in &cases {
                         assert_eq!(problem.validate(), Ok(()), "{problem:?}");
                         assert!(variant.takes_form(problem));
-                        assert!(Operand::ALL.iter().all(|&o| problem.align_bytes(o) >= align(o)), "{problem:?}");
+                        assert!(Operand::ALL.iter().all(|&o| variant.align_had(o, problem) >= align(o)), "{problem:?}");
                     }
-                    let exactly = |o| cases.iter().any(|c| c.problem.align_bytes(o) == align(o));
+                    let exactly = |o| cases.iter().any(|c| variant.align_had(o, &c.problem) == align(o));
+                    let odd_base = |o| cases.iter().any(|c| c.problem.placement(o).offset % 2 == 1);
+                    assert!(Operand::ALL.into_iter().all(|o| !variant.frees_base(o) || odd_base(o)));
                     assert!(Operand::ALL.into_iter().all(exactly), "{} is never at its limit", variant.name);
                     assert!(cases.iter().any(|c| c.problem.beta != 0.0));
                     assert!(variant.min_k.is_some() || cases.iter().any(|c| c.problem.k == 0));
@@ -132,7 +139,8 @@ mod tests {
                         (ld - cols.max(1).next_multiple_of(step(p))) / step(p)
                     };
                     all("padding", &[0, 1, 2, 3, 4, 5, 6, 7, 8], &over);
-                    all("offset", &[0, 1, 2, 3, 4, 5, 6, 7], &|p| p.placement(operand).offset / step(p));
+                    let apart = |p: &Problem| if variant.frees_base(operand) { 1 } else { step(p) };
+                    all("offset", &[0, 1, 2, 3, 4, 5, 6, 7], &|p| p.placement(operand).offset / apart(p));
                 }
                 for (alpha, beta) in SCALES {
                     assert!(problems.iter().any(|p| (p.alpha, p.beta) == (alpha, beta)));
@@ -154,9 +162,16 @@ mod tests {
             min_k: Some(16),
             ..Variant::default()
         };
-        for case in cases(&skinny, (Layout::Tt, DType::Bf16), 200, 1) {
-            let p = case.problem;
+        let problems: Vec<Problem> =
+            cases(&skinny, (Layout::Tt, DType::Bf16), 200, 1).into_iter().map(|case| case.problem).collect();
+        for p in &problems {
             assert!(p.n <= 8 && p.k >= 16 && p.ldb % 4 == 0 && p.offset_b % 4 == 0, "{p:?}");
+        }
+        // The limits themselves are among them, and each operand's own contract to the last byte.
+        assert!(problems.iter().any(|p| p.n == 8) && problems.iter().any(|p| p.k == 16));
+        assert!(problems.iter().any(|p| p.n == 1) && problems.iter().any(|p| p.k > 16));
+        for (operand, bytes) in [(Operand::A, 2), (Operand::B, 8), (Operand::C, 2)] {
+            assert!(problems.iter().any(|p| p.align_bytes(operand) == bytes), "{operand:?}");
         }
     }
 }

@@ -1,13 +1,13 @@
 //! `--list`: the plan in its order, with what dispatch would run.
 
 use crate::device::DeviceInfo;
-use crate::dispatch::{choose, select};
+use crate::dispatch::{Dispatcher, select};
 use crate::sweep::{Cell, Plan};
 use anyhow::Result;
 use std::io::{BufWriter, Write};
 
 /// Prints every cell, tab-separated or as a line of JSON each.
-pub(super) fn list(plan: &Plan, device: &DeviceInfo, as_json: bool) -> Result<()> {
+pub(super) fn list(plan: &Plan, device: &DeviceInfo, dispatcher: &Dispatcher, as_json: bool) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     if !as_json {
         writeln!(out, "# {} cells in {} units on {}, in their order", plan.cells(), plan.units(), device.record.name)?;
@@ -15,7 +15,7 @@ pub(super) fn list(plan: &Plan, device: &DeviceInfo, as_json: bool) -> Result<()
     }
     for position in 0..plan.units() {
         for cell in plan.unit(position) {
-            let kernel = resolved(&cell, device);
+            let kernel = resolved(&cell, device, dispatcher);
             if as_json {
                 let mut value = serde_json::to_value(&cell)?;
                 value["runs"] = kernel.into();
@@ -36,12 +36,12 @@ pub(super) fn list(plan: &Plan, device: &DeviceInfo, as_json: bool) -> Result<()
 }
 
 /// What dispatch would run, or why nothing.
-fn resolved(cell: &Cell, device: &DeviceInfo) -> String {
+fn resolved(cell: &Cell, device: &DeviceInfo, dispatcher: &Dispatcher) -> String {
     if let Err(why) = cell.problem.validate() {
         return format!("none: {why}");
     }
     let selectors = select(&cell.kernel, device.kind()).unwrap_or_default();
-    match selectors.first().map(|selector| choose(&cell.problem, selector, device)) {
+    match selectors.first().map(|selector| dispatcher.choose(&cell.problem, selector)) {
         Some(Ok(choice)) => format!("{}/{}", choice.kernel.name, choice.variant.name),
         Some(Err(why)) => format!("none: {why}"),
         None => "none".to_owned(),

@@ -170,7 +170,14 @@ impl Context {
 /// CTAs that cover C with a variant's tiles.
 pub(super) fn gemm_ctas(problem: &Problem, variant: &Variant) -> Result<u32, DeviceError> {
     let [tile_m, tile_n, _] = variant.tile.map(|side| u64::from(side.max(1)));
-    let ctas = problem.m.div_ceil(tile_m) * problem.n.div_ceil(tile_n);
+    grid_x(variant, problem.m.div_ceil(tile_m) * problem.n.div_ceil(tile_n))
+}
+
+/// So many CTAs, if a grid can have them in x.
+///
+/// # Errors
+/// More than a grid can have.
+pub(super) fn grid_x(variant: &Variant, ctas: u64) -> Result<u32, DeviceError> {
     if ctas > MAX_CTAS {
         return Err(DeviceError::Grid { variant: variant.name.clone(), ctas });
     }

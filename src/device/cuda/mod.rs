@@ -32,8 +32,8 @@ use crate::record::Counters;
 use context::Context;
 use driver::Failed;
 use gate::Gate;
-use operands::{needed_bytes, out_of_memory};
-use problem::CudaProblem;
+use operands::{Workspace, needed_bytes, out_of_memory};
+use problem::{CudaProblem, workspace};
 use route::{Site, route};
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -125,11 +125,13 @@ impl Device for CudaDevice {
         let prepare = || CudaProblem::new(&self.context, self.timer()?, job);
         // Not only the operands take memory: kernels do when they are loaded, and so does the timer.
         let problem = prepare().map_err(|error| {
-            let workspace = match problem::baseline_wanted(job) {
-                Some(_) => WORKSPACE_BYTES as u64,
-                None => route(job.variant).and_then(|r| r.workspace_bytes(&Site::of(&self.context, job))).unwrap_or(0),
+            let need = match problem::baseline_wanted(job) {
+                Some(_) => Workspace { bytes: WORKSPACE_BYTES as u64, for_each_copy: false },
+                None => {
+                    route(job.variant).and_then(|r| workspace(r, &Site::of(&self.context, job))).unwrap_or_default()
+                }
             };
-            out_of_memory(error, &self.context, needed_bytes(job, workspace))
+            out_of_memory(error, &self.context, needed_bytes(job, need))
         })?;
         Ok(Box::new(problem))
     }

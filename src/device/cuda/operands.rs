@@ -19,18 +19,39 @@ pub(super) struct Operands {
     results: Buffer,
     /// The first copy of C as it was at first, where beta is not 0.
     pristine: Option<Buffer>,
-    /// What kernels work in; one for all copies, since launches come one after the other.
+    /// What kernels work in.
     workspace: Option<Buffer>,
-    workspace_bytes: u64,
+    need: Workspace,
     /// Bytes of all of these.
     bytes: u64,
 }
 
+/// The workspace that a route asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Workspace {
+    /// Bytes of one.
+    pub bytes: u64,
+    /// Each copy of the operands has one of its own. Otherwise one serves all, since launches come one after the other.
+    pub for_each_copy: bool,
+}
+
+impl Workspace {
+    /// From one to the next; `None` where it does not fit in 64 bits.
+    fn stride(self) -> Option<u64> {
+        self.bytes.checked_next_multiple_of(BASE_ALIGN_BYTES)
+    }
+
+    /// Bytes of all of them.
+    fn total(self, copies: u64) -> Option<u64> {
+        if self.for_each_copy { self.stride()?.checked_mul(copies) } else { Some(self.bytes) }
+    }
+}
+
 impl Operands {
     /// Allocates and fills, and allocates a workspace. The device is idle afterwards.
-    pub(super) fn new(context: &Rc<Context>, job: &Job<'_>, workspace_bytes: u64) -> Result<Operands, DeviceError> {
+    pub(super) fn new(context: &Rc<Context>, job: &Job<'_>, need: Workspace) -> Result<Operands, DeviceError> {
         let free_bytes = context.free_bytes()?;
-        let needed_bytes = needed_bytes(job, workspace_bytes);
+        let needed_bytes = needed_bytes(job, need);
         // Asked before allocating: a driver that is short of memory may move other processes' data out before it
         // refuses.
         let layout = match Layout::new(job.problem, job.rotate_bytes) {
@@ -44,11 +65,11 @@ impl Operands {
             inputs: Buffer::new(context, layout.inputs_bytes().unwrap_or(u64::MAX))?,
             results: Buffer::new(context, layout.results_bytes().unwrap_or(u64::MAX))?,
             pristine: pristine_bytes.map(|bytes| Buffer::new(context, bytes)).transpose()?,
-            workspace: match workspace_bytes {
+            workspace: match need.total(layout.copies).unwrap_or(u64::MAX) {
                 0 => None,
                 bytes => Some(Buffer::new(context, bytes.saturating_add(BASE_ALIGN_BYTES))?),
             },
-            workspace_bytes,
+            need,
             bytes: needed_bytes,
         };
         operands.fill(context, job)?;
@@ -147,14 +168,15 @@ impl Operands {
         self.bytes
     }
 
-    /// Bytes of the kernels' workspace.
+    /// Bytes of the kernels' workspace for one run.
     pub(super) fn workspace_bytes(&self) -> u64 {
-        self.workspace_bytes
+        self.need.bytes
     }
 
-    /// Address of the kernels' workspace, a multiple of 4096; 0 where there is none.
-    pub(super) fn workspace(&self) -> u64 {
-        self.workspace.as_ref().map_or(0, |buffer| buffer.address() + base(buffer))
+    /// Address of the kernels' workspace for a copy, a multiple of 4096; 0 where there is none.
+    pub(super) fn workspace(&self, copy: usize) -> u64 {
+        let skipped = if self.need.for_each_copy { copy as u64 * self.need.stride().unwrap_or(0) } else { 0 };
+        self.workspace.as_ref().map_or(0, |buffer| buffer.address() + base(buffer) + skipped)
     }
 
     /// What a GEMM kernel takes for one copy.
@@ -233,13 +255,16 @@ impl Operands {
 }
 
 /// Bytes of device memory that a job takes with such a workspace; more than there can be where they do not fit in 64 bits.
-pub(super) fn needed_bytes(job: &Job<'_>, workspace_bytes: u64) -> u64 {
+pub(super) fn needed_bytes(job: &Job<'_>, need: Workspace) -> u64 {
     let needed = || -> Option<u64> {
         let layout = Layout::new(job.problem, job.rotate_bytes)?;
         let pristine = if job.problem.beta == 0.0 { 0 } else { layout.results_stride };
         let tables = (job.tables.input.bytes.len() + job.tables.output.bytes.len()) as u64;
         let operands = layout.inputs_bytes()?.checked_add(layout.results_bytes()?)?.checked_add(pristine)?;
-        let workspace = if workspace_bytes == 0 { 0 } else { workspace_bytes.checked_add(BASE_ALIGN_BYTES)? };
+        let workspace = match need.total(layout.copies)? {
+            0 => 0,
+            bytes => bytes.checked_add(BASE_ALIGN_BYTES)?,
+        };
         operands.checked_add(tables)?.checked_add(workspace)
     };
     needed().unwrap_or(u64::MAX)

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::emulated;
 use super::graph::Graph;
 use super::library::{Call, Wanted};
-use super::operands::{Operands, out_of_memory};
+use super::operands::{Operands, Workspace, out_of_memory};
 use super::route::{Launch, Route, Site, route};
 use super::timer::Timer;
 use crate::baseline::WORKSPACE_BYTES;
@@ -48,6 +48,11 @@ struct Batch {
     first: usize,
 }
 
+/// The workspace that a route needs for a site.
+pub(super) fn workspace(route: &dyn Route, site: &Site<'_>) -> Result<Workspace, DeviceError> {
+    Ok(Workspace { bytes: route.workspace_bytes(site)?, for_each_copy: route.keeps_workspace(site.variant) })
+}
+
 impl CudaProblem {
     pub(super) fn new(context: &Rc<Context>, timer: &Rc<Timer>, job: &Job<'_>) -> Result<CudaProblem, DeviceError> {
         context.reset_persisting_l2();
@@ -59,10 +64,10 @@ impl CudaProblem {
 
     fn of_kernel(context: &Rc<Context>, timer: &Rc<Timer>, job: &Job<'_>) -> Result<CudaProblem, DeviceError> {
         let (site, route) = (Site::of(context, job), route(job.variant)?);
-        let workspace_bytes = route.workspace_bytes(&site)?;
+        let need = workspace(route, &site)?;
         let prepared = CudaProblem {
             graphs: HashMap::new(),
-            operands: Operands::new(context, job, workspace_bytes)?,
+            operands: Operands::new(context, job, need)?,
             context: Rc::clone(context),
             timer: Rc::clone(timer),
             problem: *job.problem,
@@ -71,6 +76,17 @@ impl CudaProblem {
         };
         // What cannot be launched is told here, and not in the middle of a measurement.
         prepared.launches(0)?;
+        for copy in 0..prepared.copies() {
+            let (params, workspace) = (prepared.operands.params(copy), prepared.operands.workspace(copy));
+            for launch in route.once(&site, params, workspace)? {
+                // SAFETY: as in `queue`.
+                unsafe { launch.queue(context) }?;
+            }
+            if !need.for_each_copy {
+                break;
+            }
+        }
+        context.synchronize()?;
         Ok(prepared)
     }
 
@@ -80,11 +96,11 @@ impl CudaProblem {
         job: &Job<'_>,
         wanted: Wanted,
     ) -> Result<CudaProblem, DeviceError> {
-        let operands = Operands::new(context, job, WORKSPACE_BYTES as u64)?;
+        let operands = Operands::new(context, job, Workspace { bytes: WORKSPACE_BYTES as u64, for_each_copy: false })?;
         let mut call = Call::new(job.problem, &operands.params(0))?;
         let copies: Vec<_> = (0..operands.copies()).map(|copy| operands.params(copy)).collect();
         // SAFETY: the parameters are those of the operands, which outlive the call, and the workspace is theirs too.
-        unsafe { call.settle(wanted, context, timer, &copies, operands.workspace()) }?;
+        unsafe { call.settle(wanted, context, timer, &copies, operands.workspace(0)) }?;
         operands.reset_c()?;
         context.synchronize()?;
         Ok(CudaProblem {
@@ -102,7 +118,7 @@ impl CudaProblem {
     fn launches(&self, copy: usize) -> Result<Vec<Launch>, DeviceError> {
         let Work::Kernel { kernel, variant, route } = &self.work else { return Ok(Vec::new()) };
         let site = Site { context: &self.context, problem: &self.problem, kernel, variant };
-        route.launches(&site, self.operands.params(copy), self.operands.workspace())
+        route.launches(&site, self.operands.params(copy), self.operands.workspace(copy))
     }
 
     /// Queues one run on a copy of the operands.
@@ -113,7 +129,7 @@ impl CudaProblem {
     /// The same, with something to do before the last launch of a kernel's, the one that writes C.
     fn queue_and(&self, copy: usize, before_the_last: impl FnOnce()) -> Result<(), DeviceError> {
         if let Work::Library(call) = &self.work {
-            let (params, workspace) = (self.operands.params(copy), self.operands.workspace());
+            let (params, workspace) = (self.operands.params(copy), self.operands.workspace(copy));
             // SAFETY: the operands and their workspace are freed only after the stream is empty and after the graphs are gone.
             return unsafe { call.queue(&self.context, &params, workspace) };
         }

@@ -2,6 +2,10 @@
 
 mod absorb;
 mod direct;
+mod gemv;
+mod pack;
+mod residue;
+mod split_k;
 mod tma;
 
 use super::context::Context;
@@ -48,12 +52,26 @@ pub(super) trait Route: Sync {
 
     /// The launches for one copy of the operands, in their order on the stream; they are timed together.
     fn launches(&self, site: &Site<'_>, params: GemmParams, workspace: u64) -> Result<Vec<Launch>, DeviceError>;
+
+    /// Whether the workspace holds something from one run to the next, so that each copy of the operands needs one of its own.
+    fn keeps_workspace(&self, _: &Variant) -> bool {
+        false
+    }
+
+    /// What has to be launched once for a copy of the operands, when the problem is prepared. No time counts for it.
+    fn once(&self, _: &Site<'_>, _: GemmParams, _: u64) -> Result<Vec<Launch>, DeviceError> {
+        Ok(Vec::new())
+    }
 }
 
 /// The route that a variant names.
 pub(super) fn route(variant: &Variant) -> Result<&'static dyn Route, DeviceError> {
     match variant.route.as_str() {
         "direct" => Ok(&direct::Direct),
+        "gemv" => Ok(&gemv::Gemv),
+        "pack" => Ok(&pack::Pack),
+        "residue" => Ok(&residue::Residue),
+        "split_k" => Ok(&split_k::SplitK),
         "tma" => Ok(&tma::Tma { persistent: false }),
         "persistent" => Ok(&tma::Tma { persistent: true }),
         "absorb" => Ok(&absorb::Absorb),

@@ -1,0 +1,10 @@
+//! Two runs held against each other, cell by cell: faster, slower, same, or unclear.
+//!
+//! The runs were made one after the other, so a cell of one was not measured in turn with that of the other. What the machine did
+//! meanwhile is estimated from all cells together: their common shift and their scatter around it ([`judge`]).
+
+mod judge;
+mod pairing;
+
+pub use judge::{CellChange, Changes, Cycles, Overall, Shift, Verdict, judge};
+pub use pairing::{Comparison, Difference, Lost, Observation, compare};

@@ -1,0 +1,301 @@
+//! Which cells of two runs belong together, and what else differs between the runs.
+
+use super::judge::{Changes, Observed, judge};
+use crate::record::{CellRecord, DeviceKind, Manifest, Status};
+use crate::stats::Estimate;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A cell that was measured in both runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Observation {
+    /// The cell as it was in the first run, without its samples.
+    pub cell: CellRecord,
+    /// Median time in the first run.
+    pub first_ns: u64,
+    /// Median time in the second.
+    pub second_ns: u64,
+}
+
+/// A cell that only one run measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Lost {
+    /// What it is: sizes, kernel, regime.
+    pub what: String,
+    /// `A` or `B`: the run that has a number.
+    pub measured_in: &'static str,
+    /// Why the other has none.
+    pub why: String,
+}
+
+/// Something in the manifests that is not the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The field.
+    pub field: &'static str,
+    /// The first run's.
+    pub first: String,
+    /// The second run's.
+    pub second: String,
+}
+
+/// Two runs side by side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Cells that both measured.
+    pub pairs: Vec<Observation>,
+    /// The verdicts on them, in the same order.
+    pub changes: Changes,
+    /// Cells that one measured.
+    pub lost: Vec<Lost>,
+    /// What differs between the manifests.
+    pub differences: Vec<Difference>,
+}
+
+/// Pairs the cells of two runs, with their samples, by problem, kernel, variant and regime, and judges their changes.
+///
+/// A problem that a plan holds several times is paired in the plan's order.
+pub fn compare(first: (&Manifest, &[CellRecord]), second: (&Manifest, &[CellRecord]), threshold: f64) -> Comparison {
+    let (a, b) = (keyed(first.1), keyed(second.1));
+    let mut pairs = Vec::new();
+    let mut observed = Vec::new();
+    let mut lost = Vec::new();
+    for (key, cell) in &a {
+        match b.get(key) {
+            Some(other) => match (observe(cell), observe(other)) {
+                (Some(x), Some(y)) => {
+                    observed.push(change(&x, &y));
+                    pairs.push(Observation {
+                        cell: CellRecord { samples: Vec::new(), ..(*cell).clone() },
+                        first_ns: cell.median_ns.unwrap_or_default(),
+                        second_ns: other.median_ns.unwrap_or_default(),
+                    });
+                }
+                (Some(_), None) => lost.push(Lost { what: what(cell), measured_in: "A", why: why(other) }),
+                (None, Some(_)) => lost.push(Lost { what: what(cell), measured_in: "B", why: why(cell) }),
+                (None, None) => {}
+            },
+            None if observe(cell).is_some() => {
+                let why = elsewhere(cell, second.1);
+                lost.push(Lost { what: what(cell), measured_in: "A", why });
+            }
+            None => {}
+        }
+    }
+    for (key, cell) in &b {
+        if !a.contains_key(key) && observe(cell).is_some() {
+            lost.push(Lost { what: what(cell), measured_in: "B", why: elsewhere(cell, first.1) });
+        }
+    }
+    let shared = first.0.device.kind != DeviceKind::Cuda || second.0.device.kind != DeviceKind::Cuda;
+    let changes = judge(&observed, threshold, shared);
+    Comparison { pairs, changes, lost, differences: differences(first.0, second.0) }
+}
+
+/// What a cell is paired by; the last number counts cells that are otherwise alike.
+type Key = (String, u64);
+
+fn keyed(cells: &[CellRecord]) -> BTreeMap<Key, &CellRecord> {
+    let mut sorted: Vec<&CellRecord> = cells.iter().collect();
+    sorted.sort_by_key(|c| c.cell);
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    sorted
+        .into_iter()
+        .map(|cell| {
+            let problem = serde_json::to_string(&cell.problem).expect("a problem has no map");
+            let key = format!("{problem} {} {} {} {:?}", cell.kernel, cell.variant, cell.regime, cell.role);
+            let nth = seen.entry(key.clone()).and_modify(|n| *n += 1).or_insert(0);
+            ((key, *nth), cell)
+        })
+        .collect()
+}
+
+/// Centres of the logarithms of a cell's times and cycles.
+struct Centre {
+    time: Estimate,
+    cycles: Option<Estimate>,
+}
+
+fn observe(cell: &CellRecord) -> Option<Centre> {
+    if cell.status != Status::Ok {
+        return None;
+    }
+    let times: Vec<f64> = cell.samples.iter().map(|s| s.per_launch_ns().ln()).collect();
+    let cycles: Option<Vec<f64>> =
+        cell.samples.iter().map(|s| s.clock_mhz.map(|mhz| (s.per_launch_ns() * mhz).ln())).collect();
+    // A record without enough samples still has its medians.
+    let exact = |value: f64| Estimate { value: value.ln(), se: 0.0, df: 1.0 };
+    let median = cell.median_ns.filter(|&ns| ns > 0).map(|ns| exact(ns as f64));
+    let median_cycles = cell.flop_per_cycle.filter(|f| *f > 0.0).map(|f| exact(cell.problem.flop() as f64 / f));
+    Some(Centre {
+        time: Estimate::of_series(&times).or(median)?,
+        cycles: cycles.and_then(|c| Estimate::of_series(&c)).or(median_cycles.filter(|c| c.value.is_finite())),
+    })
+}
+
+fn change(first: &Centre, second: &Centre) -> Observed {
+    let difference = crate::stats::difference;
+    let cycles = first.cycles.zip(second.cycles).map(|(a, b)| difference(&b, &a));
+    Observed { time: difference(&second.time, &first.time), cycles }
+}
+
+/// A cell in a few words.
+pub(super) fn what(cell: &CellRecord) -> String {
+    let p = &cell.problem;
+    let mut text = format!("{} x {} x {}", p.m, p.n, p.k);
+    for (name, ld, compact) in [
+        ("lda", p.lda, p.placement(crate::problem::Operand::A).cols),
+        ("ldb", p.ldb, p.placement(crate::problem::Operand::B).cols),
+        ("ldc", p.ldc, p.placement(crate::problem::Operand::C).cols),
+    ] {
+        if ld != compact.max(1) {
+            text += &format!(" {name} {ld}");
+        }
+    }
+    for (name, offset) in [("A", p.offset_a), ("B", p.offset_b), ("C", p.offset_c)] {
+        if offset > 0 {
+            text += &format!(" {name}+{offset}");
+        }
+    }
+    format!("{text} {} {}, {}/{}, {}", p.dtype.name(), p.layout.name(), cell.kernel, cell.variant, cell.regime)
+}
+
+impl Observation {
+    /// The cell in a few words.
+    pub fn what(&self) -> String {
+        what(&self.cell)
+    }
+}
+
+fn why(cell: &CellRecord) -> String {
+    let status = if cell.status == Status::Failed { "failed" } else { "not measured" };
+    match &cell.reason {
+        Some(reason) => format!("{status}: {reason}"),
+        None => status.to_owned(),
+    }
+}
+
+/// Why a run lacks a cell: another kernel was chosen, it failed, or it was never planned.
+fn elsewhere(cell: &CellRecord, other: &[CellRecord]) -> String {
+    match other.iter().find(|o| o.problem == cell.problem && o.regime == cell.regime) {
+        Some(o) if o.status == Status::Ok => format!("ran with {}/{} there", o.kernel, o.variant),
+        Some(o) => why(o),
+        None => "not in the other run's plan".to_owned(),
+    }
+}
+
+fn differences(a: &Manifest, b: &Manifest) -> Vec<Difference> {
+    let hashes = |m: &Manifest| serde_json::to_string(&m.kernel_hashes).expect("strings");
+    let fields: [(&'static str, String, String); 12] = [
+        ("device", a.device.name.clone(), b.device.name.clone()),
+        ("device uuid", a.device.uuid.clone().unwrap_or_default(), b.device.uuid.clone().unwrap_or_default()),
+        ("driver", a.device.driver.clone(), b.device.driver.clone()),
+        ("power cap (mW)", format!("{:?}", a.device.power_cap_mw), format!("{:?}", b.device.power_cap_mw)),
+        ("units", a.device.units.to_string(), b.device.units.to_string()),
+        ("processor", a.host.cpu.clone(), b.host.cpu.clone()),
+        ("version", a.version.clone(), b.version.clone()),
+        ("git revision", a.git_revision.clone(), b.git_revision.clone()),
+        ("kernels", a.kernel_source.clone(), b.kernel_source.clone()),
+        ("kernel hashes", hashes(a), hashes(b)),
+        ("seed", a.seed.to_string(), b.seed.to_string()),
+        ("data", a.distribution.clone(), b.distribution.clone()),
+    ];
+    fields
+        .into_iter()
+        .filter(|(_, x, y)| x != y)
+        .map(|(field, first, second)| match field {
+            "kernel hashes" => Difference { field, first: "those of A".to_owned(), second: "others".to_owned() },
+            _ => Difference { field, first, second },
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Cycles, Verdict};
+    use crate::problem::Problem;
+    use crate::report::fixture;
+    use crate::stats::noise::normal;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    /// A run of 60 cells whose times scatter by half a per cent; each tenth takes `factor` times as long, in cycles too.
+    fn run(seed: u64, factor: f64) -> (Manifest, Vec<CellRecord>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let cells = (0..60u64)
+            .map(|i| {
+                let problem = Problem::new(64 + 8 * i, 512, 512);
+                let slow = if i % 10 == 3 { factor } else { 1.0 };
+                fixture::cell(problem, 300.0 / slow * (0.005 * normal(&mut rng)).exp())
+            })
+            .collect();
+        let run = fixture::run(cells);
+        (run.manifest, run.cells)
+    }
+
+    fn against(a: &(Manifest, Vec<CellRecord>), b: &(Manifest, Vec<CellRecord>)) -> Comparison {
+        compare((&a.0, &a.1), (&b.0, &b.1), 0.03)
+    }
+
+    #[test]
+    fn a_tenth_that_is_slower_is_found_and_the_reverse_is_faster() {
+        let (before, after) = (run(1, 1.0), run(2, 1.06));
+        let slower = against(&before, &after);
+        assert_eq!(slower.changes.overall.verdict, Verdict::Slower, "{}", slower.changes.overall.why);
+        for (pair, change) in slower.pairs.iter().zip(&slower.changes.cells) {
+            let moved = (pair.cell.problem.m - 64) / 8 % 10 == 3;
+            assert_eq!(change.verdict == Verdict::Slower, moved, "{}", pair.what());
+            assert!(!moved || change.cycles == Cycles::Confirmed);
+        }
+        assert_eq!(against(&after, &before).changes.overall.verdict, Verdict::Faster);
+        assert_eq!(against(&before, &run(3, 1.0)).changes.overall.verdict, Verdict::Same);
+        assert_eq!(against(&before, &before).changes.overall.verdict, Verdict::Same);
+    }
+
+    #[test]
+    fn cells_of_one_run_are_named_with_the_other_s_reason() {
+        let a = run(1, 1.0);
+        let mut b = run(2, 1.0);
+        fixture::fail(&mut b.1[0]);
+        fixture::skip(&mut b.1[1]);
+        b.1[2].variant = "64x64x32-a16".to_owned();
+        b.1.truncate(59);
+        let found = against(&a, &b);
+        assert_eq!(found.pairs.len(), 56);
+        let why = |m: u64| -> Vec<(&str, &str)> {
+            let of = |l: &&Lost| l.what.starts_with(&format!("{m} x"));
+            found.lost.iter().filter(of).map(|l| (l.measured_in, l.why.as_str())).collect()
+        };
+        assert!(why(64)[0].1.starts_with("failed: wrong result"), "{:?}", why(64));
+        assert!(why(72)[0].1.contains("not reached"));
+        assert_eq!(why(80).len(), 2, "each run has a variant that the other has not");
+        assert!(why(80)[0].1.contains("ran with 04_mma/64x64x32-a16 there"), "{:?}", why(80));
+        assert_eq!(why(64 + 8 * 59), [("A", "not in the other run's plan")]);
+    }
+
+    #[test]
+    fn what_differs_between_the_machines_is_said() {
+        let a = run(1, 1.0);
+        let mut b = run(1, 1.0);
+        (b.0.device.driver, b.0.seed) = ("590.10".to_owned(), 7);
+        b.0.kernel_hashes.insert("gemm/04_mma.cu".to_owned(), "00".to_owned());
+        let fields: Vec<&str> = against(&a, &b).differences.iter().map(|d| d.field).collect();
+        assert_eq!(fields, ["driver", "kernel hashes", "seed"]);
+        assert_eq!(against(&a, &a).differences, []);
+    }
+
+    #[test]
+    fn cells_that_a_plan_holds_twice_are_paired_in_order() {
+        let twice = |tflops: [f64; 2]| {
+            let cells = tflops.map(|t| fixture::cell(Problem::new(512, 512, 512), t)).to_vec();
+            let run = fixture::run(cells);
+            (run.manifest, run.cells)
+        };
+        let (a, mut b) = (twice([100.0, 200.0]), twice([100.0, 200.0]));
+        b.1.reverse();
+        let found = against(&a, &b);
+        assert_eq!(found.pairs.len(), 2);
+        assert!(found.pairs.iter().all(|p| p.first_ns == p.second_ns));
+    }
+}
