@@ -7,7 +7,7 @@ use crate::device::{self, DeviceChoice, DeviceError, Job, Prepared};
 use crate::dispatch;
 use crate::problem::{DType, Layout};
 use crate::record::DeviceKind;
-use crate::verify::{Case, HostReference, Wrong, cases, error_bound, forms, judge, rows_to_check};
+use crate::verify::{Case, HostReference, Wrong, cases, cases_each, error_bound, forms, judge, rows_to_check};
 use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
@@ -35,10 +35,10 @@ pub struct Args {
     /// Only these types: f16, bf16, tf32, i8, e4m3
     #[arg(long, value_enum, value_delimiter = ',', value_name = "TYPE")]
     dtype: Vec<DType>,
-    /// How many cases for each layout and type of a variant
+    /// How many cases
     #[arg(long, value_enum, default_value = "small")]
     set: Set,
-    /// How many cases, instead of a set
+    /// How many cases for each layout and type of a variant, instead of a set
     #[arg(long, value_name = "COUNT")]
     cases: Option<usize>,
     /// Seed of the cases and of the data
@@ -57,9 +57,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Set {
-    /// 24 cases
+    /// 12 cases for each variant, at least 2 for each of its layouts and types
     Small,
-    /// 240 cases
+    /// 120 cases for each variant, at least 16 for each of its layouts and types
     Full,
 }
 
@@ -94,12 +94,14 @@ pub fn run(args: &Args) -> Result<Ending> {
         args.kernel.join(","),
         info.record.name
     );
-    let count = args.cases.unwrap_or(match args.set {
-        Set::Small => 24,
-        Set::Full => 240,
-    });
+    let count = |variant: &Variant| {
+        args.cases.unwrap_or(match args.set {
+            Set::Small => cases_each(variant, 12, 2),
+            Set::Full => cases_each(variant, 120, 16),
+        })
+    };
     if args.list {
-        return list(args, &variants, count);
+        return list(args, &variants, &count);
     }
     let orders: Vec<u64> = match args.seeds {
         None => vec![0],
@@ -118,7 +120,7 @@ pub fn run(args: &Args) -> Result<Ending> {
         .into_iter()
         .flat_map(|d| DType::ALL.map(|dtype| ((d, dtype), d.tables(dtype))))
         .collect();
-    let progress = ProgressBar::new((variants.len() * count * orders.len()) as u64);
+    let progress = ProgressBar::new((total(&variants, &count) * orders.len()) as u64);
     let mut rows = table(&["kernel", "variant", "form", "cases", "not run", "wrong", "worst error / bound"]);
     let (mut wrong, mut report) = (Vec::new(), Vec::new());
     // After a sticky error the device answers nothing more in this process.
@@ -126,6 +128,7 @@ pub fn run(args: &Args) -> Result<Ending> {
     let emulated = info.kind() == DeviceKind::Emulated;
     for (kernel, variant, form) in variants {
         let (mut ran, mut failures, mut worst) = (0, 0, 0.0f64);
+        let count = count(variant);
         let planned = count * orders.len();
         let each = cases(variant, form, count, args.seed).into_iter().enumerate();
         for ((i, case), &order) in each.flat_map(|case| orders.iter().map(move |order| (case, order))) {
@@ -181,19 +184,28 @@ pub fn run(args: &Args) -> Result<Ending> {
 }
 
 /// Prints what would be checked.
-fn list(args: &Args, variants: &[(&Kernel, &Variant, (Layout, DType))], count: usize) -> Result<Ending> {
+fn list(args: &Args, variants: &[Form<'_>], count: &dyn Fn(&Variant) -> usize) -> Result<Ending> {
     if args.json {
         let each = variants.iter().map(|(kernel, variant, (layout, dtype))| {
-            json!({ "kernel": kernel.name, "variant": variant.name, "layout": layout, "dtype": dtype, "cases": count })
+            json!({ "kernel": kernel.name, "variant": variant.name, "layout": layout, "dtype": dtype, "cases": count(variant) })
         });
         say!("{:#}", json!(each.collect::<Vec<_>>()))?;
         return Ok(Ending::Done);
     }
     for (kernel, variant, (layout, dtype)) in variants {
+        let count = count(variant);
         say!("{}/{}\t{} {}\t{count} cases", kernel.name, variant.name, dtype.name(), layout.name())?;
     }
-    say!("# {} cases in all", variants.len() * count)?;
+    say!("# {} cases in all", total(variants, count))?;
     Ok(Ending::Done)
+}
+
+/// A variant in one of its layouts and types.
+type Form<'a> = (&'a Kernel, &'a Variant, (Layout, DType));
+
+/// Cases of all forms together.
+fn total(variants: &[Form<'_>], count: &dyn Fn(&Variant) -> usize) -> usize {
+    variants.iter().map(|(_, variant, _)| count(variant)).sum()
 }
 
 /// How a case is run and checked.

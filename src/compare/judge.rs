@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_slowdown_of_a_tenth_of_the_cells_is_found() {
-        for (machine, cells, effect) in [(QUIET, 30, 0.05), (QUIET, 100, 0.05), (USUAL, 100, 0.12), (USUAL, 674, 0.08)]
+        for (machine, cells, effect) in [(QUIET, 30, 0.05), (QUIET, 100, 0.05), (USUAL, 100, 0.14), (USUAL, 674, 0.08)]
         {
             let found = share(300, |rng| {
                 judge(&observe(machine, cells, effect, rng), 0.03, true).overall.verdict == Verdict::Slower

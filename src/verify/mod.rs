@@ -12,7 +12,7 @@ mod suite;
 pub use bound::error_bound;
 pub use host::HostReference;
 pub use rows::{RowSample, rows_to_check};
-pub use suite::{Case, cases, forms};
+pub use suite::{Case, cases, cases_each, forms};
 
 use crate::device::{CheckCounts, DeviceError, ErrorBound, Prepared};
 use crate::problem::Problem;

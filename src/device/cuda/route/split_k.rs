@@ -130,7 +130,8 @@ mod tests {
     fn few_tiles_are_split_and_the_last_waves_streamed() {
         assert_eq!(Plan::new(4, 256, 264), Plan::Split(32));
         assert_eq!(Plan::new(66, 256, 264), Plan::Split(4));
-        assert_eq!(Plan::new(4, 6, 264), Plan::Stream { tiles: 0, ctas: 0 }, "too few k steps to share");
+        assert_eq!(Plan::new(4, 6, 264), Plan::Stream { tiles: 4, ctas: 6 }, "too few k steps for two CTAs a tile");
+        assert_eq!(Plan::new(4, 4, 264), Plan::Stream { tiles: 0, ctas: 0 }, "too few k steps to share");
         assert_eq!(Plan::new(300, 64, 264), Plan::Stream { tiles: 300, ctas: 264 });
         assert_eq!(Plan::new(564, 64, 264), Plan::Stream { tiles: 300, ctas: 264 });
         assert_eq!(Plan::new(200, 64, 264), Plan::Stream { tiles: 200, ctas: 264 });
