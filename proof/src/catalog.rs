@@ -31,6 +31,13 @@ enum Names {
 }
 
 impl Names {
+    fn first(&self) -> &str {
+        match self {
+            Names::One(one) => one,
+            Names::Several(several) => several.first().expect("a list names something"),
+        }
+    }
+
     fn hold(&self, name: &str) -> bool {
         match self {
             Names::One(one) => one == name,
@@ -42,7 +49,8 @@ impl Names {
 #[derive(Deserialize)]
 struct Entry {
     name: String,
-    entry: String,
+    /// Absent where the route runs other entries.
+    entry: Option<String>,
     tile: [u32; 3],
     threads: u32,
     shared_bytes: u32,
@@ -61,6 +69,10 @@ pub struct Variant {
     pub name: String,
     /// Its symbol.
     pub entry: String,
+    /// Whether the elements are BF16; else they are FP16.
+    pub bf16: bool,
+    /// Whether A and B are stored transposed.
+    pub transposed: [bool; 2],
     /// Rows, columns and depth of a block's tile.
     pub tile: [u32; 3],
     /// Threads of a block.
@@ -93,7 +105,7 @@ fn inflate(path: &str) -> String {
 pub fn modules() -> Vec<(String, String)> {
     let mut modules = Vec::new();
     let folder = root().join("kernels/prebuilt");
-    for sub in ["gemm", "micro"] {
+    for sub in ["gemm", "micro", "pack"] {
         let mut files: Vec<PathBuf> =
             std::fs::read_dir(folder.join(sub)).expect("a folder").map(|e| e.expect("an entry").path()).collect();
         files.sort();
@@ -113,8 +125,21 @@ pub fn modules() -> Vec<(String, String)> {
     modules
 }
 
-/// Every variant of the catalogue that multiplies FP16, neither operand transposed, in one launch and with nothing but the 72 bytes of
-/// `GemmParams`.
+/// The newest architecture that the emulator knows.
+const NEWEST: u32 = 90;
+
+/// The number of the architecture in a module's `.target`, such as 90 of `sm_90a`.
+fn target(module: &str) -> u32 {
+    let name = module.lines().find_map(|l| l.strip_prefix(".target sm_")).expect("PTX names its target");
+    let digits: String = name.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().expect("a number")
+}
+
+/// Every variant of the catalogue that a single plain launch runs: route `direct`, one `GemmParams` of 72 bytes as the only parameter,
+/// FP16 or else BF16, for a target up to `sm_90a`. Each in one form: its first type of the two, and layout nn or else the first that it has.
+///
+/// Variants on other routes (more launches than one, a workspace, tensor maps) and in other types stay out; `gemmscope verify`
+/// runs those.
 ///
 /// # Panics
 /// The catalogue or a file of PTX is missing or damaged.
@@ -125,24 +150,36 @@ pub fn variants() -> &'static [Variant] {
         let mut texts: HashMap<String, String> = HashMap::new();
         let mut variants = Vec::new();
         for kernel in catalog.kernel {
-            let path = kernel.file.replace(".cu", ".ptx.z");
-            let whole = texts.entry(path).or_insert_with_key(|path| inflate(path));
             for v in kernel.variant {
-                let takes = |own: &Option<Names>, of: &Names, name| own.as_ref().unwrap_or(of).hold(name);
+                let dtypes = v.dtype.as_ref().unwrap_or(&kernel.dtype);
+                let Some(dtype) = ["f16", "bf16"].into_iter().find(|d| dtypes.hold(d)) else { continue };
+                let layouts = v.layouts.as_ref().unwrap_or(&kernel.layouts);
+                let layout = if layouts.hold("nn") { "nn" } else { layouts.first() };
+                let named = |text: &str| text.replace("{dtype}", dtype).replace("{layout}", layout);
                 let plain = v.route.as_deref().is_none_or(|route| route == "direct");
-                if !plain || !takes(&v.dtype, &kernel.dtype, "f16") || !takes(&v.layouts, &kernel.layouts, "nn") {
-                    continue;
-                }
-                let entry = v.entry.replace("{dtype}", "f16").replace("{layout}", "nn");
+                let Some(entry) = v.entry.as_deref().filter(|_| plain).map(named) else { continue };
+                let path = named(&kernel.file).replace(".cu", ".ptx.z");
+                let whole = texts.entry(path).or_insert_with_key(|path| inflate(path));
                 let Some(ptx) = text::only_entry(whole, &entry) else { panic!("{} has no {entry}", kernel.file) };
                 let params = format!("{entry}_param_0[72]\n)");
-                if ptx.contains(&params) {
+                if ptx.contains(&params) && target(&ptx) <= NEWEST {
                     let name = format!("{}/{}", kernel.name, v.name);
                     // Rows of halves start at multiples of 2 bytes at least.
                     let aligns = [Some(2), Some(v.align_bytes), v.align_a, v.align_b];
                     let align_bytes = aligns.into_iter().flatten().max().expect("there are two");
                     let Entry { tile, threads, shared_bytes, .. } = v;
-                    variants.push(Variant { name, entry, tile, threads, shared_bytes, align_bytes, ptx });
+                    let (bf16, transposed) = (dtype == "bf16", [&layout[..1], &layout[1..]].map(|t| t == "t"));
+                    variants.push(Variant {
+                        name,
+                        entry,
+                        bf16,
+                        transposed,
+                        tile,
+                        threads,
+                        shared_bytes,
+                        align_bytes,
+                        ptx,
+                    });
                 }
             }
         }

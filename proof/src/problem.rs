@@ -2,7 +2,7 @@
 
 use crate::catalog::Variant;
 use gpu_emulator::{Device, Dim3, Finding, LaunchError, LoadError, Module, Region};
-use half::f16;
+use half::{bf16, f16};
 
 /// What a kernel is given.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,7 +54,8 @@ pub enum Refused {
     Launch(LaunchError),
 }
 
-/// An element of A, B (by its place) or C: small enough that every sum of a few hundred products is exact in FP16.
+/// An element of A, B (by its place) or C: small enough that every sum of a few hundred products is exact in FP32, and in FP16; in
+/// BF16 it is rounded once.
 fn value(operand: usize, row: usize, col: usize) -> f32 {
     let i = row * 31 + col * 17 + operand * 7;
     ((i * 5 + i / 7) % 5) as f32 - 2.0
@@ -72,26 +73,34 @@ impl Problem {
         let [m, n, k] = self.sizes;
         let step = variant.align_bytes as usize / 2;
         let ld = |cols: usize| (cols.max(1) + self.pad).next_multiple_of(step);
-        let (lda, ldb, ldc) = (ld(k), ld(n), n + self.pad);
+        let bits_of =
+            |value: f32| if variant.bf16 { bf16::from_f32(value).to_bits() } else { f16::from_f32(value).to_bits() };
+        let [trans_a, trans_b] = variant.transposed;
+        let (lda, ldb, ldc) = (ld(if trans_a { m } else { k }), ld(if trans_b { k } else { n }), n + self.pad);
         let mut device = Device::new();
-        let mut put = |name: &str, operand: usize, rows: usize, cols: usize, ld: usize, offset: usize, fill: bool| {
-            let span = if rows == 0 || cols == 0 { 1 } else { offset + (rows - 1) * ld + cols };
-            let p = device.memory.alloc(2 * span as u64, name).expect("memory");
-            if fill {
-                let mut bits = vec![f16::NAN; span];
-                for i in 0..rows {
-                    for j in 0..cols {
-                        bits[offset + i * ld + j] = f16::from_f32(value(operand, i, j));
+        let mut put =
+            |name: &str, operand: usize, size: [usize; 2], transposed: bool, ld: usize, offset: usize, fill: bool| {
+                let [rows, cols] = if transposed { [size[1], size[0]] } else { size };
+                let span = if rows == 0 || cols == 0 { 1 } else { offset + (rows - 1) * ld + cols };
+                let p = device.memory.alloc(2 * span as u64, name).expect("memory");
+                if fill {
+                    let mut bits = vec![bits_of(f32::NAN); span];
+                    for i in 0..rows {
+                        for j in 0..cols {
+                            bits[offset + i * ld + j] = {
+                                let (row, col) = if transposed { (j, i) } else { (i, j) };
+                                bits_of(value(operand, row, col))
+                            };
+                        }
                     }
+                    let bytes: Vec<u8> = bits.iter().flat_map(|b| b.to_le_bytes()).collect();
+                    device.memory.write(p, &bytes).expect("it was allocated");
                 }
-                let bytes: Vec<u8> = bits.iter().flat_map(|b| b.to_le_bytes()).collect();
-                device.memory.write(p, &bytes).expect("it was allocated");
-            }
-            p
-        };
-        let a = put("A", 0, m, k, lda, 0, true);
-        let b = put("B", 1, k, n, ldb, 0, true);
-        let c = put("C", 2, m, n, ldc, self.offset_c, self.beta != 0.0) + 2 * self.offset_c as u64;
+                p
+            };
+        let a = put("A", 0, [m, k], trans_a, lda, 0, true);
+        let b = put("B", 1, [k, n], trans_b, ldb, 0, true);
+        let c = put("C", 2, [m, n], false, ldc, self.offset_c, self.beta != 0.0) + 2 * self.offset_c as u64;
         let mut params = Vec::new();
         [a, b, c, lda as u64, ldb as u64, ldc as u64].iter().for_each(|v| params.extend(v.to_le_bytes()));
         [m, n, k].iter().for_each(|&v| params.extend((v as u32).to_le_bytes()));
@@ -116,8 +125,10 @@ impl Problem {
                 let sum: f32 = (0..k).map(|d| value(0, i, d) * value(1, d, j)).sum();
                 let before = if self.beta == 0.0 { 0.0 } else { self.beta * value(2, i, j) };
                 let at = 2 * (i * ldc + j);
-                let found = f16::from_le_bytes([bytes[at], bytes[at + 1]]);
-                wrong += usize::from(found != f16::from_f32(sum + before));
+                let found = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+                // Two zeros are the same whatever their sign.
+                let expected = bits_of(sum + before);
+                wrong += usize::from(found != expected && (found | expected) & 0x7fff != 0);
             }
         }
         Ok(Outcome { findings: report.findings, wrong })

@@ -5,7 +5,8 @@ use gemmscope_proof::{Problem, on_two_threads, random, variants};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-/// Orders in which every variant runs.
+/// Orders in which every plain variant runs. Those on other routes (proof's `variants`) run in random orders with
+/// `gemmscope verify --device emulated --seeds N`.
 const ORDERS: u64 = 50;
 
 /// Random changes of every variant.
@@ -13,6 +14,15 @@ const CHANGES: u64 = 24;
 
 /// Far more than any of the launches here takes; the limit of instructions is what ends those that never would.
 const HANGS_AFTER: Duration = Duration::from_secs(120);
+
+#[test]
+fn the_catalogue_gives_both_types_and_more_than_one_layout() {
+    for bf16 in [false, true] {
+        assert!(variants().iter().any(|v| v.bf16 == bf16 && v.transposed == [false, false]), "bf16: {bf16}");
+    }
+    assert!(variants().iter().any(|v| v.transposed[0]), "none with A transposed");
+    assert!(variants().iter().all(|v| !v.entry.contains('{')), "a placeholder is left");
+}
 
 #[test]
 fn fifty_random_orders_of_every_variant_are_clean() {
