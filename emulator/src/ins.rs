@@ -778,12 +778,15 @@ pub(crate) struct Atom128 {
     pub c: Option<[Reg; 4]>,
 }
 
+/// What a scalar instruction computes: up to two results of its operands.
+pub(crate) type Function = Arc<dyn Fn(&[u64]) -> [u64; 2] + Send + Sync>;
+
 /// A function of one lane's operands with one or two results.
 #[derive(Clone)]
 pub(crate) struct Scalar {
     pub d: Box<[Reg]>,
     pub s: Box<[Reg]>,
-    pub f: Arc<dyn Fn(&[u64]) -> [u64; 2] + Send + Sync>,
+    pub f: Function,
 }
 
 impl Scalar {

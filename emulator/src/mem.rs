@@ -153,7 +153,7 @@ impl Alloc {
         let mut k = 0;
         while k < out.len() {
             let o = off + k as u64;
-            if o % 16 == 0 && out.len() - k >= 16 {
+            if o.is_multiple_of(16) && out.len() - k >= 16 {
                 for (to, w) in out[k..k + 16].chunks_exact_mut(4).zip(self.read(o, 16)) {
                     to.copy_from_slice(&w.to_le_bytes());
                 }

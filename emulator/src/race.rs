@@ -837,7 +837,7 @@ impl GridOrder {
                 }
             }
         }
-        if off % 16 == 0 && size.is_multiple_of(16) {
+        if off.is_multiple_of(16) && size.is_multiple_of(16) {
             let (fine_w, fine_r) = (t.written_fine.load(Relaxed), write && t.read_fine.load(Relaxed));
             for g in off / 16..end / 16 {
                 let (w, r) = (t.writer_wide.at(g as usize), t.reader_wide.at(g as usize));

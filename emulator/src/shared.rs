@@ -366,7 +366,7 @@ pub(crate) fn wavefronts(offs: &V, size: u32, m: u32) -> (u64, u64) {
                 let mut apart = true;
                 for i in 0..per {
                     if group >> i & 1 != 0 {
-                        let mine = ((1u32 << words) - 1).rotate_left(offs[lane + i] / 4 & 31);
+                        let mine = ((1u32 << words) - 1).rotate_left((offs[lane + i] / 4) & 31);
                         apart &= seen & mine == 0;
                         seen |= mine;
                     }

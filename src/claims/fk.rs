@@ -211,7 +211,7 @@ fn fk01(bench: &Bench) -> Result<Vec<Question>, Need> {
     let mut comparisons = vec![
         // Logits, and their gradient by inputs.
         pair(|t, w, v| Problem::new(t, v, w))?,
-        pair(|t, w, v| Problem::new(t, w, v))?,
+        pair(Problem::new)?,
     ];
     // The gradient by weights needs the logits' gradient transposed.
     if let Ok(layout) = bench.layout("tn") {
@@ -284,7 +284,7 @@ fn fk05(bench: &Bench) -> Result<Vec<Question>, Need> {
             vec![bench.compare(
                 Per::Launch,
                 &[Held::Kernel, Held::Tiles],
-                whole.clone(),
+                whole,
                 (Problem::new(s - 1, s - 1, s - 1), pick),
             )?],
         ),

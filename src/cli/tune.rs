@@ -172,7 +172,7 @@ fn problems(args: &Args, kind: DeviceKind) -> Result<Vec<Problem>> {
     if let (Some(m), Some(n), Some(k)) = (&args.m, &args.n, &args.k) {
         parts.push([m.clone(), n.clone(), k.clone()]);
     }
-    anyhow::ensure!(args.sizes.len() % 3 == 0, "{} sizes are not M N K, and again M N K", args.sizes.len());
+    anyhow::ensure!(args.sizes.len().is_multiple_of(3), "{} sizes are not M N K, and again M N K", args.sizes.len());
     for sizes in args.sizes.chunks_exact(3) {
         parts.push([sizes[0], sizes[1], sizes[2]].map(|size| size.to_string()));
     }

@@ -37,7 +37,7 @@ pub fn block_log_ratios(first: &[f64], second: &[f64]) -> Vec<f64> {
 
 /// ln(B / A) of a comparison from all its repetitions; `None` where they are too few.
 ///
-/// From [`REPETITIONS`] on, what counts is how the repetitions scatter, because a machine can be in another mood for the whole of
+/// From `REPETITIONS` on, what counts is how the repetitions scatter, because a machine can be in another mood for the whole of
 /// one; their standard error is never taken for less than their blocks tell. Below, an error that cannot be seen is added.
 pub fn repeated(units: &[Unit]) -> Option<Estimate> {
     let units: Vec<&Unit> = units.iter().filter(|u| !u.blocks.is_empty()).collect();

@@ -115,12 +115,15 @@ impl<'a> Running<'a> {
     }
 }
 
+/// Measures the candidates of a repetition, or drops some.
+type Repetition<'a> = dyn FnMut(usize, &mut [&mut Running<'_>]) -> Result<(), DeviceError> + 'a;
+
 /// Has `repetition` measure all candidates that are left, or drop some, `repetitions` times.
 fn race(
     problem: &Problem,
     candidates: &[Candidate],
     repetitions: usize,
-    repetition: &mut dyn FnMut(usize, &mut [&mut Running<'_>]) -> Result<(), DeviceError>,
+    repetition: &mut Repetition<'_>,
 ) -> Result<Tuning, DeviceError> {
     let mut all: Vec<Running<'_>> = candidates.iter().map(Running::new).collect();
     if all.len() > 1 {

@@ -493,7 +493,7 @@ fn cvt_allowed(dst: Ty, src: Ty, to_int: bool, rnd: Option<Rnd>, [ftz, sat, relu
                 (true, false) => d > s,
                 (false, true) => false,
             };
-            !to_int && rnd.is_none() && !ftz && !relu && !(sat && fits)
+            !(to_int || rnd.is_some() || ftz || relu || sat && fits)
         }
         (false, true) => {
             to_int && rnd.is_none() && !relu && !(ftz && src != F32) && !(src == BF16 && (sat || byte(dst)))

@@ -506,7 +506,7 @@ impl<'a> Decoder<'_, 'a> {
                 let (d, s) = (self.result(&o[0], ty)?, self.sources(&o[1..], ty)?);
                 let bits = ty.bytes() * 8;
                 self.scalar(&[d], &s, move |s| {
-                    let sum = (integer(ty, s[0]) * integer(ty, s[1]) >> bits) + integer(ty, s[2]);
+                    let sum = ((integer(ty, s[0]) * integer(ty, s[1])) >> bits) + integer(ty, s[2]);
                     let sum = if sat { sum.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) } else { sum };
                     [sum as u64 & ((1 << bits) - 1), 0]
                 })?;

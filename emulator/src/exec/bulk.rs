@@ -230,7 +230,7 @@ impl Warp {
         total: u32,
         clock: u32,
     ) -> Run<()> {
-        if from % 16 != 0 {
+        if !from.is_multiple_of(16) {
             return self.misaligned(env, lane, from, 16, "shared");
         }
         let source = self.shared_at(env, lane, from, 16)?;

@@ -95,16 +95,16 @@ impl Warp {
             let (reg, shift) = (x.regs[(e / per) as usize] as usize, 8 * size * (e % per) % 32);
             if x.load {
                 self.fetch(env, space, &mut addrs, size, MemFlags::default(), u32::MAX, &mut data)?;
-                for l in 0..32 {
+                for (l, words) in data.iter().enumerate() {
                     if wide {
-                        self.d[reg][l] = u64::from(data[l][0]) | u64::from(data[l][1]) << 32;
+                        self.d[reg][l] = u64::from(words[0]) | u64::from(words[1]) << 32;
                     } else {
-                        self.w[reg][l] |= data[l][0] << shift;
+                        self.w[reg][l] |= words[0] << shift;
                     }
                 }
             } else {
-                for l in 0..32 {
-                    data[l] = if wide {
+                for (l, words) in data.iter_mut().enumerate() {
+                    *words = if wide {
                         [self.d[reg][l] as u32, (self.d[reg][l] >> 32) as u32, 0, 0]
                     } else {
                         let keep = if size == 4 { u32::MAX } else { (1 << (8 * size)) - 1 };

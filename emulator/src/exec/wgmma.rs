@@ -19,7 +19,7 @@ impl Warp {
             return env.stop(Kind::Trap, self, None, None, "a matrix descriptor with a base offset".into());
         }
         // The permutation takes its bits from the address; where the matrix begins within the pattern would be the base offset's to say.
-        let rows = span.saturating_sub(1) / 16 << 7;
+        let rows = (span.saturating_sub(1) / 16) << 7;
         if start & rows != 0 {
             let text = format!(
                 "a matrix descriptor with a swizzle of {span} bytes that starts at {start:#x}, {} bytes past a multiple of {}",
