@@ -55,12 +55,16 @@ pub struct Options {
     /// Races that are meant: names of kernels, or parts of `file:line` source positions.
     pub allow_race: Vec<String>,
     /// Other than zero: warps run in a random order and for a random time each, which this number decides. A kernel without races
-    /// gives the same results and counters with every number.
+    /// gives the same results with every number, and the same counters but for loops that wait: how often a flag or an
+    /// `mbarrier.try_wait` is asked depends on the order.
     pub shuffle: u64,
     /// Bulk copies land when they are issued, and not when nothing else can run. Neither order may make a difference.
     pub copies_land_early: bool,
     /// Outputs every byte of which has to be written once.
     pub written_once: Vec<crate::Region>,
+    /// Launches that write those outputs together, each its part: what is missing is told after so many. Zero and one are each
+    /// launch alone.
+    pub written_by: u32,
     /// How the matrix instructions on floats round.
     pub numerics: mma::Numerics,
     /// The compute capability of the device that is emulated, ten times the major number plus the minor. Of consequence with
@@ -83,6 +87,7 @@ impl Default for Options {
             shuffle: 0,
             copies_land_early: false,
             written_once: Vec::new(),
+            written_by: 1,
             numerics: mma::Numerics::default(),
             sm: 90,
         }
@@ -115,7 +120,7 @@ pub(crate) struct Launch<'a> {
     pub spent: AtomicU64,
     pub atomics: Mutex<()>,
     pub order: crate::race::GridOrder,
-    pub cover: crate::race::Coverage,
+    pub cover: &'a crate::race::Coverage,
 }
 
 #[derive(Default)]

@@ -270,6 +270,8 @@ pub struct Device {
     pub options: Options,
     /// Shared memory that a block can have, in bytes.
     pub shared_limit: u32,
+    /// What launches so far have written of outputs that others to come write as well.
+    pub(crate) cover: Option<race::Coverage>,
 }
 
 impl Default for Device {
@@ -281,7 +283,7 @@ impl Default for Device {
 impl Device {
     /// A device with 4 GiB of memory, 227 KiB of shared memory a block and every check.
     pub fn new() -> Self {
-        Self { memory: Memory::new(4 << 30), options: Options::default(), shared_limit: 227 * 1024 }
+        Self { memory: Memory::new(4 << 30), options: Options::default(), shared_limit: 227 * 1024, cover: None }
     }
 
     /// Places a module's variables in memory, as a launch does by itself.
@@ -358,6 +360,8 @@ impl Device {
         }
         self.attach_inner(&entry.module);
         let blocks = u64::from(g[0]) * u64::from(g[1]) * u64::from(g[2]);
+        let (regions, launches) = (&self.options.written_once, self.options.written_by);
+        let cover = self.cover.take().unwrap_or_else(|| race::Coverage::new(regions, launches));
         let l = exec::Launch {
             k: &entry.kernel,
             files: &entry.module.files,
@@ -374,9 +378,13 @@ impl Device {
             halt: AtomicBool::new(false),
             spent: AtomicU64::new(0),
             atomics: Mutex::new(()),
-            cover: race::Coverage::new(&self.options.written_once),
+            cover: &cover,
             order: race::GridOrder::new(self.memory.allocs.len(), blocks, self.options.check_race),
         };
-        Ok(l.run())
+        let report = l.run();
+        if report.fault.is_none() {
+            self.cover = cover.next();
+        }
+        Ok(report)
     }
 }

@@ -893,15 +893,40 @@ impl Region {
 }
 
 /// Counts the stores to the regions of a launch.
+#[derive(Debug)]
 pub(crate) struct Coverage {
     regions: Vec<(Region, Sparse)>,
+    /// Launches to come that write the same outputs.
+    more: u32,
 }
 
+/// Who wrote a byte: nobody, a block of an earlier launch, or the block of this launch with this number less one.
+const UNWRITTEN: u32 = 0;
+const EARLIER: u32 = u32::MAX;
+
 impl Coverage {
-    pub fn new(regions: &[Region]) -> Self {
+    /// Of outputs that so many launches write together.
+    pub fn new(regions: &[Region], launches: u32) -> Self {
         // A region larger than that is a mistake of the caller.
         let ok = |r: &&Region| r.len() > 0 && r.len() < 1 << 34 && r.pitch > 0;
-        Self { regions: regions.iter().filter(ok).map(|r| (*r, Sparse::new(r.len() as usize))).collect() }
+        let regions: Vec<_> = regions.iter().filter(ok).map(|r| (*r, Sparse::new(r.len() as usize))).collect();
+        let more = if regions.is_empty() { 0 } else { launches.saturating_sub(1) };
+        Self { regions, more }
+    }
+    /// For the next launch that writes the same outputs, if there is one.
+    pub fn next(mut self) -> Option<Self> {
+        self.more = self.more.checked_sub(1)?;
+        for (r, count) in &self.regions {
+            for row in 0..r.rows {
+                for col in 0..r.row_bytes {
+                    let by = count.at((row * r.pitch + col) as usize);
+                    if by.load(Relaxed) != UNWRITTEN {
+                        by.store(EARLIER, Relaxed);
+                    }
+                }
+            }
+        }
+        Some(self)
     }
     /// What is wrong with a store.
     #[inline]
@@ -921,24 +946,27 @@ impl Coverage {
                     continue;
                 }
                 let was = count.at(o as usize).swap(cta + 1, Relaxed);
-                if was != 0 {
+                if was != UNWRITTEN && bad.is_none() {
+                    let by = if was == EARLIER { "an earlier launch".into() } else { format!("block {}", was - 1) };
                     bad = Some(format!(
-                        "byte {col} of row {row} of an output is written a second time, the first was by block {}",
-                        was - 1
+                        "byte {col} of row {row} of an output is written a second time, the first was by {by}"
                     ));
                 }
             }
         }
         bad
     }
-    /// What was never written.
+    /// What was never written, once the last launch has ended.
     pub fn missing(&self) -> Vec<String> {
         let mut out = Vec::new();
+        if self.more > 0 {
+            return out;
+        }
         for (r, count) in &self.regions {
             let (mut n, mut first) = (0u64, None);
             for row in 0..r.rows {
                 for col in 0..r.row_bytes {
-                    if count.at((row * r.pitch + col) as usize).load(Relaxed) == 0 {
+                    if count.at((row * r.pitch + col) as usize).load(Relaxed) == UNWRITTEN {
                         n += 1;
                         first.get_or_insert((row, col));
                     }

@@ -336,6 +336,51 @@ fn every_element_written_once() {
     );
 }
 #[test]
+fn several_launches_write_an_output_together() {
+    // Writes `count` elements, of four bytes, from `from` on.
+    let part = |from: u32, count: u32, line: u32| {
+        let body = format!(
+            "add.u32 %r5, %r0, {from}; mul.wide.u32 %rd6, %r5, 4; add.s64 %rd6, %rd6, %rd2; .loc 1 {line} 1
+             setp.lt.u32 %p1, %r0, {count}; @%p1 st.global.u32 [%rd6], %r0;"
+        );
+        let ptx = format!(
+            "{HEAD}.visible .entry k(.param .u64 pout) {{ .reg .pred %p<2>; .reg .b32 %r<6>; .reg .b64 %rd<7>;
+             ld.param.u64 %rd2, [pout]; mov.u32 %r0, %tid.x; {body} ret; }}"
+        );
+        Module::load(&ptx).unwrap()
+    };
+    let expect = |parts: &[(u32, u32)], together: u32| -> Vec<Report> {
+        let mut d = Device::new();
+        let out = d.memory.alloc(64, "output").unwrap();
+        d.options.written_once = vec![gpu_emulator::Region { address: out, row_bytes: 64, rows: 1, pitch: 64 }];
+        d.options.written_by = together;
+        let launch = |d: &mut Device, &(from, count): &(u32, u32)| {
+            let m = part(from, count, 80 + from);
+            d.launch(m.entry("k").unwrap(), Dim3::x(1), Dim3::x(32), 0, &out.to_le_bytes()).unwrap()
+        };
+        parts.iter().map(|p| launch(&mut d, p)).collect()
+    };
+    let missing = "never written, the first in row 0 at byte";
+    let said = |r: &Report, text: &str| {
+        assert!(
+            r.findings.len() == 1 && r.findings[0].kind == Kind::Coverage && r.findings[0].message.contains(text),
+            "no '{text}' in {:?}",
+            r.findings
+        );
+    };
+    // Twice over, so that the second pair starts afresh.
+    for report in expect(&[(0, 10), (10, 6), (0, 3), (3, 13)], 2) {
+        assert!(report.clean(), "{:?}", report.findings);
+    }
+    let gap = expect(&[(0, 10), (11, 5)], 2);
+    assert!(gap[0].clean(), "{:?}", gap[0].findings);
+    said(&gap[1], &format!("4 bytes {missing} 40"));
+    let twice = expect(&[(0, 10), (9, 7)], 2);
+    said(&twice[1], "byte 36 of row 0 of an output is written a second time, the first was by an earlier launch");
+    assert!(twice[1].findings[0].source.ends_with("kernels/bad.cu:89"), "{}", twice[1].findings[0].source);
+    said(&expect(&[(0, 10), (10, 6)], 1)[1], &format!("40 bytes {missing} 0"));
+}
+#[test]
 fn constants_are_read_only() {
     let ptx = format!(
         "{HEAD}.const .align 4 .u32 c = 5;\n.visible .entry k() {{ .reg .b32 %r<3>; .reg .b64 %rd<3>; mov.u64 %rd1, c; mov.u32 %r1, 1; .loc 1 60 1\n st.global.u32 [%rd1], %r1; ret; }}"

@@ -1162,9 +1162,11 @@ api! {
 
     // ---- the emulator's own
 
-    fn gpuemu_expect_written_once(address: DevPtr, row_bytes: u64, rows: u64, pitch: u64) {
+    fn gpuemu_expect_written_once(address: DevPtr, row_bytes: u64, rows: u64, pitch: u64, launches: c_uint) {
         let mut s = state();
         s.usable()?;
+        s.dev.cover = None;
+        s.dev.options.written_by = launches;
         s.dev.options.written_once.push(crate::Region { address, row_bytes, rows, pitch });
         Ok(())
     }

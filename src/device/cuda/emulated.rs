@@ -94,14 +94,14 @@ fn text(symbol: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Has the next launch checked for writing each byte of an output once: rows of `row_bytes` bytes, `pitch` bytes apart. Without the
-/// emulated device nothing happens.
-pub(super) fn expect_written_once(address: u64, row_bytes: u64, rows: u64, pitch: u64) {
-    type Expect = unsafe extern "C" fn(u64, u64, u64, u64) -> c_uint;
+/// Has the next launches checked for writing, together, each byte of an output once: rows of `row_bytes` bytes, `pitch` bytes apart.
+/// Without the emulated device nothing happens.
+pub(super) fn expect_written_once(address: u64, row_bytes: u64, rows: u64, pitch: u64, launches: usize) {
+    type Expect = unsafe extern "C" fn(u64, u64, u64, u64, c_uint) -> c_uint;
     // SAFETY: the library exports the function with this signature, or does not export it.
     if let Some(expect) = library().and_then(|l| unsafe { l.get::<Expect>("gpuemu_expect_written_once").ok() }) {
         // SAFETY: it takes numbers and keeps them.
-        unsafe { expect(address, row_bytes, rows, pitch) };
+        unsafe { expect(address, row_bytes, rows, pitch, launches as c_uint) };
     }
 }
 

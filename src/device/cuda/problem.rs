@@ -123,11 +123,11 @@ impl CudaProblem {
 
     /// Queues one run on a copy of the operands.
     fn queue(&self, copy: usize) -> Result<(), DeviceError> {
-        self.queue_and(copy, || ())
+        self.queue_and(copy, |_| ())
     }
 
-    /// The same, with something to do before the last launch of a kernel's, the one that writes C.
-    fn queue_and(&self, copy: usize, before_the_last: impl FnOnce()) -> Result<(), DeviceError> {
+    /// The same, with something to do before a kernel's launches, given their number.
+    fn queue_and(&self, copy: usize, before: impl FnOnce(usize)) -> Result<(), DeviceError> {
         if let Work::Library(call) = &self.work {
             let (params, workspace) = (self.operands.params(copy), self.operands.workspace(copy));
             // SAFETY: the operands and their workspace are freed only after the stream is empty and after the graphs are gone.
@@ -137,12 +137,8 @@ impl CudaProblem {
         // SAFETY: a route gives each kernel the parameters of its source; the layout keeps all operands inside their
         // allocations, which are freed only after the stream is empty and after the graphs are gone.
         let queue = |launch: &Launch| unsafe { launch.queue(&self.context) };
-        if let Some((last, first)) = launches.split_last() {
-            first.iter().try_for_each(queue)?;
-            before_the_last();
-            queue(last)?;
-        }
-        Ok(())
+        before(launches.len());
+        Ok(launches.iter().try_for_each(queue)?)
     }
 
     /// Makes the graph of a batch, unless it is there already.
@@ -185,7 +181,9 @@ impl Prepared for CudaProblem {
     fn launch(&mut self) -> Result<(), DeviceError> {
         self.context.bind()?;
         let [address, row_bytes, rows, pitch] = self.operands.c_bytes(self.next);
-        self.queue_and(self.next, || emulated::expect_written_once(address, row_bytes, rows, pitch))?;
+        self.queue_and(self.next, |launches| {
+            emulated::expect_written_once(address, row_bytes, rows, pitch, launches)
+        })?;
         self.context.synchronize()?;
         self.next = (self.next + 1) % self.operands.copies();
         Ok(())
