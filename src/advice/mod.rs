@@ -63,7 +63,7 @@ impl Planner {
     /// Every candidate for a problem, the fastest first; empty where no kernel of the family can run it.
     pub fn candidates(&self, problem: &Problem) -> Vec<Candidate> {
         let selector = match &self.family {
-            Family::Library => return vec![self.library(problem)],
+            Family::Library => return vec![self.of_library(problem)],
             Family::Catalogue(selector) => selector,
         };
         let ranked = Dispatcher::new(&self.info).described(&self.description).rank(problem, selector).candidates;
@@ -85,7 +85,7 @@ impl Planner {
     }
 
     /// What a library would run.
-    pub fn library(&self, problem: &Problem) -> Candidate {
+    pub fn of_library(&self, problem: &Problem) -> Candidate {
         let execution = Execution::library(problem, &self.description);
         let [m, n, _] = execution.tile;
         let name = match execution.unit.as_str() {
@@ -98,7 +98,7 @@ impl Planner {
 
     /// The fastest candidate, or what a library would run where no kernel of the family can.
     pub fn best(&self, problem: &Problem) -> Candidate {
-        self.candidates(problem).into_iter().next().unwrap_or_else(|| self.library(problem))
+        self.candidates(problem).into_iter().next().unwrap_or_else(|| self.of_library(problem))
     }
 
     /// The predicted time of the fastest candidate, in nanoseconds.

@@ -79,14 +79,14 @@ fn factor(name: &'static str, value: f32, scale: c_int) -> Result<Factor, Baseli
 /// A handle of the library and how to free it.
 struct Owned {
     raw: Raw,
-    library: &'static Library,
+    lt: &'static Library,
     destroy: unsafe fn(&Library, Raw) -> Result<(), BaselineError>,
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
         // SAFETY: made by the library and not used after. There is nobody to tell of a failure.
-        let _ = unsafe { (self.destroy)(self.library, self.raw) };
+        let _ = unsafe { (self.destroy)(self.lt, self.raw) };
     }
 }
 
@@ -95,7 +95,7 @@ impl Drop for Owned {
 /// The library's matrices are column-major. A row-major matrix is its own transpose to it, so that it is asked for
 /// Cᵀ = Bᵀ·Aᵀ: our B is its first factor.
 pub struct Plan {
-    library: &'static Library,
+    lt: &'static Library,
     desc: Owned,
     first: Owned,
     second: Owned,
@@ -169,7 +169,7 @@ impl Plan {
                 eight_bit: p.dtype.bytes() == 1,
             });
         }
-        Ok(Plan { library, desc, first, second, result, alpha, beta, algorithms })
+        Ok(Plan { lt: library, desc, first, second, result, alpha, beta, algorithms })
     }
 
     /// What the library offers, the one it would take first.
@@ -197,8 +197,8 @@ impl Plan {
         // SAFETY: the descriptors live as long as the plan; alpha and beta are read before the call returns; the caller
         // vouches for the rest.
         unsafe {
-            self.library.matmul(
-                self.library.handle(),
+            self.lt.matmul(
+                self.lt.handle(),
                 self.desc.raw,
                 ptr::from_ref(&self.alpha).cast(),
                 address(b),
@@ -223,7 +223,7 @@ fn describe(library: &'static Library, problem: &Problem, types: Types) -> Resul
     let mut raw = ptr::null_mut();
     // SAFETY: writes one handle.
     unsafe { library.desc_create(&mut raw, types.compute, types.scale) }?;
-    let desc = Owned { raw, library, destroy: Library::desc_destroy };
+    let desc = Owned { raw, lt: library, destroy: Library::desc_destroy };
     for (attribute, transposed) in
         DESC_TRANS.into_iter().zip([Operand::B, Operand::A].map(|operand| problem.layout.transposes(operand)))
     {
@@ -245,14 +245,14 @@ fn layout(
     let mut raw = ptr::null_mut();
     // SAFETY: writes one handle.
     unsafe { library.layout_create(&mut raw, element, place.cols, place.rows, place.ld.cast_signed()) }?;
-    Ok(Owned { raw, library, destroy: Library::layout_destroy })
+    Ok(Owned { raw, lt: library, destroy: Library::layout_destroy })
 }
 
 fn preference(library: &'static Library, addresses: [u64; 4]) -> Result<Owned, BaselineError> {
     let mut raw = ptr::null_mut();
     // SAFETY: writes one handle.
     unsafe { library.preference_create(&mut raw) }?;
-    let preference = Owned { raw, library, destroy: Library::preference_destroy };
+    let preference = Owned { raw, lt: library, destroy: Library::preference_destroy };
     let workspace = WORKSPACE_BYTES as u64;
     // SAFETY: the attribute is a 64-bit number.
     unsafe { library.preference_set(preference.raw, PREF_WORKSPACE, ptr::from_ref(&workspace).cast(), 8) }?;

@@ -75,7 +75,7 @@ struct Explained {
     /// Why this one.
     why: String,
     runner_up: Option<Candidate>,
-    library: Candidate,
+    by_library: Candidate,
     /// Why none of our kernels can run it.
     refused: Option<String>,
     better: Vec<Better>,
@@ -121,7 +121,7 @@ fn problem(args: &Args) -> Result<Problem> {
 fn explain(problem: Problem, planned: Planned, measured: Vec<Measured>) -> Explained {
     let planner = &planned.planner;
     let candidates = planner.candidates(&problem);
-    let library = planner.library(&problem);
+    let library = planner.of_library(&problem);
     let refused = planner.refusal(&problem).map(|why| why.to_string());
     let (chosen, why) = match &planner.family {
         Family::Catalogue(selector) => match planner.choose(&problem, selector) {
@@ -141,7 +141,7 @@ fn explain(problem: Problem, planned: Planned, measured: Vec<Measured>) -> Expla
     let runner_up = candidates.iter().find(|c| c.name != chosen.name).cloned();
     // What is better is judged by the kernels that were asked for.
     let better = nearby(&problem, planner);
-    Explained { problem, chosen, why, runner_up, library, refused, better, measured, planned }
+    Explained { problem, chosen, why, runner_up, by_library: library, refused, better, measured, planned }
 }
 
 /// The cells of records that measured this very problem.
@@ -334,11 +334,11 @@ fn print_kernels(e: &Explained) -> Result<()> {
         None => {}
     }
     if !e.chosen.name.starts_with(crate::advice::LIBRARY) && !e.planned.planner.description.is_cpu() {
-        let ratio = e.library.prediction.total_ns() / e.chosen.prediction.total_ns();
+        let ratio = e.by_library.prediction.total_ns() / e.chosen.prediction.total_ns();
         say!(
             "Library    {}: {}{}",
-            e.library.name,
-            time(e.library.prediction.total_ns()),
+            e.by_library.name,
+            time(e.by_library.prediction.total_ns()),
             if ratio < 1.0 { format!(", {}", faster(1.0 / ratio)) } else { String::new() }
         )?;
     }
@@ -458,7 +458,7 @@ fn as_json(e: &Explained) -> serde_json::Value {
         "alignment_bytes": { "a": e.problem.align_bytes(Operand::A), "b": e.problem.align_bytes(Operand::B), "c": e.problem.align_bytes(Operand::C) },
         "chosen": candidate(&e.chosen), "why": e.why,
         "runner_up": e.runner_up.as_ref().map(candidate),
-        "library": candidate(&e.library),
+        "library": candidate(&e.by_library),
         "refused": e.refused,
         "better": e.better,
         "measured": measured,
