@@ -73,6 +73,62 @@ fn usage_errors_name_the_value_and_the_remedy() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "an error left files behind");
 }
 
+/// The examples of every command's help, run by a shell in a folder that has the runs which they speak of.
+#[cfg(unix)]
+#[test]
+fn the_examples_in_the_help_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let examples = dir.path().join("docs/examples");
+    std::fs::create_dir_all(&examples).unwrap();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/gpt2.toml");
+    std::fs::copy(model, examples.join("gpt2.toml")).unwrap();
+    let measure = |out: &str, more: &[&str]| {
+        let mut args = small(&["--m", "8..11"]);
+        args[12] = out;
+        args.extend(more);
+        ok(dir.path(), &args);
+    };
+    ["before", "after", "mine", "other", "local/one"].iter().for_each(|out| measure(&format!("results/{out}"), &[]));
+    measure("results/shard-1", &["--shard", "1/2"]);
+    measure("results/shard-2", &["--shard", "2/2"]);
+    ok(dir.path(), &"sweep --device emulated --m 8 --n 8 --k 8 --out RUN".split(' ').collect::<Vec<_>>());
+
+    let names: Vec<String> = ok(here(), &["--help"])
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next().map(str::to_owned))
+        .filter(|name| !name.starts_with('-') && name != "help")
+        .collect();
+    assert!(names.len() >= 12, "{names:?}");
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_gemmscope")).parent().unwrap();
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+    for name in names {
+        let help = ok(here(), &[&name, "--help"]);
+        let examples: Vec<&str> =
+            help.lines().filter_map(|line| line.strip_prefix("  ")).filter(|l| l.starts_with("gemmscope ")).collect();
+        assert!(!examples.is_empty(), "{name}: {help}");
+        for example in examples {
+            // What would measure for minutes is planned only.
+            let more = match name.as_str() {
+                "sweep" if example.contains("--list") => " --device emulated",
+                "sweep" => " --list --device emulated",
+                "verify" if example.contains("--device") => " --list",
+                "verify" => " --list --device emulated",
+                "validate" if !example.contains("--list") && !example.contains("--from") => " --list",
+                "tune" if !example.contains("--cache") => " --device cpu --cache tuned.json",
+                "tune" => " --device cpu",
+                _ => "",
+            };
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", &format!("{example}{more}")]).current_dir(dir.path()).env("PATH", &path);
+            let said = said(shell.output().unwrap());
+            // A comparison of two runs may find something.
+            let fine = said.code == Some(0) || name == "compare" && said.code == Some(1);
+            assert!(fine && !said.out.is_empty(), "{example}{more}: {:?}\n{}\n{}", said.code, said.out, said.err);
+        }
+    }
+}
+
 #[test]
 fn a_gpu_that_was_asked_for_and_is_not_there_is_an_error() {
     let dir = tempfile::tempdir().unwrap();

@@ -148,6 +148,17 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_has_the_files_of_its_list_and_no_others() {
+        for kernel in catalog().kernels.iter().chain([cpu_kernel(), baseline_kernel()]) {
+            let files = kernel.files();
+            let others = catalog().files.iter().map(|f| f.path.clone()).chain([String::new(), kernel.file.clone()]);
+            for path in others.chain(files.clone()) {
+                assert_eq!(kernel.has_file(&path), files.contains(&path), "{} and {path:?}", kernel.name);
+            }
+        }
+    }
+
+    #[test]
     fn variants_inherit_from_their_kernel_and_override_it() {
         let text = r#"
             schema = 1

@@ -223,6 +223,18 @@ impl Kernel {
         files.dedup();
         files
     }
+
+    /// Whether a file is one of [`Kernel::files`]. Dispatch asks this for every variant of every cell.
+    pub fn has_file(&self, path: &str) -> bool {
+        let mut dtypes = self.variants.iter().flat_map(|v| &v.dtypes).chain(&self.dtypes);
+        match self.file.split_once("{dtype}") {
+            None => path == self.file && dtypes.next().is_some(),
+            Some((before, after)) => {
+                let middle = path.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                middle.is_some_and(|middle| dtypes.any(|dtype| dtype == middle))
+            }
+        }
+    }
 }
 
 impl Variant {

@@ -190,6 +190,54 @@ mod tests {
         }
     }
 
+    /// The commands that stand on lines of their own, split as a shell would, with every variable set to 1.
+    fn commands(text: &str) -> Vec<Vec<String>> {
+        let text = text
+            .replace("\\\n", " ")
+            .replace("$((JOB_COMPLETION_INDEX + 1))", "1")
+            .replace("$SLURM_ARRAY_TASK_ID", "1");
+        let command = |line: &str| {
+            let line = line.trim_start();
+            let line = ["$ ", "exec ", "srun ./"].iter().find_map(|start| line.strip_prefix(start)).unwrap_or(line);
+            let line = line.replace("cargo run --release -- ", "gemmscope ");
+            let line = line.split(" #").next().unwrap_or_default();
+            line.starts_with("gemmscope ").then(|| line.to_owned())
+        };
+        // Words between quotes are one.
+        let split = |line: String| {
+            let parts = line.split('"').enumerate();
+            let words = parts.flat_map(|(i, part)| match i % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect(),
+                _ => vec![part.to_owned()],
+            });
+            words.collect()
+        };
+        text.lines().filter_map(command).map(split).collect()
+    }
+
+    #[test]
+    fn every_command_of_the_documents_is_one() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let files = docs.filter(|path| path.extension().is_some_and(|e| e == "md")).chain([root.join("README.md")]);
+        let mut texts: Vec<_> =
+            files.map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap())).collect();
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            texts.push((format!("{} --help", command.get_name()), help));
+        }
+        let mut found = 0;
+        for (name, text) in texts {
+            for words in commands(&text) {
+                found += 1;
+                if let Err(why) = Cli::try_parse_from(&words) {
+                    panic!("{name}: {}\n{why}", words.join(" "));
+                }
+            }
+        }
+        assert!(found > 50, "only {found} commands were found");
+    }
+
     #[test]
     fn a_cause_is_told_once() {
         let full = || std::io::Error::from(ErrorKind::StorageFull);

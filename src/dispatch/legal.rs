@@ -157,7 +157,7 @@ fn capable(kernel: &Kernel, variant: &Variant, device: &DeviceInfo) -> Result<()
         return error(dotted(lowest));
     }
     // PTX for an architecture with a letter, such as compute_90a, runs on no other.
-    let file = catalog().files.iter().find(|f| kernel.files().contains(&f.path));
+    let file = catalog().files.iter().find(|f| kernel.has_file(&f.path));
     let arch = file.map_or("", |f| f.ptx_arch.as_str());
     match capability(arch) {
         Some(only) if arch.ends_with(char::is_alphabetic) && only != device.cc => {

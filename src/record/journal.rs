@@ -5,6 +5,7 @@ use flate2::read::MultiGzDecoder;
 use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -80,6 +81,19 @@ impl<'de> serde::Deserialize<'de> for Summary {
 }
 
 fn read_lines<T: DeserializeOwned>(dir: &Path) -> Result<Journal<T>, JournalError> {
+    let mut cells = Vec::new();
+    let torn = each_line(dir, |cell, _| cells.push(cell))?;
+    Ok(Journal { cells, torn })
+}
+
+/// Hands every whole line of a run's journal to `take`, with the bytes of the file where it lies, and returns the torn one.
+///
+/// # Errors
+/// As [`read_journal`].
+pub(crate) fn each_line<T: DeserializeOwned>(
+    dir: &Path,
+    mut take: impl FnMut(T, Range<u64>),
+) -> Result<Option<TornLine>, JournalError> {
     let mut path = dir.join(SAMPLES_FILE);
     let archive = dir.join(ARCHIVE_FILE);
     let archived = !path.exists() && archive.exists();
@@ -90,27 +104,24 @@ fn read_lines<T: DeserializeOwned>(dir: &Path) -> Result<Journal<T>, JournalErro
     let file = File::open(&path).map_err(read)?;
     let bytes: Box<dyn Read> = if archived { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut reader = BufReader::new(bytes);
-    let mut journal = Journal { cells: Vec::new(), torn: None };
     let mut bytes = Vec::new();
     let (mut line, mut offset) = (0, 0);
     loop {
         bytes.clear();
         let length = reader.read_until(b'\n', &mut bytes).map_err(read)? as u64;
         if length == 0 {
-            return Ok(journal);
+            return Ok(None);
         }
         line += 1;
         if bytes.last() != Some(&b'\n') {
-            journal.torn = Some(TornLine { line, offset });
-            return Ok(journal);
+            return Ok(Some(TornLine { line, offset }));
         }
         match serde_json::from_slice(&bytes) {
-            Ok(record) => journal.cells.push(record),
+            Ok(record) => take(record, offset..offset + length),
             Err(error) => {
                 // A crash of the whole machine can leave a last line that is complete and still nonsense.
                 if reader.fill_buf().map_err(read)?.is_empty() {
-                    journal.torn = Some(TornLine { line, offset });
-                    return Ok(journal);
+                    return Ok(Some(TornLine { line, offset }));
                 }
                 return Err(JournalError::Line { path: path.clone(), line, why: error.to_string() });
             }

@@ -11,12 +11,13 @@ mod verdict;
 
 pub use cell::{CellRecord, Check, NOT_REACHED, Role, Sample, Status, Stop};
 pub use counters::{Counters, Traffic, Wavefronts};
+pub(crate) use journal::each_line;
 pub use journal::{Journal, JournalError, TornLine, read_journal, read_summaries};
 pub use manifest::{
     DeviceKind, DeviceRecord, HostRecord, Manifest, ManifestError, Outcome, Progress, SCHEMA_VERSION, read_manifest,
     write_manifest,
 };
-pub(crate) use replace::replace_file;
+pub(crate) use replace::{replace_file, replace_file_with};
 pub use verdict::{
     ComparisonRecord, Effect, EffectUnit, Finding, QuestionRecord, RuleRecord, Source, VERDICTS_FILE, VERDICTS_VERSION,
     Verdict, VerdictError, Verdicts, read_verdicts, write_verdicts,

@@ -1,9 +1,13 @@
 //! The journal's writer: one writer a folder, a unit's lines in one write, and nothing lost but the unit in flight.
 
-use crate::record::{ARCHIVE_FILE, CellRecord, JournalError, SAMPLES_FILE, Status, read_journal, replace_file};
+use crate::problem::Problem;
+use crate::record::{ARCHIVE_FILE, CellRecord, JournalError, SAMPLES_FILE, Status, each_line, replace_file_with};
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use thiserror::Error;
 
 /// The file whose lock makes this process a folder's one writer.
@@ -80,11 +84,24 @@ pub struct JournalWriter {
     cells: u64,
 }
 
+/// A cell that a journal has, as far as going on needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// Its number.
+    pub cell: u64,
+    /// Name of its part.
+    pub part: Arc<str>,
+    /// What was multiplied.
+    pub problem: Problem,
+    /// What became of it.
+    pub status: Status,
+}
+
 /// What a journal held when it was opened to go on.
 #[derive(Debug, Default)]
 pub struct Resumed {
-    /// The cells that are done, without their samples.
-    pub done: Vec<CellRecord>,
+    /// The cells that are done.
+    pub done: Vec<Done>,
     /// Lines dropped because they were torn.
     pub torn: u64,
     /// Cells dropped because the other half of their comparison is missing.
@@ -97,6 +114,33 @@ pub struct Resumed {
     pub clock_ns: u64,
     /// Time inside the launches of all samples. Warm-ups leave no samples.
     pub sampled_ns: u64,
+}
+
+/// A line of a journal: what must be known to keep or drop it. A record with its samples would take a hundred times the memory.
+struct Line {
+    done: Done,
+    pair: Option<u64>,
+    not_reached: bool,
+    bytes: Range<u64>,
+    clock_ns: u64,
+    sampled_ns: u64,
+}
+
+impl Line {
+    fn new(record: CellRecord, bytes: Range<u64>, parts: &mut HashMap<String, Arc<str>>) -> Self {
+        let (mut clock_ns, mut sampled_ns) = (0u64, 0u64);
+        for sample in &record.samples {
+            clock_ns = clock_ns.max(sample.at_ns.saturating_add(sample.elapsed_ns));
+            sampled_ns = sampled_ns.saturating_add(sample.elapsed_ns);
+        }
+        let not_reached = record.not_reached();
+        let CellRecord { cell, part, pair, problem, status, .. } = record;
+        let part = match parts.get(&part) {
+            Some(known) => Arc::clone(known),
+            None => Arc::clone(parts.entry(part.clone()).or_insert_with(|| part.into())),
+        };
+        Line { done: Done { cell, part, problem, status }, pair, not_reached, bytes, clock_ns, sampled_ns }
+    }
 }
 
 impl JournalWriter {
@@ -128,41 +172,35 @@ impl JournalWriter {
         if !path.exists() {
             return Ok((JournalWriter::create(dir)?, Resumed::default()));
         }
-        let journal = read_journal(dir)?;
-        let mut resumed = Resumed { torn: u64::from(journal.torn.is_some()), ..Resumed::default() };
-        let mut sides = std::collections::HashMap::new();
-        for record in &journal.cells {
-            if let Some(pair) = record.pair {
-                *sides.entry(pair).or_insert(0) += 1;
-            }
+        let (mut kept, mut parts) = (Vec::new(), HashMap::new());
+        let torn = each_line(dir, |record, bytes| kept.push(Line::new(record, bytes, &mut parts)))?;
+        let mut resumed = Resumed { torn: u64::from(torn.is_some()), ..Resumed::default() };
+        let mut sides = HashMap::new();
+        for pair in kept.iter().filter_map(|line| line.pair) {
+            *sides.entry(pair).or_insert(0) += 1;
         }
-        let mut kept = Vec::with_capacity(journal.cells.len());
-        for record in journal.cells {
-            if record.not_reached() {
-                resumed.not_reached += 1;
-            } else if record.pair.is_some_and(|pair| sides[&pair] != 2) {
-                resumed.halves += 1;
-            } else {
-                kept.push(record);
-            }
-        }
+        kept.retain(|line| {
+            let half = !line.not_reached && line.pair.is_some_and(|pair| sides[&pair] != 2);
+            resumed.not_reached += u64::from(line.not_reached);
+            resumed.halves += u64::from(half);
+            !line.not_reached && !half
+        });
         resumed.twice = drop_repeated(&mut kept);
-        for sample in kept.iter().flat_map(|r| &r.samples) {
-            resumed.clock_ns = resumed.clock_ns.max(sample.at_ns.saturating_add(sample.elapsed_ns));
-            resumed.sampled_ns = resumed.sampled_ns.saturating_add(sample.elapsed_ns);
+        for line in &kept {
+            resumed.clock_ns = resumed.clock_ns.max(line.clock_ns);
+            resumed.sampled_ns = resumed.sampled_ns.saturating_add(line.sampled_ns);
         }
         let unwritable = |source| FolderError::Unwritable { path: path.clone(), source };
         if resumed.torn + resumed.halves + resumed.not_reached + resumed.twice > 0 {
             // A new file in one step: a crash here leaves the old journal.
-            replace_file(&path, lines(&kept).as_bytes()).map_err(unwritable)?;
+            let mut old = BufReader::new(File::open(&path).map_err(unwritable)?);
+            replace_file_with(&path, |new| kept.iter().try_for_each(|line| copy(&mut old, &line.bytes, new)))
+                .map_err(unwritable)?;
         }
         let mut file = OpenOptions::new().write(true).open(&path).map_err(unwritable)?;
         let length = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
-        for record in &mut kept {
-            record.samples = Vec::new();
-        }
-        let cells = kept.len() as u64;
-        resumed.done = kept;
+        resumed.done = kept.into_iter().map(|line| line.done).collect();
+        let cells = resumed.done.len() as u64;
         Ok((JournalWriter { file, path, length, cells }, resumed))
     }
 
@@ -183,22 +221,34 @@ impl JournalWriter {
     }
 }
 
+/// Copies a line from where it lies in the old file.
+fn copy(old: &mut BufReader<File>, bytes: &Range<u64>, new: &mut dyn Write) -> std::io::Result<()> {
+    let at = old.stream_position()?;
+    // Within the buffer this reads nothing again.
+    old.seek_relative(bytes.start as i64 - at as i64)?;
+    let length = bytes.end - bytes.start;
+    match std::io::copy(&mut old.take(length), new)? {
+        copied if copied == length => Ok(()),
+        _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
 /// Leaves one line a cell, the last that was measured, or else the last, and returns how many were dropped.
-fn drop_repeated(records: &mut Vec<CellRecord>) -> u64 {
-    let mut best = std::collections::HashMap::new();
-    for (i, record) in records.iter().enumerate() {
-        let slot = best.entry(record.cell).or_insert(i);
-        if record.status == Status::Ok || records[*slot].status != Status::Ok {
+fn drop_repeated(kept: &mut Vec<Line>) -> u64 {
+    let mut best = HashMap::new();
+    for (i, line) in kept.iter().enumerate() {
+        let slot = best.entry(line.done.cell).or_insert(i);
+        if line.done.status == Status::Ok || kept[*slot].done.status != Status::Ok {
             *slot = i;
         }
     }
-    let before = records.len();
+    let before = kept.len();
     let mut i = 0;
-    records.retain(|record| {
+    kept.retain(|line| {
         i += 1;
-        best[&record.cell] == i - 1
+        best[&line.done.cell] == i - 1
     });
-    (before - records.len()) as u64
+    (before - kept.len()) as u64
 }
 
 fn lines(records: &[CellRecord]) -> String {
@@ -213,8 +263,7 @@ fn lines(records: &[CellRecord]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Problem;
-    use crate::record::{NOT_REACHED, Role};
+    use crate::record::{NOT_REACHED, Role, read_journal};
     use crate::sweep::execute::blank;
     use crate::sweep::plan::Cell;
     use proptest::prelude::*;
@@ -271,6 +320,30 @@ mod tests {
         let (_, resumed) = JournalWriter::resume(dir.path()).unwrap();
         assert_eq!((resumed.done.len(), resumed.not_reached), (1, 1));
         assert_eq!(read_journal(dir.path()).unwrap().cells.len(), 1);
+    }
+
+    #[test]
+    fn lines_that_stay_are_copied_byte_for_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(SAMPLES_FILE);
+        // Fields of a later program, and spaces, are another writer's; lines of all lengths, so that no buffer's end is special.
+        let line = |cell: u64| {
+            let text = lines(&[record(cell, None)]);
+            text.replacen('{', &format!("{{ \"note\": \"{}\", ", "x".repeat(1 << (cell % 15))), 1)
+        };
+        let whole: Vec<String> = (0..40).map(line).collect();
+        let mut text = String::new();
+        for (i, line) in whole.iter().enumerate() {
+            text += line;
+            // A second line of the same cell takes the place of the first.
+            if i % 7 == 3 {
+                text += line;
+            }
+        }
+        std::fs::write(&path, text + "{ torn").unwrap();
+        let (_, resumed) = JournalWriter::resume(dir.path()).unwrap();
+        assert_eq!((resumed.done.len(), resumed.torn, resumed.twice), (40, 1, 6));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), whole.concat());
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod worker;
 
 pub use axes::{Axis, AxisError, Value};
 pub use execute::{Conditions, Executor, UnitOutcome, blank};
-pub use journal::{FolderError, FolderLock, JournalWriter, Resumed, lock_folder};
+pub use journal::{Done, FolderError, FolderLock, JournalWriter, Resumed, lock_folder};
 pub use plan::{Arm, Cell, Listed, Part, Plan, PlanError, Spec};
 pub use preset::Preset;
 pub use run::{Event, Options, SweepError, resumable, run};

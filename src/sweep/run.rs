@@ -1,7 +1,7 @@
 //! The run of a sweep from its first cell to its manifest's last word.
 
 use super::execute::{Conditions, blank};
-use super::journal::{FolderError, JournalWriter, Resumed, lock_folder};
+use super::journal::{Done, FolderError, JournalWriter, Resumed, lock_folder};
 use super::plan::{Cell, Plan, PlanError, Spec};
 use super::worker::{Isolation, Worker, WorkerError};
 use crate::catalog;
@@ -241,14 +241,14 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
 }
 
 /// A cell of the journal that the plan does not have, or has otherwise, means that the journal is another run's.
-fn refuse_foreign(plan: &Plan, done: &[CellRecord], dir: &Path) -> Result<(), SweepError> {
-    let mut left: HashMap<u64, &CellRecord> = done.iter().map(|r| (r.cell, r)).collect();
+fn refuse_foreign(plan: &Plan, done: &[Done], dir: &Path) -> Result<(), SweepError> {
+    let mut left: HashMap<u64, &Done> = done.iter().map(|r| (r.cell, r)).collect();
     if left.is_empty() {
         return Ok(());
     }
     for position in 0..plan.units() {
         for cell in plan.unit(position) {
-            if left.get(&cell.cell).is_some_and(|r| r.problem == cell.problem && r.part == cell.part) {
+            if left.get(&cell.cell).is_some_and(|r| r.problem == cell.problem && *r.part == *cell.part) {
                 left.remove(&cell.cell);
             }
         }
@@ -288,20 +288,22 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(kernel_ns: u64, done: &[CellRecord]) -> Self {
+    fn new(kernel_ns: u64, done: &[Done]) -> Self {
         let mut counts = Counts { ok: 0, skipped: 0, failed: 0, kernel_ns };
-        counts.add(done);
+        done.iter().for_each(|cell| counts.count(cell.status));
         counts
     }
 
-    fn add(&mut self, records: &[CellRecord]) {
-        for record in records {
-            match record.status {
-                Status::Ok => self.ok += 1,
-                Status::Skipped => self.skipped += 1,
-                Status::Failed => self.failed += 1,
-            }
+    fn count(&mut self, status: Status) {
+        match status {
+            Status::Ok => self.ok += 1,
+            Status::Skipped => self.skipped += 1,
+            Status::Failed => self.failed += 1,
         }
+    }
+
+    fn add(&mut self, records: &[CellRecord]) {
+        records.iter().for_each(|record| self.count(record.status));
     }
 
     fn progress(&self, outcome: Outcome, planned: u64, wall_ns: u64) -> Progress {
