@@ -88,7 +88,7 @@ fn the_examples_in_the_help_run() {
         args.extend(more);
         ok(dir.path(), &args);
     };
-    ["before", "after", "mine", "other", "local/one"].iter().for_each(|out| measure(&format!("results/{out}"), &[]));
+    ["before", "after", "mine", "other"].iter().for_each(|out| measure(&format!("results/{out}"), &[]));
     measure("results/shard-1", &["--shard", "1/2"]);
     measure("results/shard-2", &["--shard", "2/2"]);
     ok(dir.path(), &"sweep --device emulated --m 8 --n 8 --k 8 --out RUN".split(' ').collect::<Vec<_>>());

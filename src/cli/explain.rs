@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// that is not here is known from its data sheet. Where a record holds the same problem, prediction and measurement stand side by side.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  gemmscope explain 50257 768 16384 --device h100-sxm\n  gemmscope explain 768 50257 16384 --device h100-sxm --kernel library\n  gemmscope explain 241 256 256 --device cpu --record results/local"
+    after_help = "Examples:\n  gemmscope explain 50257 768 16384 --device h100-sxm\n  gemmscope explain 768 50257 16384 --device h100-sxm --kernel library\n  gemmscope explain 241 256 256 --device cpu --record results/mine"
 )]
 pub struct Args {
     /// Rows of A and C

@@ -190,13 +190,18 @@ mod tests {
         }
     }
 
-    /// The commands that stand on lines of their own, split as a shell would, with every variable set to 1.
+    /// The commands in a text's code, fenced or indented, split as a shell would, with every variable set to 1.
     fn commands(text: &str) -> Vec<Vec<String>> {
         let text = text
             .replace("\\\n", " ")
             .replace("$((JOB_COMPLETION_INDEX + 1))", "1")
             .replace("$SLURM_ARRAY_TASK_ID", "1");
+        let mut fenced = false;
         let command = |line: &str| {
+            fenced ^= line.starts_with("```");
+            if !fenced && !line.starts_with("  ") {
+                return None;
+            }
             let line = line.trim_start();
             let line = ["$ ", "exec ", "srun ./"].iter().find_map(|start| line.strip_prefix(start)).unwrap_or(line);
             let line = line.replace("cargo run --release -- ", "gemmscope ");
