@@ -9,6 +9,8 @@
 //! * [`measure`] takes samples, [`verify`] checks the result, [`stats`] says what the samples are worth;
 //! * [`sweep`] plans and runs many cells, [`record`] is what it writes, [`report`] draws it.
 //!
+//! `examples/odd_stride.rs` chooses a kernel for a problem in two placements, checks it and measures the two in turn.
+//!
 //! A sweep over two leading dimensions on the CPU:
 //!
 //! ```

@@ -264,6 +264,21 @@ fn a_journal_without_its_manifest_and_a_manifest_without_its_journal() {
 }
 
 #[test]
+fn a_run_that_cannot_be_drawn_is_measured_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    ok(dir.path(), &small(&["--m", "1..3"]));
+    let summary = dir.path().join("run/summary.csv");
+    fs::remove_file(&summary).unwrap();
+    fs::create_dir(&summary).unwrap();
+    let error = refused(dir.path(), &["sweep", "--resume", "--out", "run"]);
+    assert!(error.contains("is safe") && error.contains("gemmscope heatmap run"), "{error}");
+    assert_eq!(error.matches("os error").count(), 1, "a cause is told once: {error}");
+    fs::remove_dir(&summary).unwrap();
+    ok(dir.path(), &["heatmap", "run"]);
+    assert!(summary.exists());
+}
+
+#[test]
 fn a_manifest_that_claims_any_time_is_survived() {
     let dir = tempfile::tempdir().unwrap();
     ok(dir.path(), &small(&["--m", "1..3"]));

@@ -5,7 +5,7 @@ use crate::cli::{Ending, counted, width};
 use crate::record::{CellRecord, DeviceKind, Manifest, Outcome, Status};
 use crate::report;
 use crate::sweep::{Event, Resumed};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -48,9 +48,16 @@ pub(in crate::cli) fn show(bar: &ProgressBar, event: &Event<'_>) {
 
 /// Draws what was measured and sums it up.
 pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
-    let loaded = report::load(out)?;
-    let mut written = report::write_all(out, std::slice::from_ref(&loaded))?;
-    written.files.push(report::write_page(&out.join(report::PAGE_FILE), &[out.to_owned()], None)?.path);
+    let draw = || -> Result<_> {
+        let loaded = report::load(out)?;
+        let mut written = report::write_all(out, std::slice::from_ref(&loaded))?;
+        written.files.push(report::write_page(&out.join(report::PAGE_FILE), &[out.to_owned()], None)?.path);
+        Ok((loaded, written))
+    };
+    let (loaded, written) = draw().with_context(|| {
+        let dir = quoted(out);
+        format!("what was measured is safe; draw it with gemmscope heatmap {dir} and gemmscope report {dir}")
+    })?;
     let progress = &manifest.progress;
     let wrong = |c: &CellRecord| {
         c.status == Status::Failed && c.reason.as_deref().is_some_and(|r| r.starts_with("wrong result"))
