@@ -192,7 +192,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
         }
         let words = self.const_w.values().chain(self.sregs.values()).map(|r| Reg::W(*r));
         let preset: Vec<Reg> = words.chain(self.const_d.values().map(|r| Reg::D(*r))).collect();
-        let doubtful = operands::doubtful(&self.ins, self.n, &preset);
+        let grid_workspace = self.sregs.keys().any(|s| matches!(s, Sreg::EnvReg(1 | 2)));
+        operands::compared_before_exchange(&mut self.ins, &self.opcodes);
+        let doubtful = operands::doubtful(&self.ins, self.n, &preset, self.local > 0);
         Ok(Kernel {
             name: f.name.clone(),
             watch: watches(&self.ins, &self.opcodes),
@@ -213,6 +215,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             max_threads: f.max_threads,
             cluster: f.cluster,
             explicit_cluster: f.explicit_cluster,
+            grid_workspace,
             blocks_are_clusters: f.blocks_are_clusters,
             max_cluster: f.max_cluster,
         })

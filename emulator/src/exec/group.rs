@@ -1,5 +1,6 @@
 //! The blocks that run together: a block alone or those of a cluster, and whose turn it is.
 
+use super::undefined::Lack;
 use super::*;
 
 /// A block of a cluster.
@@ -45,7 +46,8 @@ impl Cta {
                 hint: 0,
                 at: 0,
                 red: None,
-                undefined: vec![0; if k.doubtful.ins.is_empty() { 0 } else { (k.n_w + k.n_d + k.n_p) as usize }],
+                undefined: vec![Lack::ALL; k.doubtful.registers],
+                local_undefined: vec![0xff; if k.doubtful.registers == 0 { 0 } else { k.local_bytes as usize * 32 }],
                 at_wgmma: false,
                 asynchronous: vec![Pending::default(); if k.watch.is_empty() { 0 } else { k.n_w as usize }],
                 wgmma_group: 1,

@@ -1,6 +1,6 @@
 //! A warp: its registers, its lanes' ways through the kernel, and its turn.
 
-use super::undefined::{NO_TRUTH, NO_VALUE};
+use super::undefined::{Lack, NO_TRUTH, NO_VALUE};
 use super::*;
 
 /// A set of lanes that runs as one, and where it joins the others.
@@ -59,8 +59,10 @@ pub(crate) struct Warp {
     pub at: u32,
     /// The reduction that a barrier in progress will give.
     pub red: Option<(BarRed, Reg, u32)>,
-    /// The lanes in which a register of the three files has no value, where that may matter; empty for a kernel where it cannot.
-    pub undefined: Vec<u32>,
+    /// What the registers lack that may be without a value; empty for a kernel where none can.
+    pub undefined: Vec<Lack>,
+    /// The bits of local memory that have no value, where registers are followed.
+    pub local_undefined: Vec<u8>,
     /// Whether the warp has come to the wgmma at which it is, and waits for the rest of its warpgroup.
     pub at_wgmma: bool,
     /// What wgmma does to the registers, by register; empty for a kernel without.
@@ -84,6 +86,7 @@ pub(super) struct Pending {
 }
 pub(super) const AS_A: u32 = u32::MAX;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     Next,
     Jump,
@@ -95,10 +98,8 @@ impl Warp {
         self.w.fill([u32::from(NO_VALUE) * 0x1_0001; 32]);
         self.d.fill([u64::from(NO_VALUE) * 0x1_0001_0001_0001; 32]);
         self.p.fill(NO_TRUTH);
-        self.undefined.fill(0);
-        for r in &k.doubtful.registers {
-            self.undefined[*r] = u32::MAX;
-        }
+        self.undefined.fill(Lack::ALL);
+        self.local_undefined.fill(0xff);
         for (s, v) in &k.const_w {
             self.w[*s as usize] = [*v; 32];
         }
@@ -139,7 +140,9 @@ impl Warp {
                     Sreg::TotalSmem => l.k.static_shared + l.dyn_shared,
                     Sreg::WarpSize => 32,
                     Sreg::ExplicitCluster => u32::from(l.clustered),
-                    Sreg::Zero => 0,
+                    Sreg::EnvReg(1) => (l.workspace >> 32) as u32,
+                    Sreg::EnvReg(2) => l.workspace as u32,
+                    Sreg::EnvReg(_) | Sreg::Zero => 0,
                 };
             }
         }
@@ -216,8 +219,9 @@ impl Warp {
                     mask & if i.guard_not { !p } else { p }
                 }
             };
-            if !self.undefined.is_empty() && l.k.doubtful.ins[pc as usize] {
-                self.follow_undefined(env, i, mask, m);
+            let doubtful = !self.undefined.is_empty() && l.k.doubtful.ins[pc as usize];
+            if doubtful {
+                self.guard_undefined(env, i.guard, mask);
             }
             let flow = if m == 0 && !matches!(i.op, Op::Bra { .. } | Op::Brx { .. }) {
                 Flow::Next
@@ -225,7 +229,7 @@ impl Warp {
                 if !self.asynchronous.is_empty() {
                     self.watch(env, &l.k.watch[pc as usize]);
                 }
-                self.step(env, &i.op, mask, m)?
+                if doubtful { self.step_undefined(env, i, mask, m)? } else { self.step(env, &i.op, mask, m)? }
             };
             match flow {
                 Flow::Next => {
@@ -292,6 +296,17 @@ impl Warp {
             }
             above |= f.mask;
         }
+        // Lanes that have nothing left but to end do so, and need not come.
+        let mut above = 0u32;
+        for i in (0..n).rev() {
+            let f = self.stack[i];
+            let rest = f.mask & !above & !have;
+            if rest != 0 && Self::only_ends(env, f.pc) {
+                self.end_lanes(rest);
+                return Ok(false);
+            }
+            above |= f.mask;
+        }
         let missing = need & self.live & !have;
         env.stop(
             Kind::Divergence,
@@ -300,6 +315,19 @@ impl Warp {
             None,
             format!("{what} needs lanes {:#010x} together, only {:#010x} are here", need & self.live, have),
         )
+    }
+
+    /// Whether nothing is between an instruction and the end.
+    fn only_ends(env: &Env<'_, '_>, mut pc: u32) -> bool {
+        for _ in 0..8 {
+            match env.l.k.ins.get(pc as usize) {
+                Some(Ins { op: Op::Exit, guard: NONE, .. }) => return true,
+                Some(Ins { op: Op::Bra { to, .. }, guard: NONE, .. }) => pc = *to,
+                Some(Ins { op: Op::Nop, .. }) => pc += 1,
+                _ => return false,
+            }
+        }
+        false
     }
 
     #[inline]
