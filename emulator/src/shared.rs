@@ -7,6 +7,7 @@ use crate::alu::{Ty, V};
 use crate::exec::atom;
 use crate::ins::AtomOp;
 use crate::mem::Memory;
+use crate::mma::Rows;
 use crate::race::{Order, Race};
 
 const NEVER: u8 = 0;
@@ -69,6 +70,19 @@ pub(crate) enum What {
     Arrive { parts: Vec<(u32, u32, [u32; 4])>, mbar: u32, arrivals: u32 },
 }
 
+/// A wgmma of a warpgroup.
+pub(crate) struct Product {
+    /// Its number among those of the warpgroup.
+    pub number: u64,
+    /// The descriptors of A, where it lies in shared memory, and of B.
+    pub a: Option<u64>,
+    pub b: u64,
+    /// Warps that have not computed their part.
+    pub left: u32,
+    /// The rows of A for each warp and B by depth, once they have been read.
+    pub data: Option<(Vec<Rows>, Vec<f32>)>,
+}
+
 /// What the blocks of a cluster share besides their memory.
 #[derive(Default)]
 pub(crate) struct Cluster {
@@ -101,6 +115,8 @@ pub(crate) struct Shared {
     pub mbars: BTreeMap<u32, Mbar>,
     /// Of every warp, by its number in the cluster, how many wgmmas it has come to, and the latest.
     pub wgmmas: Vec<(u64, u32)>,
+    /// Of every warpgroup the wgmmas that some of its warps have not computed yet.
+    pub products: Vec<VecDeque<Product>>,
     /// What has not landed, oldest first.
     pub flying: VecDeque<Flight>,
 }
@@ -127,6 +143,7 @@ impl Shared {
             race: Race::new(all, warps, blocks, race),
             mbars: BTreeMap::new(),
             wgmmas: vec![(0, 0); (warps * blocks) as usize],
+            products: (0..(warps * blocks).div_ceil(4)).map(|_| VecDeque::new()).collect(),
             flying: VecDeque::new(),
         }
     }
@@ -170,6 +187,7 @@ impl Shared {
         self.race.reset();
         self.mbars.clear();
         self.wgmmas.fill((0, 0));
+        self.products.iter_mut().for_each(VecDeque::clear);
         self.flying.clear();
         self.cluster.arrived.fill(false);
         self.cluster.ended.fill(false);

@@ -50,6 +50,7 @@ impl Cta {
                 local_undefined: vec![0xff; if k.doubtful.registers == 0 { 0 } else { k.local_bytes as usize * 32 }],
                 at_wgmma: false,
                 asynchronous: vec![Pending::default(); if k.watch.is_empty() { 0 } else { k.n_w as usize }],
+                late: std::collections::VecDeque::new(),
                 wgmma_group: 1,
                 wgmma_done: 0,
                 wgmma_fences: 0,

@@ -472,8 +472,7 @@ impl Warp {
                     return Ok(Flow::Block);
                 }
                 self.full_warp(env, "wgmma.wait_group")?;
-                env.sh.race.wgmma_waited(self.gid, *n);
-                self.wgmma_done = self.wgmma_done.max((self.wgmma_group - 1).saturating_sub(*n));
+                self.wgmma_wait(env, *n);
             }
             Op::Wgmma(g) => {
                 if !self.together(env, m, u32::MAX, "wgmma")? {

@@ -214,7 +214,7 @@ impl Warp {
             }
             let bad = part & (computed | (some & whole));
             if bad != 0 {
-                self.tell_undefined(env, bad, "a value to store");
+                self.tell_undefined(env, bad, "an operand");
             }
             for i in lanes(part & some) {
                 let lacks = (0..size).filter(|b| bytes[i][*b] == u8::MAX);

@@ -1,6 +1,7 @@
 //! A warp: its registers, its lanes' ways through the kernel, and its turn.
 
 use super::undefined::{Lack, NO_TRUTH, NO_VALUE};
+use super::wgmma::Late;
 use super::*;
 
 /// A set of lanes that runs as one, and where it joins the others.
@@ -67,6 +68,8 @@ pub(crate) struct Warp {
     pub at_wgmma: bool,
     /// What wgmma does to the registers, by register; empty for a kernel without.
     pub asynchronous: Vec<Pending>,
+    /// The wgmmas whose results are not in the registers yet, oldest first.
+    pub late: std::collections::VecDeque<Late>,
     /// The number of the wgmma group that is being filled, of the latest that was waited for, and of fences so far.
     pub wgmma_group: u32,
     pub wgmma_done: u32,
@@ -157,6 +160,7 @@ impl Warp {
         self.state = State::Ready;
         self.arrived = None;
         self.at_wgmma = false;
+        self.late.clear();
         self.at = 0;
         self.asynchronous.fill(Pending::default());
         (self.wgmma_group, self.wgmma_done, self.wgmma_fences) = (1, 0, 0);
@@ -175,6 +179,9 @@ impl Warp {
     pub(super) fn run(&mut self, env: &mut Env<'_, '_>, mut turn: u32) -> Run<()> {
         let l = env.l;
         let ins = &l.k.ins[..];
+        if !self.late.is_empty() && draw(&mut self.random).is_multiple_of(4) {
+            self.settle(env, u32::MAX);
+        }
         loop {
             let Some(top) = self.stack.last_mut() else {
                 self.state = State::Done;
