@@ -656,8 +656,11 @@ pub(crate) enum Op {
         n: u32,
     },
     Wgmma(Box<Wgmma>),
-    /// The warpgroup's registers change in number: nothing to do here.
-    SetMaxNReg,
+    /// The registers of each of the warpgroup's threads become more, which may have to be waited for, or fewer.
+    SetMaxNReg {
+        inc: bool,
+        n: u32,
+    },
     Elect {
         d: u32,
         p: u32,
@@ -967,6 +970,8 @@ pub(crate) struct Kernel {
     /// Offset and size of every parameter.
     pub params: Vec<(u32, u32)>,
     pub max_threads: Option<u32>,
+    /// What a thread begins with, where the kernel says it.
+    pub thread_registers: Option<u32>,
     /// Blocks of a cluster, where the kernel says so, and whether it has to be launched in clusters.
     pub cluster: Option<[u32; 3]>,
     pub explicit_cluster: bool,

@@ -56,7 +56,7 @@ impl Op {
             | Self::WgmmaFence
             | Self::WgmmaCommit
             | Self::WgmmaWait { .. }
-            | Self::SetMaxNReg
+            | Self::SetMaxNReg { .. }
             | Self::Fence { .. }
             | Self::ClusterArrive { .. }
             | Self::ClusterWait
@@ -477,7 +477,12 @@ pub(crate) fn doubtful(ins: &[Ins], n: [u32; 3], preset: &[Reg], local: bool) ->
         if let Op::Ld { space, n, d, .. } = &i.op
             && in_local(*space)
         {
-            suspects.extend(d[..usize::from(*n)].iter().filter(|r| !matches!(r, Reg::Q(_) | Reg::W(NONE) | Reg::D(NONE))).map(|r| at(*r)));
+            suspects.extend(
+                d[..usize::from(*n)]
+                    .iter()
+                    .filter(|r| !matches!(r, Reg::Q(_) | Reg::W(NONE) | Reg::D(NONE)))
+                    .map(|r| at(*r)),
+            );
         }
     }
     if suspects.is_empty() {

@@ -21,12 +21,17 @@ pub(crate) struct Mbar {
     pub pending: u32,
     pub tx: i64,
     pub phase: u64,
+    /// Whether somebody has seen the end of the latest phase, and the phase that nobody saw end before the next one did.
+    pub seen: bool,
+    pub unseen: Option<u64>,
     /// Whether another block has arrived here.
     pub remote: bool,
     pub order: Order,
     pub done: Order,
     /// Who has arrived in this phase: warp, instruction and how often.
     pub arrivals: Vec<(u32, u32, u32)>,
+    /// Whether somebody has left it for good: the phases that follow need not be seen.
+    pub dropped: bool,
 }
 
 impl Mbar {
@@ -40,6 +45,10 @@ impl Mbar {
     /// Opens the next phase where this one is complete.
     pub fn settle(&mut self) {
         if self.pending == 0 && self.tx == 0 {
+            if self.phase > 0 && !self.seen && !self.dropped {
+                self.unseen = Some(self.phase - 1);
+            }
+            self.seen = false;
             self.phase += 1;
             self.arrivals.clear();
             self.pending = self.expected;
@@ -115,6 +124,8 @@ pub(crate) struct Shared {
     pub mbars: BTreeMap<u32, Mbar>,
     /// Of every warp, by its number in the cluster, how many wgmmas it has come to, and the latest.
     pub wgmmas: Vec<(u64, u32)>,
+    /// Registers a thread that setmaxnreg has given back, of one warp, by the rank of the block.
+    pub registers: Vec<u32>,
     /// Of every warpgroup the wgmmas that some of its warps have not computed yet.
     pub products: Vec<VecDeque<Product>>,
     /// What has not landed, oldest first.
@@ -143,6 +154,7 @@ impl Shared {
             race: Race::new(all, warps, blocks, race),
             mbars: BTreeMap::new(),
             wgmmas: vec![(0, 0); (warps * blocks) as usize],
+            registers: vec![0; blocks as usize],
             products: (0..(warps * blocks).div_ceil(4)).map(|_| VecDeque::new()).collect(),
             flying: VecDeque::new(),
         }
@@ -187,6 +199,7 @@ impl Shared {
         self.race.reset();
         self.mbars.clear();
         self.wgmmas.fill((0, 0));
+        self.registers.fill(0);
         self.products.iter_mut().for_each(VecDeque::clear);
         self.flying.clear();
         self.cluster.arrived.fill(false);

@@ -214,7 +214,10 @@ fn launch(
     if blocks > if s.cfg.cc.0 >= 9 { 8 } else { 1 } || (0..3).any(|d| !grid[d].is_multiple_of(c[d])) {
         return Err(code::INVALID_CLUSTER_SIZE);
     }
-    s.enqueue(h(stream), Node::Launch { f: h(f), grid: dims(grid), block: dims(block), cluster, shared, params, cooperative })
+    s.enqueue(
+        h(stream),
+        Node::Launch { f: h(f), grid: dims(grid), block: dims(block), cluster, shared, params, cooperative },
+    )
 }
 
 /// A copy whose direction its addresses tell.

@@ -58,8 +58,8 @@ fn mixing(opcode: &str) -> Mixing {
     let first = parts.next().unwrap_or("");
     let has = |what: &[&str]| opcode.split('.').any(|p| what.contains(&p));
     match first {
-        "mov" | "and" | "or" | "xor" | "not" | "shl" | "shr" | "shf" | "prmt" | "bfi" | "bfe" | "lop3" | "selp" | "slct"
-        | "cvta" | "shfl" | "movmatrix" | "brev" => Mixing::Bits,
+        "mov" | "and" | "or" | "xor" | "not" | "shl" | "shr" | "shf" | "prmt" | "bfi" | "bfe" | "lop3" | "selp"
+        | "slct" | "cvta" | "shfl" | "movmatrix" | "brev" => Mixing::Bits,
         "cvt" if !has(&["f16", "bf16", "f32", "f64", "f16x2", "bf16x2", "tf32", "e4m3x2", "e5m2x2"]) => Mixing::Bits,
         _ if has(&["f16x2", "bf16x2"]) => Mixing::Halves,
         "add" | "sub" | "mul" | "mad" | "neg" | "mul24" | "mad24" if !has(&["f16", "bf16", "f32", "f64", "hi"]) => {
@@ -258,8 +258,7 @@ impl Warp {
             return Ok(flow);
         }
         let before: Vec<D> = reads.iter().map(|r| self.whole(*r)).collect();
-        let lacks: Vec<Lack> =
-            reads.iter().map(|r| self.lack(env, *r).cloned().unwrap_or(Lack::NOTHING)).collect();
+        let lacks: Vec<Lack> = reads.iter().map(|r| self.lack(env, *r).cloned().unwrap_or(Lack::NOTHING)).collect();
         let decided = self.compared(env, i, any);
         let flow = self.step(env, &i.op, mask, m)?;
         if flow != Flow::Next {
@@ -326,7 +325,9 @@ impl Warp {
                 *x = match how {
                     Mixing::Bits => *x,
                     Mixing::Upwards => u64::MAX << x.trailing_zeros(),
-                    Mixing::Halves => (0..4).filter(|h| *x >> (16 * h) & 0xffff != 0).fold(0, |all, h| all | 0xffff << (16 * h)),
+                    Mixing::Halves => {
+                        (0..4).filter(|h| *x >> (16 * h) & 0xffff != 0).fold(0, |all, h| all | 0xffff << (16 * h))
+                    }
                     Mixing::All => u64::MAX,
                 };
             }

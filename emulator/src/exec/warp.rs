@@ -30,6 +30,8 @@ pub(super) enum State {
     Mbar(u32, u64),
     /// Has come to its wgmma of that number and waits for the other warps of its warpgroup.
     Warpgroup(u64),
+    /// Waits for so many more registers a thread.
+    Registers(u32),
     /// Waits for the cluster's barrier of that number.
     Cluster(u64),
     Done,
@@ -66,6 +68,9 @@ pub(crate) struct Warp {
     pub local_undefined: Vec<u8>,
     /// Whether the warp has come to the wgmma at which it is, and waits for the rest of its warpgroup.
     pub at_wgmma: bool,
+    /// The registers that each of its threads has, where that is known, and whether the warpgroup has met at the setmaxnreg.
+    pub registers: Option<u32>,
+    pub met: bool,
     /// What wgmma does to the registers, by register; empty for a kernel without.
     pub asynchronous: Vec<Pending>,
     /// The wgmmas whose results are not in the registers yet, oldest first.
@@ -160,6 +165,7 @@ impl Warp {
         self.state = State::Ready;
         self.arrived = None;
         self.at_wgmma = false;
+        (self.registers, self.met) = (k.thread_registers, false);
         self.late.clear();
         self.at = 0;
         self.asynchronous.fill(Pending::default());
@@ -253,7 +259,10 @@ impl Warp {
                     s.1 += u64::from(mask.count_ones());
                 }
                 Flow::Block => {
-                    if matches!(self.state, State::Mbar(..) | State::Cluster(_) | State::Warpgroup(_)) {
+                    if matches!(
+                        self.state,
+                        State::Mbar(..) | State::Cluster(_) | State::Warpgroup(_) | State::Registers(_)
+                    ) {
                         return Ok(());
                     }
                     if matches!(self.state, State::Barrier(_)) {

@@ -133,11 +133,17 @@ impl Warp {
         }
     }
 
-    /// A wgmma is one instruction of four warps: comes to it, and says whether the others have as well.
-    pub(super) fn meet_warpgroup(&mut self, env: &mut Env<'_, '_>) -> Run<bool> {
-        self.full_warp(env, "wgmma")?;
+    /// A wgmma, or a setmaxnreg, is one instruction of four warps: comes to it, and says whether the others have as well.
+    pub(super) fn meet_warpgroup(&mut self, env: &mut Env<'_, '_>, what: &str) -> Run<bool> {
+        self.full_warp(env, what)?;
         if (env.cta_threads / 32) <= self.id / 4 * 4 + 3 {
-            return env.stop(Kind::Divergence, self, None, None, "wgmma in a warpgroup of less than four warps".into());
+            return env.stop(
+                Kind::Divergence,
+                self,
+                None,
+                None,
+                format!("{what} in a warpgroup of less than four warps"),
+            );
         }
         let me = self.gid as usize;
         if !self.at_wgmma {
@@ -148,10 +154,16 @@ impl Warp {
         let first = me / 4 * 4;
         if let Some(w) = (first..first + 4).find(|w| env.sh.wgmmas[*w].0 == n && env.sh.wgmmas[*w].1 != self.at) {
             let other = env.l.place(env.sh.wgmmas[w].1);
-            let text =
-                format!("a wgmma of warp {}, while warp {} of its warpgroup is at the wgmma at {other}", self.id, {
-                    self.id / 4 * 4 + (w - first) as u32
-                });
+            let text = format!(
+                "a {what} of warp {}, while warp {} of its warpgroup is at the {} at {other}",
+                self.id,
+                { self.id / 4 * 4 + (w - first) as u32 },
+                if matches!(env.l.k.ins[env.sh.wgmmas[w].1 as usize].op, Op::Wgmma(_)) {
+                    "wgmma"
+                } else {
+                    "setmaxnreg"
+                }
+            );
             return env.stop(Kind::Divergence, self, None, None, text);
         }
         if env.sh.warpgroup_is_at(self.gid, n) {
@@ -161,6 +173,36 @@ impl Warp {
             self.state = State::Warpgroup(n);
             Ok(false)
         }
+    }
+
+    /// Takes registers from the block's pool or gives some back, for the warp's part of its warpgroup; says whether it has them.
+    pub(super) fn set_registers(&mut self, env: &mut Env<'_, '_>, inc: bool, n: u32) -> Run<bool> {
+        if !self.met && !self.meet_warpgroup(env, "setmaxnreg")? {
+            return Ok(false);
+        }
+        self.met = true;
+        let Some(now) = self.registers else {
+            self.met = false;
+            return Ok(true);
+        };
+        // What a kernel begins with is known as an upper limit only: there may be as many already.
+        if inc && n <= now {
+            self.met = false;
+            return Ok(true);
+        }
+        if !inc && n > now {
+            let text = format!("setmaxnreg.dec to {n} registers, of a thread that has at most {now}");
+            return env.stop(Kind::Trap, self, None, None, text);
+        }
+        let pool = &mut env.sh.registers[env.rank as usize];
+        if inc && *pool < n - now {
+            self.state = State::Registers(n - now);
+            return Ok(false);
+        }
+        *pool = *pool + now - n;
+        self.registers = Some(n);
+        self.met = false;
+        Ok(true)
     }
 
     /// Issues a wgmma to which all of the warpgroup has come. What it reads is checked now, for all four warps at once. What it computes is
