@@ -69,6 +69,38 @@ pub fn read_summaries(dir: &Path) -> Result<Journal, JournalError> {
     Ok(Journal { cells: cells.into_iter().map(|s| s.0).collect(), torn })
 }
 
+/// Reads the records that can be used, for readers that go on where `--resume` must not: lines that are no record are left out, as is a
+/// torn last one, and a warning says how many.
+///
+/// # Errors
+/// The file cannot be read, or none of its lines is a record.
+pub fn read_usable(dir: &Path) -> Result<Vec<CellRecord>, JournalError> {
+    let mut refused = Vec::new();
+    let mut cells: Vec<CellRecord> = Vec::new();
+    let torn = each_line_or(
+        dir,
+        |cell, _| cells.push(cell),
+        |line, error| {
+            refused.push((line, error.to_string()));
+            Ok(())
+        },
+    )?;
+    if let Some(torn) = torn {
+        log::warn!("{}: line {} of the journal is torn and left out", dir.display(), torn.line);
+    }
+    if let Some((line, why)) = refused.first() {
+        if cells.is_empty() {
+            return Err(JournalError::Line { path: journal_path(dir).0, line: *line, why: why.clone() });
+        }
+        let (count, lines) = (refused.len(), if refused.len() == 1 { "line is" } else { "lines are" });
+        log::warn!(
+            "{}: {count} {lines} no record of a cell and left out; the first is line {line}: {why}",
+            dir.display()
+        );
+    }
+    Ok(cells)
+}
+
 /// A record whose samples were skipped while parsing.
 struct Summary(CellRecord);
 
@@ -80,26 +112,38 @@ impl<'de> serde::Deserialize<'de> for Summary {
     }
 }
 
+/// The journal of a folder, and whether it is an archive.
+fn journal_path(dir: &Path) -> (PathBuf, bool) {
+    let (path, archive) = (dir.join(SAMPLES_FILE), dir.join(ARCHIVE_FILE));
+    if !path.exists() && archive.exists() { (archive, true) } else { (path, false) }
+}
+
 fn read_lines<T: DeserializeOwned>(dir: &Path) -> Result<Journal<T>, JournalError> {
     let mut cells = Vec::new();
     let torn = each_line(dir, |cell, _| cells.push(cell))?;
     Ok(Journal { cells, torn })
 }
 
-/// Hands every whole line of a run's journal to `take`, with the bytes of the file where it lies, and returns the torn one.
+/// Hands every record of a run's journal to `take`, with the bytes of the file where its line lies, and returns the torn last line.
 ///
 /// # Errors
 /// As [`read_journal`].
 pub(crate) fn each_line<T: DeserializeOwned>(
     dir: &Path,
-    mut take: impl FnMut(T, Range<u64>),
+    take: impl FnMut(T, Range<u64>),
 ) -> Result<Option<TornLine>, JournalError> {
-    let mut path = dir.join(SAMPLES_FILE);
-    let archive = dir.join(ARCHIVE_FILE);
-    let archived = !path.exists() && archive.exists();
-    if archived {
-        path = archive;
-    }
+    each_line_or(dir, take, |line, error| {
+        Err(JournalError::Line { path: journal_path(dir).0, line, why: error.to_string() })
+    })
+}
+
+/// The same, and asks what to do about a line in the journal's midst that is no record.
+fn each_line_or<T: DeserializeOwned>(
+    dir: &Path,
+    mut take: impl FnMut(T, Range<u64>),
+    mut refuse: impl FnMut(u64, serde_json::Error) -> Result<(), JournalError>,
+) -> Result<Option<TornLine>, JournalError> {
+    let (path, archived) = journal_path(dir);
     let read = |source| JournalError::Read { path: path.clone(), source };
     let file = File::open(&path).map_err(read)?;
     let bytes: Box<dyn Read> = if archived { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
@@ -123,7 +167,7 @@ pub(crate) fn each_line<T: DeserializeOwned>(
                 if reader.fill_buf().map_err(read)?.is_empty() {
                     return Ok(Some(TornLine { line, offset }));
                 }
-                return Err(JournalError::Line { path: path.clone(), line, why: error.to_string() });
+                refuse(line, error)?;
             }
         }
         offset += length;
