@@ -203,7 +203,7 @@ fn blocks_of_a_grid_meet() {
         setp.ne.u32 %p5, %r31, %r30; @%p5 trap;"
     );
     for (seed, threads) in [(0, 1), (3, 1), (0, 2)] {
-        let (r, _) = launch(&body, 40, 64, "", |d| {
+        let (r, _) = launch(&body, 12, 64, "", |d| {
             (d.options.shuffle, d.options.threads, d.options.max_instructions) = (seed, threads, 1 << 26)
         });
         assert!(r.clean(), "seed {seed}, {threads} threads: {:?}", r.findings);
