@@ -226,7 +226,8 @@ fn bugs() -> Vec<Bug> {
         bug("half of a fragment used twice", A16, whole(), first("ldmatrix...trans", ""), After("mov.b32 $3, $2;"), Values),
         bug("halves shifted the wrong way", A2, Problem { pad: 5, ..tails() }, all("shf.r.wrap", ""), Swap("shf.r", "shf.l"), Values),
         bug("C not added", A16, added(), all("fma.rn.f32", "__fmaf_rn(beta"), After("mov.f32 $1, $4;"), Values),
-        bug("a product left out", TILED, whole(), first("fma.rn.f32", "__fmaf_rn(ai"), Delete, Values),
+        bug("a product left out", TILED, whole(), first("fma.rn.f32", "__fmaf_rn(ai"), Delete,
+            Finding(Uninitialised, "finish_pair", "nothing has written")),
         bug("no wait in the main loop, 4-byte copies", A4, Problem::new([130, 64, 160]), first("cp.async.wait_group 2", ""), Delete,
             Finding(Uninitialised, LOAD_A, "asynchronous copy still has to write")),
     ]
