@@ -232,20 +232,20 @@ fn registers_are_moved_within_what_the_block_has() {
     };
     let small = |s: String| s.replace("st.global.u32 [%rd4], %r0;", "");
     for seed in 0..5 {
-        assert!(run(&small(body(40, 232)), ".maxntid 384, 1, 1", seed).clean());
-        let r = run(&small(body(40, 240)), ".maxntid 384, 1, 1", seed);
+        assert!(run(&small(body(40, 232)), ".maxntid 384, 1, 1 .minnctapersm 1", seed).clean());
+        let r = run(&small(body(40, 240)), ".maxntid 384, 1, 1 .minnctapersm 1", seed);
         assert!(r.fault == Some(Kind::Deadlock) && r.findings[0].source.ends_with(":4"), "{:?}", r.findings);
         assert!(r.findings[0].message.contains("more registers"), "{:?}", r.findings);
     }
     // Without a limit nobody can know what there is.
     assert!(run(&small(body(40, 240)), "", 0).clean());
-    let r = run(&small(body(176, 232)), ".maxntid 384, 1, 1", 0);
+    let r = run(&small(body(176, 232)), ".maxntid 384, 1, 1 .minnctapersm 1", 0);
     assert!(r.fault == Some(Kind::Trap) && r.findings[0].source.ends_with(":5"), "{:?}", r.findings);
     let r = run(&small(body(40, 96)), ".maxnreg 88", 0);
     assert!(r.clean(), "{:?}", r.findings);
     // One warp of a warpgroup alone.
     let lone = "setp.lt.u32 %p1, %r0, 32; .loc 1 6 1\n@%p1 bra L; bra M; L: setmaxnreg.dec.sync.aligned.u32 24; M: bar.sync 0;";
-    assert_eq!(run(lone, ".maxntid 384, 1, 1", 0).fault, Some(Kind::Deadlock));
+    assert_eq!(run(lone, ".maxntid 384, 1, 1 .minnctapersm 1", 0).fault, Some(Kind::Deadlock));
     let e = Module::load(&format!("{HEAD}.entry k() {{ setmaxnreg.dec.sync.aligned.u32 20; ret; }}")).unwrap_err();
     assert!(e.to_string().contains("24 to 256"), "{e}");
 }

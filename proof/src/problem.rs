@@ -110,7 +110,7 @@ impl Problem {
         let mut blocks = tiles;
         if let Some(maps) = variant.maps {
             // The hardware cuts rows of C at 16 bytes: where they begin and end there, C goes out by the map.
-            let by_map = (c | 2 * (ldc | n) as u64).is_multiple_of(16);
+            let by_map = (c | (2 * (ldc | n) as u64)).is_multiple_of(16);
             params.extend((u32::from(by_map) | maps.group << 8).to_le_bytes());
             params.resize(128, 0);
             let map = |addr, [rows, cols]: [usize; 2], ld: usize, boxes: [u32; 2]| {
