@@ -294,8 +294,8 @@ impl Launch<'_> {
             let mut free: Vec<Group> = Vec::new();
             let mut running: std::collections::VecDeque<Group> = std::collections::VecDeque::new();
             // Blocks that all keep running wait for one that has not begun, as at a barrier of the whole grid: then there are more.
-            let mut resident = self.opt.resident.max(1);
-            let patience = if self.opt.shuffle == 0 { 2 } else { 256 };
+            let mut resident = if self.workspace == 0 { self.opt.resident.max(1) } else { usize::MAX };
+            let patience: usize = if self.opt.shuffle == 0 { 2 } else { 256 };
             let mut turns = 0;
             loop {
                 if self.halt.load(Relaxed) {
@@ -322,8 +322,8 @@ impl Launch<'_> {
                 } else {
                     running.push_back(cta);
                     turns += 1;
-                    if resident > 1 && turns > patience * resident {
-                        resident *= 2;
+                    if resident > 1 && turns > patience.saturating_mul(resident) {
+                        resident = resident.saturating_mul(2);
                         turns = 0;
                     }
                 }

@@ -333,51 +333,51 @@ impl Op {
     /// Whether the instruction does no more than to compute its results from its operands, so that an operand without a value makes
     /// results without a value and nothing worse.
     pub fn computes(&self) -> bool {
-        match self {
+        matches!(
+            self,
             Self::Scalar(_)
-            | Self::W1 { .. }
-            | Self::W2 { .. }
-            | Self::W3 { .. }
-            | Self::D1 { .. }
-            | Self::D2 { .. }
-            | Self::D3 { .. }
-            | Self::Dw { .. }
-            | Self::Dww { .. }
-            | Self::Wd1 { .. }
-            | Self::Dw1 { .. }
-            | Self::Wide2 { .. }
-            | Self::Wide3 { .. }
-            | Self::FloatX { .. }
-            | Self::Lop3 { .. }
-            | Self::Bfi32 { .. }
-            | Self::Bfi64 { .. }
-            | Self::SetpW { .. }
-            | Self::SetpD { .. }
-            | Self::SetpF { .. }
-            | Self::SelW { .. }
-            | Self::SelD { .. }
-            | Self::P2 { .. }
-            | Self::PNot { .. }
-            | Self::PMov { .. }
-            | Self::PConst { .. }
-            | Self::Pack2x16 { .. }
-            | Self::Unpack2x16 { .. }
-            | Self::Pack2x32 { .. }
-            | Self::Unpack2x32 { .. }
-            | Self::Pack4x16 { .. }
-            | Self::Unpack4x16 { .. }
-            | Self::Cvt { .. }
-            | Self::CvtPack { .. }
-            | Self::Cvta { .. }
-            | Self::Movmatrix { .. }
-            | Self::Vote { .. }
-            | Self::Shfl { .. }
-            | Self::Match { .. }
-            | Self::Redux { .. }
-            | Self::Mapa { .. }
-            | Self::Ctarank { .. } => true,
-            _ => false,
-        }
+                | Self::W1 { .. }
+                | Self::W2 { .. }
+                | Self::W3 { .. }
+                | Self::D1 { .. }
+                | Self::D2 { .. }
+                | Self::D3 { .. }
+                | Self::Dw { .. }
+                | Self::Dww { .. }
+                | Self::Wd1 { .. }
+                | Self::Dw1 { .. }
+                | Self::Wide2 { .. }
+                | Self::Wide3 { .. }
+                | Self::FloatX { .. }
+                | Self::Lop3 { .. }
+                | Self::Bfi32 { .. }
+                | Self::Bfi64 { .. }
+                | Self::SetpW { .. }
+                | Self::SetpD { .. }
+                | Self::SetpF { .. }
+                | Self::SelW { .. }
+                | Self::SelD { .. }
+                | Self::P2 { .. }
+                | Self::PNot { .. }
+                | Self::PMov { .. }
+                | Self::PConst { .. }
+                | Self::Pack2x16 { .. }
+                | Self::Unpack2x16 { .. }
+                | Self::Pack2x32 { .. }
+                | Self::Unpack2x32 { .. }
+                | Self::Pack4x16 { .. }
+                | Self::Unpack4x16 { .. }
+                | Self::Cvt { .. }
+                | Self::CvtPack { .. }
+                | Self::Cvta { .. }
+                | Self::Movmatrix { .. }
+                | Self::Vote { .. }
+                | Self::Shfl { .. }
+                | Self::Match { .. }
+                | Self::Redux { .. }
+                | Self::Mapa { .. }
+                | Self::Ctarank { .. }
+        )
     }
 }
 

@@ -58,6 +58,8 @@ struct Entry {
     align_a: Option<u32>,
     align_b: Option<u32>,
     route: Option<String>,
+    cluster: Option<u32>,
+    group: Option<u32>,
     dtype: Option<Names>,
     layouts: Option<Names>,
 }
@@ -81,8 +83,19 @@ pub struct Variant {
     pub shared_bytes: u32,
     /// What rows of A and B have to start at multiples of, in bytes.
     pub align_bytes: u32,
+    /// How it takes tensor maps of A, B and C beside its parameters, if it does.
+    pub maps: Option<Maps>,
     /// A module of this entry alone.
     pub ptx: String,
+}
+
+/// A kernel whose operands come through tensor maps.
+#[derive(Debug, Clone, Copy)]
+pub struct Maps {
+    /// Whether blocks stay for more than one tile.
+    pub persistent: bool,
+    /// Rows of tiles of a band, where the kernel asks for it.
+    pub group: u32,
 }
 
 /// Where the workspace lies.
@@ -135,10 +148,11 @@ fn target(module: &str) -> u32 {
     digits.parse().expect("a number")
 }
 
-/// Every variant of the catalogue that a single plain launch runs: route `direct`, one `GemmParams` of 72 bytes as the only parameter,
+/// Every variant of the catalogue that a single plain launch runs: route `direct` with one `GemmParams` of 72 bytes as the only parameter, and
+/// routes `tma` and `persistent` without clusters, where three tensor maps follow it and rows of A and B are aligned to 16 bytes;
 /// FP16 or else BF16, for a target up to `sm_90a`. Each in one form: its first type of the two, and layout nn or else the first that it has.
 ///
-/// Variants on other routes (more launches than one, a workspace, tensor maps) and in other types stay out; `gemmscope verify`
+/// Variants on other routes (more launches than one, a workspace) and in other types stay out; `gemmscope verify`
 /// runs those.
 ///
 /// # Panics
@@ -156,12 +170,18 @@ pub fn variants() -> &'static [Variant] {
                 let layouts = v.layouts.as_ref().unwrap_or(&kernel.layouts);
                 let layout = if layouts.hold("nn") { "nn" } else { layouts.first() };
                 let named = |text: &str| text.replace("{dtype}", dtype).replace("{layout}", layout);
-                let plain = v.route.as_deref().is_none_or(|route| route == "direct");
+                let route = v.route.as_deref().unwrap_or("direct");
+                let alone = v.cluster.unwrap_or(1) == 1;
+                let whole_rows = [Some(v.align_bytes), v.align_a, v.align_b].into_iter().flatten().all(|a| a == 16);
+                let maps = (matches!(route, "tma" | "persistent") && alone && whole_rows)
+                    .then_some(Maps { persistent: route == "persistent", group: v.group.unwrap_or(0) });
+                let plain = route == "direct" || maps.is_some();
                 let Some(entry) = v.entry.as_deref().filter(|_| plain).map(named) else { continue };
                 let path = named(&kernel.file).replace(".cu", ".ptx.z");
                 let whole = texts.entry(path).or_insert_with_key(|path| inflate(path));
                 let Some(ptx) = text::only_entry(whole, &entry) else { panic!("{} has no {entry}", kernel.file) };
-                let params = format!("{entry}_param_0[72]\n)");
+                let params =
+                    if maps.is_some() { format!("{entry}_param_3[128]\n)") } else { format!("{entry}_param_0[72]\n)") };
                 if ptx.contains(&params) && target(&ptx) <= NEWEST {
                     let name = format!("{}/{}", kernel.name, v.name);
                     // Rows of halves start at multiples of 2 bytes at least.
@@ -178,6 +198,7 @@ pub fn variants() -> &'static [Variant] {
                         threads,
                         shared_bytes,
                         align_bytes,
+                        maps,
                         ptx,
                     });
                 }

@@ -8,7 +8,7 @@ mod mutate;
 mod problem;
 mod text;
 
-pub use catalog::{Variant, modules, variants};
+pub use catalog::{Maps, Variant, modules, variants};
 pub use mutate::{Edit, Nth, Pick, mutate, random};
 pub use problem::{Outcome, Problem, Refused};
 pub use text::{Statement, source_line, statements};

@@ -1,7 +1,7 @@
 //! A problem of small integers, run with a text of PTX: findings, and elements that are not exact.
 
 use crate::catalog::Variant;
-use gpu_emulator::{Device, Dim3, Finding, LaunchError, LoadError, Module, Region};
+use gpu_emulator::{Device, Dim3, Finding, LaunchError, LoadError, Module, Region, TensorMap};
 use half::{bf16, f16};
 
 /// What a kernel is given.
@@ -105,7 +105,34 @@ impl Problem {
         [a, b, c, lda as u64, ldb as u64, ldc as u64].iter().for_each(|v| params.extend(v.to_le_bytes()));
         [m, n, k].iter().for_each(|&v| params.extend((v as u32).to_le_bytes()));
         [1.0, self.beta].iter().for_each(|v| params.extend(v.to_le_bytes()));
-        params.extend([0; 4]);
+        let [tile_m, tile_n, _] = variant.tile.map(|t| t as usize);
+        let tiles = m.div_ceil(tile_m) * n.div_ceil(tile_n);
+        let mut blocks = tiles;
+        if let Some(maps) = variant.maps {
+            // The hardware cuts rows of C at 16 bytes: where they begin and end there, C goes out by the map.
+            let by_map = (c | (2 * (ldc | n) as u64)).is_multiple_of(16);
+            params.extend((u32::from(by_map) | maps.group << 8).to_le_bytes());
+            params.resize(128, 0);
+            let map = |addr, [rows, cols]: [usize; 2], ld: usize, boxes: [u32; 2]| {
+                let (dims, strides, boxes) = (vec![cols as u64, rows as u64], vec![2 * ld as u64], boxes.to_vec());
+                let t = TensorMap { elem: 2, swizzle: 2 * boxes[0], nan_fill: false, addr, dims, strides, boxes };
+                t.encode().expect("a map")
+            };
+            // A box is 64 of the depth by the tile, or runs as wide as a swizzle by 64 of the depth.
+            let operand = |part: usize, along_k: bool| {
+                let run = [64, 32].into_iter().find(|run| part.is_multiple_of(*run)).unwrap_or(16);
+                if along_k { [64, part as u32] } else { [run as u32, 64] }
+            };
+            let stored = |size: [usize; 2], transposed: bool| if transposed { [size[1], size[0]] } else { size };
+            params.extend(map(a, stored([m, k], trans_a), lda, operand(tile_m, !trans_a)));
+            params.extend(map(b, stored([k, n], trans_b), ldb, operand(tile_n, trans_b)));
+            params.extend(if by_map { map(c, [m, n], ldc, [operand(tile_n, false)[0], 16]) } else { [0; 128] });
+            if maps.persistent {
+                blocks = tiles.min(4);
+            }
+        } else {
+            params.extend([0; 4]);
+        }
         let options = &mut device.options;
         options.max_instructions = self.max_instructions;
         options.shuffle = self.seed;
@@ -113,8 +140,7 @@ impl Problem {
         let (row_bytes, pitch) = (2 * n as u64, 2 * ldc as u64);
         options.written_once = vec![Region { address: c, row_bytes, rows: m as u64, pitch }];
         let entry = module.entry(&variant.entry).ok_or(Refused::Launch(LaunchError::Dimensions("no entry".into())))?;
-        let [tile_m, tile_n, _] = variant.tile.map(|t| t as usize);
-        let grid = Dim3::x((m.div_ceil(tile_m) * n.div_ceil(tile_n)) as u32);
+        let grid = Dim3::x(blocks as u32);
         let done = device.launch(entry, grid, Dim3::x(variant.threads), variant.shared_bytes, &params);
         let report = done.map_err(Refused::Launch)?;
         let mut bytes = vec![0; 2 * ((m - 1) * ldc + n)];

@@ -5,7 +5,7 @@
 //! registers and line numbers change. One that applies no longer fails the test.
 
 use gemmscope_proof::{Edit, Nth, Pick, Problem, Variant, mutate, on_two_threads, source_line, variants};
-use gpu_emulator::Kind::{self, Coverage, Divergence, Misaligned, OutOfBounds, Race, Trap, Uninitialised};
+use gpu_emulator::Kind::{self, Coverage, Deadlock, Divergence, Misaligned, OutOfBounds, Race, Trap, Uninitialised};
 
 /// What has to be said of a bug.
 enum Caught {
@@ -33,10 +33,17 @@ const A8: &str = "04_mma/64x64x32-a8";
 const A4: &str = "04_mma/128x128x32-a4";
 const A2: &str = "04_mma/64x64x32-a2";
 const LARGE: &str = "04_mma/128x256x32-a16";
+const TMA: &str = "05_wgmma/128x128x64";
+const RING: &str = "06_warp_specialized/128x128x64";
+const STAY: &str = "07_persistent/128x64x64";
 
 /// A tile and a bit of each, and more steps than the ring has stages.
 fn tails() -> Problem {
     Problem::new([70, 75, 300])
+}
+/// More tiles than blocks stay for, more steps than the ring has stages, and rows that a tensor map can take.
+fn tiled() -> Problem {
+    Problem::new([200, 136, 520])
 }
 /// Whole tiles only.
 fn whole() -> Problem {
@@ -118,6 +125,33 @@ fn bugs() -> Vec<Bug> {
             Finding(OutOfBounds, "cp_async<kPiece>", "A")),
         bug("whole depth taken for granted", A16, tails(), all("setp.gt.u32...31;", "k_here == C::kK"), Swap(", 31;", ", 0;"),
             Finding(OutOfBounds, "cp_async<kPiece>", "past the end of B")),
+        // Hopper: copies by tensor map, mbarriers, products of warpgroups.
+        bug("no barrier after the mbarrier's initialisation", TMA, tiled(), nth("bar.sync", "", 0), Delete,
+            Finding(Race, "", "mbarrier")),
+        bug("the parity of the phase before", TMA, tiled(), first("mbarrier.try_wait", ""), Before("xor.b32 %r8, %r8, 1;"),
+            Finding(Uninitialised, "", "copy still has to write")),
+        bug("no fence before the products", TMA, tiled(), first("wgmma.fence", ""), Delete,
+            Finding(Race, "", "no wgmma.fence")),
+        bug("products not waited for", TMA, tiled(), first("wgmma.wait_group", ""), Delete,
+            Finding(Race, "", "")),
+        bug("one more group left open than may be", RING, tiled(), first("wgmma.wait_group...1;", ""), Swap(" 1;", " 2;"),
+            Finding(Race, "", "")),
+        bug("no wait at the end", RING, tiled(), first("wgmma.wait_group...0;", ""), Delete,
+            Finding(Race, "", "no wgmma.wait_group")),
+        bug("a stage never given back", RING, tiled(), nth("mbarrier.arrive.shared", "", 0), Delete,
+            Finding(Deadlock, "", "arrivals")),
+        bug("more registers than the block has", RING, tiled(), first("setmaxnreg.inc", ""), Swap("232", "240"),
+            Finding(Deadlock, "", "more registers")),
+        bug("no registers given back", RING, tiled(), first("setmaxnreg.dec", ""), Delete,
+            Finding(Deadlock, "", "more registers")),
+        bug("bytes of one operand only awaited", RING, tiled(), first("mbarrier.arrive.expect_tx", ""), Before("sub.u32 $3, $3, 16384;"),
+            Finding(Uninitialised, "", "")),
+        bug("no fence before C leaves", STAY, tiled(), first("fence.proxy.async", ""), Delete,
+            Finding(Race, "", "no fence.proxy.async")),
+        bug("rows of C overwritten before they have left", STAY, tiled(), first("cp.async.bulk.wait_group.read", ""), Delete,
+            Finding(Race, "", "not ordered after the read by a bulk copy")),
+        bug("a tile's column off by one box", STAY, tiled(), first("cp.async.bulk.tensor.2d.global", ""), Before("add.u32 %r14, %r14, 8;"),
+            Finding(Coverage, "", "")),
         // Alignment.
         bug("rows of C said to be aligned", A16, padded(), all("setp.eq.s32", "& 15) == 0"), Swap("eq", "ne"),
             Finding(Misaligned, "*reinterpret_cast<uint4*>(g.at) = out", "modulo 16")),
@@ -192,7 +226,8 @@ fn bugs() -> Vec<Bug> {
         bug("half of a fragment used twice", A16, whole(), first("ldmatrix...trans", ""), After("mov.b32 $3, $2;"), Values),
         bug("halves shifted the wrong way", A2, Problem { pad: 5, ..tails() }, all("shf.r.wrap", ""), Swap("shf.r", "shf.l"), Values),
         bug("C not added", A16, added(), all("fma.rn.f32", "__fmaf_rn(beta"), After("mov.f32 $1, $4;"), Values),
-        bug("a product left out", TILED, whole(), first("fma.rn.f32", "__fmaf_rn(ai"), Delete, Values),
+        bug("a product left out", TILED, whole(), first("fma.rn.f32", "__fmaf_rn(ai"), Delete,
+            Finding(Uninitialised, "finish_pair", "nothing has written")),
         bug("no wait in the main loop, 4-byte copies", A4, Problem::new([130, 64, 160]), first("cp.async.wait_group 2", ""), Delete,
             Finding(Uninitialised, LOAD_A, "asynchronous copy still has to write")),
     ]

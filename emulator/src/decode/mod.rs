@@ -102,11 +102,11 @@ fn align_up(x: u64, a: u64) -> u64 {
 }
 
 /// The registers that each thread of a kernel with `setmaxnreg` begins with: as many as it says it may have, or as many as there are for
-/// the threads that it says it has. The ISA asks for one of the two.
+/// the threads and blocks that it says there are. Without one of the two, compilers leave the instruction out.
 fn thread_registers(f: &Func) -> Option<u32> {
     const OF_A_MULTIPROCESSOR: u32 = 65536;
-    let fit = f.max_threads.map(|t| {
-        let threads = t.next_multiple_of(32).saturating_mul(f.min_blocks.unwrap_or(1).max(1)).max(1);
+    let fit = f.max_threads.zip(f.min_blocks).map(|(t, blocks)| {
+        let threads = t.next_multiple_of(32).saturating_mul(blocks.max(1)).max(1);
         OF_A_MULTIPROCESSOR / threads / 8 * 8
     });
     f.max_registers.map(|n| n.next_multiple_of(8)).or(fit).map(|n| n.clamp(24, 256))

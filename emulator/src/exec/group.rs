@@ -18,6 +18,8 @@ pub(super) struct Group {
     pub sh: Shared,
     pub budget: u64,
     pub random: u64,
+    /// Whether some warp has used up a turn: those to come are shorter, as it may wait for another block.
+    pub tired: bool,
 }
 
 impl Cta {
@@ -104,6 +106,7 @@ impl Group {
             sh: Shared::new(l.k.static_shared + l.dyn_shared, per, blocks, l.opt.check_init, l.opt.check_race),
             budget: 0,
             random: 0,
+            tired: false,
         }
     }
 
@@ -112,6 +115,7 @@ impl Group {
         let n = [0, 1, 2].map(|d| u64::from(g[d] / c[d]));
         let place = [index % n[0], index / n[0] % n[1], index / n[0] / n[1]].map(|x| x as u32);
         self.random = l.opt.shuffle.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index + 1);
+        self.tired = false;
         self.sh.reset();
         self.sh.cluster.index = index;
         let threads = l.block[0] * l.block[1] * l.block[2];
@@ -131,7 +135,7 @@ impl Group {
     /// Runs until the blocks have ended, or a warp has used its turn without coming to a barrier. Says whether they have ended.
     pub(super) fn run(&mut self, l: &Launch<'_>, st: &mut Stats) -> bool {
         let threads = l.block[0] * l.block[1] * l.block[2];
-        let Self { ctas, sh, budget, random } = self;
+        let Self { ctas, sh, budget, random, tired: before } = self;
         loop {
             let (mut progress, mut tired) = (false, false);
             let per = ctas[0].warps.len();
@@ -170,7 +174,11 @@ impl Group {
                     cta_threads: threads,
                     budget: *budget,
                 };
-                let turn = if l.opt.shuffle == 0 { 200_000 } else { 1 + draw(random) as u32 % 64 };
+                let turn = if l.opt.shuffle == 0 {
+                    if *before { 4_000 } else { 200_000 }
+                } else {
+                    1 + draw(random) as u32 % 64
+                };
                 let r = warp.run(&mut env, turn);
                 *budget = env.budget;
                 if r.is_err() || l.halt.load(Relaxed) {
@@ -199,6 +207,7 @@ impl Group {
                 }
             }
             if tired {
+                *before = true;
                 // Spinning warps wait for what a copy brings.
                 if l.opt.shuffle == 0 || draw(random).is_multiple_of(8) {
                     let r = (l.opt.shuffle != 0).then(|| draw(random));

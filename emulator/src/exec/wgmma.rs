@@ -356,19 +356,35 @@ impl Warp {
     fn multiply(&mut self, rules: mma::Rules, g: &Wgmma, a: &mma::Rows, b: &[f32], keep: u32) {
         let (f, n) = (&g.f, g.n as usize);
         let half = f.d == mma::Acc::F16;
-        let at = |i: usize, l: usize| (l / 4 + 8 * (i >> 1 & 1)) * n + 8 * (i >> 2) + 2 * (l % 4) + (i & 1);
+        // Value `i` of lane `4 * q + t` is in row `q` of its half and column `2 * t` from here.
+        let from = |i: usize| (i >> 1 & 1) * 8 * n + 8 * (i >> 2) + (i & 1);
         let mut c = vec![0u32; 16 * n];
         for i in 0..n / 2 {
             let r = &self.w[g.d[if half { i / 2 } else { i }] as usize];
-            for l in lanes(keep) {
-                c[at(i, l)] = if half { r[l] >> (16 * (i & 1)) & 0xffff } else { r[l] };
+            let shift = if half { 16 * (i & 1) as u32 } else { 0 };
+            for q in 0..8 {
+                let to = &mut c[from(i) + q * n..];
+                for t in 0..4 {
+                    let v = if keep >> (4 * q + t) & 1 != 0 { r[4 * q + t] >> shift } else { 0 };
+                    to[2 * t] = if half { v & 0xffff } else { v };
+                }
             }
         }
         mma::multiply::<4096>(f, rules, f.k(), n, a, b, &mut c);
         for (i, d) in g.d.iter().enumerate() {
             let to = &mut self.w[*d as usize];
-            for (l, to) in to.iter_mut().enumerate() {
-                *to = if half { c[at(2 * i, l)] | c[at(2 * i + 1, l)] << 16 } else { c[at(i, l)] };
+            for q in 0..8 {
+                if half {
+                    let (low, high) = (&c[from(2 * i) + q * n..], &c[from(2 * i + 1) + q * n..]);
+                    for t in 0..4 {
+                        to[4 * q + t] = low[2 * t] | high[2 * t] << 16;
+                    }
+                } else {
+                    let row = &c[from(i) + q * n..];
+                    for t in 0..4 {
+                        to[4 * q + t] = row[2 * t];
+                    }
+                }
             }
         }
     }
