@@ -11,15 +11,15 @@ const RATE_SLACK: f64 = 0.1;
 /// How far above the device's peak a record may be.
 const PEAK_SLACK: f64 = 1.1;
 
-/// How far the clock that samples give may be above the device's highest, and below it, as a factor, before it is no clock in MHz.
-const CLOCK_RANGE: [f64; 2] = [2.0, 0.02];
+/// How far the clock that samples give may be below the device's highest, and above it, as a factor, before it is no clock in MHz.
+const CLOCK_RANGE: [f64; 2] = [0.02, 2.0];
 
 impl CellRecord {
     /// Why the numbers of this record cannot be right: a result that failed its check, a median, a throughput or a clock that does not go with the
     /// samples, or a time that the device cannot reach. `None` where nothing speaks against them.
     pub fn contradiction(&self, device: &DeviceRecord) -> Option<String> {
         if let Some(check) = &self.check
-            && !(check.worst <= 1.0)
+            && (check.worst > 1.0 || check.worst.is_nan())
         {
             return Some(format!("its result was wrong: the worst error is {} times what is allowed", check.worst));
         }
@@ -27,7 +27,7 @@ impl CellRecord {
         let clock = middle(clocks.collect());
         if let (Some(clock), Some(max)) = (clock, device.max_clock_mhz.filter(|max| *max > 0)) {
             let share = clock / f64::from(max);
-            if share > CLOCK_RANGE[0] || share < CLOCK_RANGE[1] {
+            if !(CLOCK_RANGE[0]..=CLOCK_RANGE[1]).contains(&share) {
                 return Some(format!("a clock of {clock} MHz cannot be one of a device whose highest is {max} MHz"));
             }
         }
@@ -43,7 +43,7 @@ impl CellRecord {
         let flop = self.problem.flop() as f64;
         let rate = flop / time * 1e-3;
         if let Some(stated) = self.tflops
-            && !((stated / rate - 1.0).abs() <= RATE_SLACK)
+            && ((stated / rate - 1.0).abs() > RATE_SLACK || stated.is_nan())
             // A time of a few nanoseconds says little about a rate.
             && time > 10.0
         {

@@ -122,9 +122,10 @@ impl<'de, T: Scalar<'de>> Visitor<'de> for Any<T> {
 }
 
 /// An object of the journal, or whatever else stands in its place.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Object<T> {
     Is(T),
+    #[default]
     Not,
 }
 
@@ -174,12 +175,6 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for AnyObject<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
         T::deserialize(MapAccessDeserializer::new(map)).map(Object::Is)
-    }
-}
-
-impl<T> Default for Object<T> {
-    fn default() -> Self {
-        Object::Not
     }
 }
 
