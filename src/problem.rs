@@ -172,7 +172,7 @@ impl Placement {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProblemError {
     /// A size that no kernel can take.
-    #[error("{name} = {value} is out of range: a size must be from {min} to {MAX_SIZE}; choose a smaller one")]
+    #[error("{name} = {value} is out of range: a size must be from {min} to {MAX_SIZE}; choose one in that range")]
     Size {
         /// `m`, `n` or `k`.
         name: &'static str,

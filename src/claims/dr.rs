@@ -160,7 +160,7 @@ fn dr06(bench: &Bench) -> Result<Vec<Question>, Need> {
         let cube = |s: u64| (Problem::new(s, s, s), pick);
         let batch = |s: u64| (Problem::new(s, power, power), pick);
         // A cube of 1024 or 2048 has more than 1 % more FLOP than its neighbour, so that by launch only one side may change.
-        if bench.is_cpu() || power >= 4096 || power < 512 {
+        if bench.is_cpu() || !(512..4096).contains(&power) {
             comparisons.push(bench.compare(per, &held, cube(power - 8), cube(power))?);
         } else {
             let depth = |s: u64| (Problem::new(power, power, s), pick);

@@ -192,7 +192,7 @@ impl Judge<'_> {
         let right = |a: &&Found| all_b.iter().any(|b| fit(c, a, b, self.device) == Fit::Right && usable(a, b));
         let alike = |a: &&Found| all_b.iter().any(|b| fit(c, a, b, self.device) == Fit::Alike && usable(a, b));
         // The one kernel that stands in, where one must; none at all where the planned ones ran.
-        let planned: Option<String> = match all_a.iter().any(|a| right(a)) {
+        let planned: Option<String> = match all_a.iter().any(right) {
             true => Some(String::new()),
             false => all_a.iter().find(|a| alike(a)).map(|a| a.name()),
         };

@@ -11,23 +11,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use thiserror::Error;
 
-/// How far a record's median may be from that of its samples, as a share.
-const MEDIAN_SLACK: f64 = 0.05;
-
 /// Largest share of samples without a time in a record that is still used.
 const BROKEN_SHARE: f64 = 0.2;
 
 /// How the reason of a skipped cell begins.
 pub const SKIPPED: &str = "the cell was skipped";
-
-/// How far above the device's peak a record may be.
-const PEAK_SLACK: f64 = 1.1;
-
-/// How far a record's throughput may be from what its time comes to, as a share.
-const RATE_SLACK: f64 = 0.1;
-
-/// How far the clock that samples give may be above the device's highest, and below it, as a factor, before it is no clock in MHz.
-const CLOCK_RANGE: [f64; 2] = [2.0, 0.02];
 
 /// NVML's bits for a clock held back under load: power cap, slowdown by hardware, by heat, and by the supply.
 const LOSSES: u64 = 0x4 | 0x8 | 0x20 | 0x40 | 0x80;
@@ -255,7 +243,7 @@ impl<'a> Found<'a> {
         let cycles: Option<Vec<f64>> =
             record.samples.iter().zip(&times).map(|(s, t)| Some(t * clock(s)? * 1e-3)).collect();
         let cycles = cycles.filter(|c| !c.is_empty());
-        let unusable = unusable(record, manifest, &times, cycles.as_deref()).err();
+        let unusable = unusable(record, manifest, &times).err();
         let elapsed: Vec<f64> =
             record.samples.iter().map(|s| s.elapsed_ns as f64).filter(|elapsed| *elapsed > 0.0).collect();
         // Rounding is uniform over a tick, and samples that are alike are all rounded alike.
@@ -295,7 +283,7 @@ fn tick(cells: &[CellRecord]) -> u64 {
 }
 
 /// Whether a record's times are times.
-fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64], cycles: Option<&[f64]>) -> Result<(), String> {
+fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64]) -> Result<(), String> {
     let why = || record.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
     match record.status {
         Status::Failed => return Err(format!("the cell failed{}", why())),
@@ -317,11 +305,6 @@ fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64], cycles: Opt
             manifest.distribution
         ));
     }
-    if let Some(check) = &record.check
-        && !(check.worst <= 1.0)
-    {
-        return Err(format!("its result was wrong: the worst error is {} times what is allowed", check.worst));
-    }
     if times.is_empty() {
         return Err("the record has no samples".to_owned());
     }
@@ -329,42 +312,5 @@ fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64], cycles: Opt
     if broken as f64 > BROKEN_SHARE * times.len() as f64 {
         return Err(format!("{broken} of {} samples have no time", times.len()));
     }
-    let valid: Vec<f64> = times.iter().copied().filter(|t| t.is_finite()).collect();
-    let of_samples = median(&valid).ok_or_else(|| "the record has no samples".to_owned())?;
-    if let Some(stated) = record.median_ns
-        && (stated as f64 / of_samples - 1.0).abs() > MEDIAN_SLACK
-        && (stated as f64 - of_samples).abs() > 1.0
-    {
-        return Err(format!("its median of {stated} ns is not that of its samples, {of_samples:.0} ns"));
-    }
-    let (flop, peak) = (record.problem.flop() as f64, manifest.device.peak_flop_per_cycle * PEAK_SLACK);
-    let off = |stated: f64, found: f64| !((stated / found - 1.0).abs() <= RATE_SLACK);
-    if let Some(stated) = record.tflops
-        && off(stated, flop / of_samples * 1e-3)
-    {
-        return Err(format!(
-            "its throughput of {stated:.3} TFLOP/s does not follow from its samples, {:.3}; the unit of one of them is wrong",
-            flop / of_samples * 1e-3
-        ));
-    }
-    let clocks: Vec<f64> = record.samples.iter().filter_map(|s| s.clock_mhz).filter(|c| *c > 0.0).collect();
-    if let (Some(clock), Some(max)) = (median(&clocks), manifest.device.max_clock_mhz.filter(|max| *max > 0)) {
-        let share = clock / f64::from(max);
-        if share > CLOCK_RANGE[0] || share < CLOCK_RANGE[1] {
-            return Err(format!("a clock of {clock} MHz cannot be one of a device whose highest is {max} MHz"));
-        }
-    }
-    let per_cycle = match cycles {
-        Some(cycles) => {
-            let valid: Vec<f64> = cycles.iter().copied().filter(|c| c.is_finite()).collect();
-            median(&valid).map(|c| flop / c)
-        }
-        None => manifest.device.max_clock_mhz.map(|mhz| flop / (of_samples * f64::from(mhz) * 1e-3)),
-    };
-    match per_cycle {
-        Some(found) if found > peak => {
-            Err(format!("{found:.0} FLOP a cycle are more than the device can do; the time cannot be right"))
-        }
-        _ => Ok(()),
-    }
+    record.contradiction(&manifest.device).map_or(Ok(()), Err)
 }

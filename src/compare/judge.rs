@@ -133,7 +133,8 @@ pub fn judge(observed: &[Observed], threshold: f64, shared: bool) -> Changes {
     let cells: Vec<CellChange> = (0..observed.len())
         .map(|i| {
             let half_width = t.inverse_cdf(0.975) * errors[i];
-            let moved = adjusted[i] <= ALPHA && own[i].abs() >= margin;
+            // A change of just the threshold is found as often below it as above: one that reaches it within its error counts.
+            let moved = adjusted[i] <= ALPHA && own[i].abs() + errors[i] >= margin;
             let verdict = match (moved, own[i] > 0.0) {
                 (true, true) => Verdict::Slower,
                 (true, false) => Verdict::Faster,
@@ -143,7 +144,13 @@ pub fn judge(observed: &[Observed], threshold: f64, shared: bool) -> Changes {
             };
             let confirmed = match &cycles {
                 None => Cycles::Unknown,
-                Some((_, own_cycles)) if own_cycles[i] * own[i].signum() >= own[i].abs() / 2.0 => Cycles::Confirmed,
+                // Where cycles are the program's alone, a cell that only kept away from what all others did has not changed.
+                Some((shift, own_cycles))
+                    if own_cycles[i] * own[i].signum() >= own[i].abs() / 2.0
+                        && (shared || (own_cycles[i] + shift) * own[i].signum() >= own[i].abs() / 2.0) =>
+                {
+                    Cycles::Confirmed
+                }
                 Some(_) => Cycles::Clock,
             };
             CellChange {
@@ -235,8 +242,8 @@ fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, sha
         far.iter().zip(cells).all(|(z, c)| z.abs() < FAR || matches!(c.verdict, Verdict::Slower | Verdict::Faster));
     let convincing = |here: usize, there: usize, verdict| {
         let by_sides = here > 0 && chance_of_sides(here, here + there) <= SIDES;
-        let steady =
-            !shared && cells.iter().any(|c| real(&c, verdict) && c.cycles == Cycles::Confirmed && c.adjusted_p <= 0.01);
+        // Cells that moved both ways in like numbers were disturbed, whatever their cycles say.
+        let steady = !shared && here >= 3 * there && cells.iter().any(|c| real(&c, verdict) && c.adjusted_p <= 0.01);
         // A few disturbances among many cells may well be on one side.
         let few = quiet && here >= 3 && here * 20 >= cells.len() && there == 0 && shift.scatter <= threshold;
         // Cells too little apart from the others to be called changed one by one may still all lie on one side.
@@ -262,11 +269,16 @@ fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, sha
         return say(Verdict::Slower, format!("{slower} of {of} cells are slower and {faster} faster{common}"));
     }
     // All at once: a program, a driver, or the machine. Cycles of a device that nobody shares tell.
-    let moved_together = shift.time.abs() >= threshold.max(3.0 * shift.scatter / (of as f64).sqrt());
-    let in_cycles = shift.cycles.is_some_and(|c| c * shift.time.signum() >= shift.time.abs() / 2.0);
+    // Of a median, whose error is a quarter more than a mean's.
+    let error = 1.2533 * shift.scatter / (of as f64).sqrt();
+    let size = shift.time.ln_1p().abs();
+    let moved_together = size + 2.5 * error >= threshold.ln_1p() && size >= 3.0 * error && size >= threshold / 2.0;
+    // Without clocks the change is taken for the program's, as far as nobody else uses the device.
+    let in_cycles = shift.cycles.is_none_or(|c| c * shift.time.signum() >= shift.time.abs() / 2.0);
     if moved_together && !shared && in_cycles && of >= ENOUGH {
         let verdict = if shift.time > 0.0 { Verdict::Slower } else { Verdict::Faster };
-        return say(verdict, format!("all cells together moved by {}, in cycles as in time", per_cent(shift.time)));
+        let how = if shift.cycles.is_some() { "in cycles as in time" } else { "and no clocks were recorded to blame" };
+        return say(verdict, format!("all cells together moved by {}, {how}", per_cent(shift.time)));
     }
     if convincing(faster, slower, Verdict::Faster) {
         return say(Verdict::Faster, format!("{faster} of {of} cells are faster and {slower} slower{common}"));

@@ -1,6 +1,6 @@
 //! Which cells of two runs belong together, and what else differs between the runs.
 
-use super::judge::{Changes, Observed, judge};
+use super::judge::{Changes, Observed, Overall, Verdict, judge};
 use crate::record::{CellRecord, DeviceKind, Manifest, Status};
 use crate::stats::Estimate;
 use serde::Serialize;
@@ -57,12 +57,15 @@ pub struct Comparison {
 /// A problem that a plan holds several times is paired in the plan's order.
 pub fn compare(first: (&Manifest, &[CellRecord]), second: (&Manifest, &[CellRecord]), threshold: f64) -> Comparison {
     let (a, b) = (keyed(first.1), keyed(second.1));
+    let usable =
+        |cell: &CellRecord, run: &Manifest| cell.contradiction(&run.device).map_or_else(|| observe(cell), |_| None);
+    let (in_a, in_b) = (|cell: &CellRecord| usable(cell, first.0), |cell: &CellRecord| usable(cell, second.0));
     let mut pairs = Vec::new();
     let mut observed = Vec::new();
     let mut lost = Vec::new();
     for (key, cell) in &a {
         match b.get(key) {
-            Some(other) => match (observe(cell), observe(other)) {
+            Some(other) => match (in_a(cell), in_b(other)) {
                 (Some(x), Some(y)) => {
                     observed.push(change(&x, &y));
                     pairs.push(Observation {
@@ -71,24 +74,33 @@ pub fn compare(first: (&Manifest, &[CellRecord]), second: (&Manifest, &[CellReco
                         second_ns: other.median_ns.unwrap_or_default(),
                     });
                 }
-                (Some(_), None) => lost.push(Lost { what: what(cell), measured_in: "A", why: why(other) }),
-                (None, Some(_)) => lost.push(Lost { what: what(cell), measured_in: "B", why: why(cell) }),
+                (Some(_), None) => lost.push(Lost { what: what(cell), measured_in: "A", why: why(other, second.0) }),
+                (None, Some(_)) => lost.push(Lost { what: what(cell), measured_in: "B", why: why(cell, first.0) }),
                 (None, None) => {}
             },
-            None if observe(cell).is_some() => {
-                let why = elsewhere(cell, second.1);
+            None if in_a(cell).is_some() => {
+                let why = elsewhere(cell, second);
                 lost.push(Lost { what: what(cell), measured_in: "A", why });
             }
             None => {}
         }
     }
     for (key, cell) in &b {
-        if !a.contains_key(key) && observe(cell).is_some() {
-            lost.push(Lost { what: what(cell), measured_in: "B", why: elsewhere(cell, first.1) });
+        if !a.contains_key(key) && in_b(cell).is_some() {
+            lost.push(Lost { what: what(cell), measured_in: "B", why: elsewhere(cell, first) });
         }
     }
     let shared = first.0.device.kind != DeviceKind::Cuda || second.0.device.kind != DeviceKind::Cuda;
-    let changes = judge(&observed, threshold, shared);
+    let mut changes = judge(&observed, threshold, shared);
+    if first.0.distribution != second.0.distribution {
+        changes.overall = Overall {
+            verdict: Verdict::Unclear,
+            why: format!(
+                "the operands were {} in A and {} in B, which draw unlike power; measure both with the same --distribution",
+                first.0.distribution, second.0.distribution
+            ),
+        };
+    }
     Comparison { pairs, changes, lost, differences: differences(first.0, second.0) }
 }
 
@@ -167,7 +179,10 @@ impl Observation {
     }
 }
 
-fn why(cell: &CellRecord) -> String {
+fn why(cell: &CellRecord, run: &Manifest) -> String {
+    if let (Status::Ok, Some(why)) = (cell.status, cell.contradiction(&run.device)) {
+        return format!("not to be used: {why}");
+    }
     let status = if cell.status == Status::Failed { "failed" } else { "not measured" };
     match &cell.reason {
         Some(reason) => format!("{status}: {reason}"),
@@ -176,10 +191,10 @@ fn why(cell: &CellRecord) -> String {
 }
 
 /// Why a run lacks a cell: another kernel was chosen, it failed, or it was never planned.
-fn elsewhere(cell: &CellRecord, other: &[CellRecord]) -> String {
+fn elsewhere(cell: &CellRecord, (run, other): (&Manifest, &[CellRecord])) -> String {
     match other.iter().find(|o| o.problem == cell.problem && o.regime == cell.regime) {
         Some(o) if o.status == Status::Ok => format!("ran with {}/{} there", o.kernel, o.variant),
-        Some(o) => why(o),
+        Some(o) => why(o, run),
         None => "not in the other run's plan".to_owned(),
     }
 }
@@ -251,6 +266,83 @@ mod tests {
         assert_eq!(against(&after, &before).changes.overall.verdict, Verdict::Faster);
         assert_eq!(against(&before, &run(3, 1.0)).changes.overall.verdict, Verdict::Same);
         assert_eq!(against(&before, &before).changes.overall.verdict, Verdict::Same);
+    }
+
+    /// A run of 60 cells, each of whose times takes as many times as long as `factor` says; without clocks where told so.
+    fn scaled(seed: u64, clocks: bool, factor: impl Fn(u64) -> f64) -> (Manifest, Vec<CellRecord>) {
+        let (manifest, mut cells) = run(seed, 1.0);
+        for (i, cell) in (0u64..).zip(&mut cells) {
+            let by = factor(i);
+            cell.samples.iter_mut().for_each(|s| s.elapsed_ns = (s.elapsed_ns as f64 * by) as u64);
+            cell.median_ns = cell.median_ns.map(|ns| (ns as f64 * by) as u64);
+            cell.tflops = cell.tflops.map(|t| t / by);
+            cell.flop_per_cycle = cell.flop_per_cycle.map(|f| f / by).filter(|_| clocks);
+            if !clocks {
+                cell.samples.iter_mut().for_each(|s| s.clock_mhz = None);
+            }
+        }
+        (manifest, cells)
+    }
+
+    #[test]
+    fn a_change_of_just_the_threshold_is_found_both_ways_round() {
+        let found = (0..20).filter(|&seed| {
+            let (before, after) = (run(seed, 1.0), scaled(seed + 100, true, |_| 1.03));
+            let there = against(&before, &after).changes.overall.verdict;
+            let back = against(&after, &before).changes.overall.verdict;
+            assert_eq!(there == Verdict::Slower, back == Verdict::Faster, "{seed}: {there:?}, {back:?}");
+            there == Verdict::Slower
+        });
+        assert!(found.count() >= 19);
+    }
+
+    #[test]
+    fn cells_that_did_not_change_are_no_regression_where_the_others_became_faster() {
+        for seed in 0..10 {
+            let (before, after) = (scaled(seed, true, |i| if i % 5 < 3 { 1.1 } else { 1.0 }), run(seed + 100, 1.0));
+            assert_eq!(against(&before, &after).changes.overall.verdict, Verdict::Faster, "{seed}");
+            assert_eq!(against(&after, &before).changes.overall.verdict, Verdict::Slower, "{seed}");
+        }
+    }
+
+    #[test]
+    fn on_a_device_of_its_own_a_change_counts_without_clocks_too() {
+        let before = scaled(1, false, |_| 1.0);
+        assert_eq!(against(&before, &scaled(2, false, |_| 1.0)).changes.overall.verdict, Verdict::Same);
+        let all = against(&before, &scaled(3, false, |_| 1.05)).changes.overall;
+        assert_eq!(all.verdict, Verdict::Slower, "{}", all.why);
+        assert!(all.why.contains("no clocks were recorded"), "{}", all.why);
+        let one = against(&before, &scaled(4, false, |i| if i == 7 { 1.2 } else { 1.0 })).changes.overall;
+        assert_eq!(one.verdict, Verdict::Slower, "{}", one.why);
+    }
+
+    #[test]
+    fn cells_that_moved_both_ways_in_like_numbers_were_disturbed() {
+        let both_ways = |i: u64| match i {
+            3 | 20 | 41 => 1.2,
+            9 | 33 => 1.0 / 1.2,
+            _ => 1.0,
+        };
+        let found = against(&run(1, 1.0), &scaled(2, true, both_ways)).changes.overall;
+        assert_eq!(found.verdict, Verdict::Unclear, "{}", found.why);
+    }
+
+    #[test]
+    fn records_that_contradict_themselves_and_operands_of_another_kind_are_not_compared() {
+        let (before, mut picos) = (run(1, 1.0), run(2, 1.0));
+        // Picoseconds where nanoseconds should be, and a throughput that gives it away.
+        for cell in &mut picos.1 {
+            cell.samples.iter_mut().for_each(|s| s.elapsed_ns *= 1000);
+            cell.median_ns = cell.median_ns.map(|ns| ns * 1000);
+        }
+        let found = against(&before, &picos);
+        assert!(found.pairs.is_empty());
+        assert!(found.lost.iter().all(|l| l.why.starts_with("not to be used: ")), "{:?}", found.lost[0]);
+        let mut zeros = run(3, 1.0 / 1.1);
+        zeros.0.distribution = "zeros".to_owned();
+        let overall = against(&before, &zeros).changes.overall;
+        assert_eq!(overall.verdict, Verdict::Unclear);
+        assert!(overall.why.contains("--distribution"), "{}", overall.why);
     }
 
     #[test]

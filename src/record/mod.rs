@@ -3,6 +3,7 @@
 //! `docs/FORMAT.md` describes the files for readers without Rust.
 
 mod cell;
+mod consistent;
 mod counters;
 mod journal;
 mod manifest;

@@ -14,7 +14,13 @@ use std::collections::HashMap;
 pub(super) struct Strings {
     index: HashMap<String, u32>,
     list: Vec<String>,
+    /// The texts asked for last: the lines of a journal repeat each other, and most are found here.
+    recent: Vec<(String, u32)>,
+    next: usize,
 }
+
+/// How many texts are remembered as the last ones: more than a line has.
+const RECENT: usize = 16;
 
 /// Longer texts of a record are cut off: they are names and sentences, and a page has an end.
 const LONGEST_TEXT: usize = 600;
@@ -22,6 +28,20 @@ const LONGEST_TEXT: usize = 600;
 impl Strings {
     /// The number of a text. It is cleaned of characters that steer a terminal or reorder a line.
     pub fn put(&mut self, text: &str) -> u32 {
+        if let Some((_, found)) = self.recent.iter().find(|(recent, _)| recent == text) {
+            return *found;
+        }
+        let number = self.look_up(text);
+        let recent = (text.to_owned(), number);
+        match self.recent.get_mut(self.next) {
+            Some(place) => *place = recent,
+            None => self.recent.push(recent),
+        }
+        self.next = (self.next + 1) % RECENT;
+        number
+    }
+
+    fn look_up(&mut self, text: &str) -> u32 {
         if let Some(&found) = self.index.get(text) {
             return found;
         }
@@ -189,7 +209,7 @@ impl Cell {
     ///
     /// With `timeless`, for the emulated device, times and throughputs are left out; `true` beside the cell says that there
     /// were some.
-    pub fn of(line: Line, timeless: bool, strings: &mut Strings) -> Option<(Cell, bool)> {
+    pub fn of(line: Line<'_>, timeless: bool, strings: &mut Strings) -> Option<(Cell, bool)> {
         let (m, n, k) = (line.m.whole()?, line.n.whole()?, line.k.whole()?);
         let or = |value: Maybe<f64>, other: u64| value.whole().unwrap_or(other);
         let shape = [
@@ -225,13 +245,13 @@ impl Cell {
         }
 
         let mut reason = line.reason.text();
-        let mut status = match line.status.text().as_str() {
+        let mut status = match &*line.status.text() {
             "ok" => Status::Ok,
             "skipped" => Status::Skipped,
             "failed" => Status::Failed,
             other => {
                 let told = if other.is_empty() { "no status".to_owned() } else { format!("unknown status {other:?}") };
-                reason = if reason.is_empty() { told } else { format!("{told}: {reason}") };
+                reason = if reason.is_empty() { told.into() } else { format!("{told}: {reason}").into() };
                 Status::Unknown
             }
         };
@@ -241,7 +261,7 @@ impl Cell {
         let mut pair_ratio = interval(line.pair_ratio.positive(), line.pair_ratio_lo, line.pair_ratio_hi);
         if status == Status::Ok && tflops.is_some_and(|t| t > MOST_TFLOPS) {
             status = Status::Unknown;
-            reason = format!("a throughput of {:e} TFLOP/s is not to be believed", tflops.unwrap_or_default());
+            reason = format!("a throughput of {:e} TFLOP/s is not to be believed", tflops.unwrap_or_default()).into();
         }
         let timed = median_ns.is_some() || tflops.is_some_and(|t| t > 0.0) || flop_per_cycle.is_some();
         if timeless || status != Status::Ok {

@@ -16,6 +16,10 @@ pub(super) fn digits(value: f64, significant: usize) -> Value {
 }
 
 fn round(value: f64, significant: usize) -> f64 {
+    // Whole numbers of few digits are what most columns hold.
+    if value.fract() == 0.0 && value.abs() < 10f64.powi(significant as i32) {
+        return value;
+    }
     format!("{:.*e}", significant - 1, value).parse().unwrap_or(value)
 }
 
@@ -23,6 +27,9 @@ fn round(value: f64, significant: usize) -> f64 {
 fn text(value: Option<f64>) -> String {
     match value.filter(|v| v.is_finite()) {
         None => "null".to_owned(),
+        // Here the usual notation is never the longer one: three digits before the point, or a last digit that is no zero.
+        Some(v) if (1.0..1000.0).contains(&v.abs()) => format!("{v}"),
+        Some(v) if v.fract() == 0.0 && v % 10.0 != 0.0 && v.abs() < super::line::MOST_WHOLE => (v as i64).to_string(),
         Some(v) => {
             // Adding zero makes a negative zero a plain one.
             let (plain, scientific) = (format!("{}", v + 0.0), format!("{:e}", v + 0.0));

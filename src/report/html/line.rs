@@ -5,7 +5,9 @@
 
 use crate::record::Counters;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -27,38 +29,45 @@ impl<T> Maybe<T> {
 }
 
 /// What a [`Maybe`] can hold. Each kind takes its own values and lets all others pass.
-pub(super) trait Scalar: Sized {
+pub(super) trait Scalar<'de>: Sized {
     fn number(_: f64) -> Option<Self> {
         None
     }
     fn text(_: &str) -> Option<Self> {
         None
     }
+    /// A text that lies in the line as it is, without an escape.
+    fn lying(text: &'de str) -> Option<Self> {
+        Self::text(text)
+    }
     fn flag(_: bool) -> Option<Self> {
         None
     }
 }
 
-impl Scalar for f64 {
+impl Scalar<'_> for f64 {
     fn number(value: f64) -> Option<f64> {
         Some(value)
     }
 }
 
-impl Scalar for String {
-    fn text(value: &str) -> Option<String> {
-        Some(value.to_owned())
+impl<'de: 'a, 'a> Scalar<'de> for Cow<'a, str> {
+    fn text(value: &str) -> Option<Self> {
+        Some(Cow::Owned(value.to_owned()))
+    }
+    fn lying(value: &'de str) -> Option<Self> {
+        Some(Cow::Borrowed(value))
     }
 }
 
-impl Scalar for bool {
+impl Scalar<'_> for bool {
     fn flag(value: bool) -> Option<bool> {
         Some(value)
     }
 }
 
 // An untagged enumeration would do the same by way of a copy of every value, and most of a report's time is spent here.
-impl<'de, T: Scalar> Deserialize<'de> for Maybe<T> {
+impl<'de, T: Scalar<'de>> Deserialize<'de> for Maybe<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Any(PhantomData))
     }
@@ -66,7 +75,7 @@ impl<'de, T: Scalar> Deserialize<'de> for Maybe<T> {
 
 struct Any<T>(PhantomData<T>);
 
-impl<'de, T: Scalar> Visitor<'de> for Any<T> {
+impl<'de, T: Scalar<'de>> Visitor<'de> for Any<T> {
     type Value = Maybe<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,6 +98,10 @@ impl<'de, T: Scalar> Visitor<'de> for Any<T> {
         Ok(T::text(value).map_or(Maybe::Not, Maybe::Is))
     }
 
+    fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Maybe<T>, E> {
+        Ok(T::lying(value).map_or(Maybe::Not, Maybe::Is))
+    }
+
     fn visit_bool<E: Error>(self, value: bool) -> Result<Maybe<T>, E> {
         Ok(T::flag(value).map_or(Maybe::Not, Maybe::Is))
     }
@@ -109,16 +122,59 @@ impl<'de, T: Scalar> Visitor<'de> for Any<T> {
 }
 
 /// An object of the journal, or whatever else stands in its place.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Default)]
 pub(super) enum Object<T> {
     Is(T),
-    Not(IgnoredAny),
+    #[default]
+    Not,
 }
 
-impl<T> Default for Object<T> {
-    fn default() -> Self {
-        Object::Not(IgnoredAny)
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyObject(PhantomData))
+    }
+}
+
+struct AnyObject<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for AnyObject<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Object<T>, E> {
+        Ok(Object::Not)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Object<T>, E> {
+        Ok(Object::Not)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Object<T>, E> {
+        Ok(Object::Not)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Object<T>, E> {
+        Ok(Object::Not)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Object<T>, E> {
+        Ok(Object::Not)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Object<T>, E> {
+        Ok(Object::Not)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Object<T>, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Object::Not)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object::Is)
     }
 }
 
@@ -126,7 +182,7 @@ impl<T> Object<T> {
     pub fn get(self) -> Option<T> {
         match self {
             Object::Is(value) => Some(value),
-            Object::Not(_) => None,
+            Object::Not => None,
         }
     }
 }
@@ -151,9 +207,9 @@ impl Maybe<f64> {
     }
 }
 
-impl Maybe<String> {
+impl<'a> Maybe<Cow<'a, str>> {
     /// The text; empty where there is none.
-    pub fn text(self) -> String {
+    pub fn text(self) -> Cow<'a, str> {
         self.get().unwrap_or_default()
     }
 }
@@ -173,26 +229,31 @@ pub(super) struct Sample {
 /// How the result was checked.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Check {
+pub(super) struct Check<'a> {
     pub elements: Maybe<f64>,
     pub of: Maybe<f64>,
     pub worst: Maybe<f64>,
-    pub reference: Maybe<String>,
+    #[serde(borrow)]
+    pub reference: Maybe<Cow<'a, str>>,
 }
 
 /// One line. The fields are those of [`crate::record::CellRecord`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Line {
+pub(super) struct Line<'a> {
     pub cell: Maybe<f64>,
-    pub part: Maybe<String>,
+    #[serde(borrow)]
+    pub part: Maybe<Cow<'a, str>>,
     pub pair: Maybe<f64>,
-    pub role: Maybe<String>,
+    #[serde(borrow)]
+    pub role: Maybe<Cow<'a, str>>,
     pub m: Maybe<f64>,
     pub n: Maybe<f64>,
     pub k: Maybe<f64>,
-    pub layout: Maybe<String>,
-    pub dtype: Maybe<String>,
+    #[serde(borrow)]
+    pub layout: Maybe<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub dtype: Maybe<Cow<'a, str>>,
     pub lda: Maybe<f64>,
     pub ldb: Maybe<f64>,
     pub ldc: Maybe<f64>,
@@ -201,12 +262,18 @@ pub(super) struct Line {
     pub offset_c: Maybe<f64>,
     pub alpha: Maybe<f64>,
     pub beta: Maybe<f64>,
-    pub kernel: Maybe<String>,
-    pub variant: Maybe<String>,
-    pub dispatch: Maybe<String>,
-    pub regime: Maybe<String>,
-    pub status: Maybe<String>,
-    pub reason: Maybe<String>,
+    #[serde(borrow)]
+    pub kernel: Maybe<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub variant: Maybe<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub dispatch: Maybe<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub regime: Maybe<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub status: Maybe<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub reason: Maybe<Cow<'a, str>>,
     pub median_ns: Maybe<f64>,
     pub median_lo_ns: Maybe<f64>,
     pub median_hi_ns: Maybe<f64>,
@@ -217,10 +284,12 @@ pub(super) struct Line {
     pub pair_ratio_hi: Maybe<f64>,
     pub copies: Maybe<f64>,
     pub workspace_bytes: Maybe<f64>,
-    pub stop: Maybe<String>,
+    #[serde(borrow)]
+    pub stop: Maybe<Cow<'a, str>>,
     pub throttled_samples: Maybe<f64>,
     pub warm: Maybe<bool>,
-    pub check: Object<Check>,
+    #[serde(borrow)]
+    pub check: Object<Check<'a>>,
     pub counters: Object<Counters>,
     // Not a `Maybe`: that would hold a second copy of the longest list of the line in memory.
     pub samples: Option<Vec<Sample>>,
@@ -240,7 +309,7 @@ mod tests {
         for absent in [line.n, line.k, line.lda, line.ldb, line.ldc, line.offset_a] {
             assert_eq!(absent.whole(), None);
         }
-        assert_eq!((line.kernel.text(), line.warm.get(), line.status.text()), (String::new(), None, String::new()));
+        assert_eq!((line.kernel.text(), line.warm.get(), line.status.text()), ("".into(), None, "".into()));
         assert_eq!((line.median_ns.positive(), line.tflops.at_least_zero()), (None, Some(0.0)));
         let samples = line.samples.unwrap();
         assert_eq!(samples.len(), 2);

@@ -119,7 +119,7 @@ fn read(mut reader: impl BufRead, folder: &mut Folder, strings: &mut Strings) ->
             refuse("expected an object".to_owned());
             continue;
         }
-        let line: Line = match serde_json::from_slice(&bytes) {
+        let line: Line<'_> = match serde_json::from_slice(&bytes) {
             Ok(line) => line,
             Err(error) => {
                 refuse(error.to_string());

@@ -53,8 +53,15 @@ pub(super) fn make(groups: &[Group], strings: &Strings, title: Option<&str>) -> 
 fn make_within(groups: &[Group], strings: &Strings, title: Option<&str>, bytes: usize) -> Made {
     /// No cell takes less: there is no use in trying with more of them.
     const LEAST_A_CELL: usize = 20;
+    /// Enough cells to see what one takes, and few enough to try it with.
+    const TRIAL: usize = 20_000;
     let cells: usize = groups.iter().map(|g| g.cells.len()).sum();
     let mut most = cells.min(bytes / LEAST_A_CELL);
+    if most > 4 * TRIAL {
+        let (trial, shown, _) = data(groups, strings, title, TRIAL);
+        // Neighbours are written more closely than cells that lie apart, so that some more will fit.
+        most = most.min((1.15 * bytes as f64 * shown.max(1) as f64 / trial.len() as f64) as usize);
+    }
     loop {
         let (data, shown, notes) = data(groups, strings, title, most);
         if data.len() <= bytes || most == 0 {
