@@ -195,7 +195,7 @@ pub enum ProblemError {
     },
     /// An operand whose size in bytes does not fit in 63 bits.
     #[error(
-        "{operand} of {rows} rows with a leading dimension of {ld} takes more than 2^63 bytes; reduce the size or the leading dimension"
+        "{operand} of {rows} rows with a leading dimension of {ld}, {offset} elements from its base, takes more than 2^63 bytes; reduce one of them"
     )]
     Bytes {
         /// The operand's letter.
@@ -204,6 +204,8 @@ pub enum ProblemError {
         rows: u64,
         /// Its leading dimension.
         ld: u64,
+        /// Its base offset.
+        offset: u64,
     },
     /// A factor that is no number.
     #[error("{name} = {value} is not a finite number; choose one")]
@@ -342,7 +344,7 @@ impl Problem {
             }
             let bytes = u128::from(p.rows) * u128::from(p.ld) + u128::from(p.offset);
             if bytes * u128::from(self.element_bytes(operand)) >= 1 << 63 {
-                return Err(ProblemError::Bytes { operand: operand.name(), rows: p.rows, ld: p.ld });
+                return Err(ProblemError::Bytes { operand: operand.name(), rows: p.rows, ld: p.ld, offset: p.offset });
             }
         }
         for (name, value) in [("alpha", self.alpha), ("beta", self.beta)] {

@@ -280,6 +280,28 @@ fn a_driver_without_a_device_and_a_stub_are_errors_that_leave_nothing_behind() {
 }
 
 /// Exit code and errors of a sweep with a fault, and whether it left a journal.
+/// Verifies one kernel on the emulated device, which has one fault.
+fn verified(fault: &str) -> (i32, String) {
+    let args = ["verify", "--device", "emulated", "--kernel", "02_tiled", "--cases", "2"];
+    let said = said(gemmscope(Path::new("."), &args).env("GPU_EMULATOR_FAULT", fault).output().unwrap());
+    assert!(!said.err.contains("panicked"), "{}", said.err);
+    (said.code.unwrap(), said.out + &said.err)
+}
+
+#[test]
+fn a_verification_that_could_not_run_is_no_success_and_blames_no_kernel() {
+    // Where nothing ran, nothing was verified.
+    let (code, text) = verified("oom:1");
+    assert!(code == 2 && text.contains("none of 4 cases ran") && text.contains("the driver refused"), "{code} {text}");
+    // A device that goes away in the midst says nothing about the kernel that ran.
+    let (code, text) = verified("lost:2");
+    assert!(code == 2 && text.contains("4 cases of 4 did not run") && text.contains("the device is gone"), "{text}");
+    assert!(text.contains("DEVICE_UNAVAILABLE (46)"), "{text}");
+    // An illegal address does.
+    let (code, text) = verified("illegal-address:1");
+    assert!(code == 1 && text.contains("3 cases of 4 did not run: nothing runs after a fatal error"), "{code} {text}");
+}
+
 fn faulty_or_none(dir: &Path, fault: &str) -> ((i32, String), bool) {
     let args = ["sweep", "--device", "emulated", "--out", "run", "--m", "16", "--n", "24", "--k", "16"];
     let said = said(gemmscope(dir, &args).env("GPU_EMULATOR_FAULT", fault).output().unwrap());

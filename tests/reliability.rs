@@ -224,6 +224,63 @@ fn folders_that_cannot_be_used_are_refused_untouched() {
 }
 
 #[test]
+fn what_a_user_keeps_in_a_folder_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = dir.path().join("run");
+    for name in ["summary.csv", "report.html", "verdicts.json", "heatmap-mine.png"] {
+        fs::create_dir(&run_dir).unwrap();
+        fs::write(run_dir.join(name), "precious").unwrap();
+        let error = refused(dir.path(), &small(&["--m", "1"]));
+        assert!(error.contains(name) && error.contains("--out"), "{error}");
+        assert_eq!(fs::read_to_string(run_dir.join(name)).unwrap(), "precious");
+        assert!(!run_dir.join("samples.jsonl").exists());
+        fs::remove_dir_all(&run_dir).unwrap();
+    }
+    // What a run does not write may lie there.
+    fs::create_dir(&run_dir).unwrap();
+    fs::write(run_dir.join("notes.txt"), "precious").unwrap();
+    ok(dir.path(), &small(&["--m", "1"]));
+    assert_eq!(fs::read_to_string(run_dir.join("notes.txt")).unwrap(), "precious");
+}
+
+#[test]
+fn a_journal_without_its_manifest_and_a_manifest_without_its_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    ok(dir.path(), &small(&["--m", "1..3"]));
+    let [manifest, journal] = ["manifest.json", "samples.jsonl"].map(|name| dir.path().join("run").join(name));
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::remove_file(&manifest).unwrap();
+    // Neither a new run nor the old one can be had there, and both say so in the same words.
+    for args in [small(&["--m", "1..3"]), vec!["sweep", "--resume", "--out", "run"]] {
+        let error = refused(dir.path(), &args);
+        assert!(error.contains("a journal without a manifest.json") && error.contains("--out"), "{error}");
+    }
+    assert_eq!(records(&dir.path().join("run")).len(), 3);
+    // A run that was killed before its first line has a manifest alone.
+    fs::write(&manifest, &text).unwrap();
+    fs::remove_file(&journal).unwrap();
+    ok(dir.path(), &["sweep", "--resume", "--out", "run"]);
+    assert_eq!(records(&dir.path().join("run")).len(), 3);
+}
+
+#[test]
+fn a_manifest_that_claims_any_time_is_survived() {
+    let dir = tempfile::tempdir().unwrap();
+    ok(dir.path(), &small(&["--m", "1..3"]));
+    let path = dir.path().join("run/manifest.json");
+    let mut value: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    value["progress"]["wall_ns"] = u64::MAX.into();
+    value["progress"]["kernel_ns"] = u64::MAX.into();
+    fs::write(&path, value.to_string()).unwrap();
+    let journal = dir.path().join("run/samples.jsonl");
+    let lines = fs::read_to_string(&journal).unwrap();
+    fs::write(&journal, lines.lines().next().unwrap().to_owned() + "\n").unwrap();
+    let said = run(dir.path(), &["sweep", "--resume", "--out", "run"]);
+    assert_eq!((said.code, said.err.contains("panicked")), (Some(0), false), "{}", said.err);
+    assert_eq!(records(&dir.path().join("run")).len(), 3);
+}
+
+#[test]
 fn a_finished_run_resumes_to_itself() {
     let dir = tempfile::tempdir().unwrap();
     ok(dir.path(), &small(&["--m", "1..3"]));

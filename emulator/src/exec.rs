@@ -44,8 +44,11 @@ pub struct Options {
     pub max_instructions: u64,
     /// Host threads; zero takes what the machine has.
     pub threads: usize,
-    /// Blocks of one host thread that take turns where one of them keeps running, so that a block can wait for a later one.
+    /// Blocks of one host thread that take turns where one of them keeps running, so that a block can wait for a later one; more where
+    /// none of them comes to its end. With one, blocks run one after another.
     pub resident: usize,
+    /// Whether launches are cooperative: a kernel that asks for the grid's workspace gets one, and `grid.sync()` works.
+    pub cooperative: bool,
     /// Findings kept; more are only counted.
     pub max_findings: usize,
     /// Multiprocessors of the device that is emulated, for `%nsmid` and `%smid`.
@@ -80,6 +83,7 @@ impl Default for Options {
             max_instructions: 4_000_000_000,
             threads: 1,
             resident: 8,
+            cooperative: true,
             max_findings: 64,
             sms: 4,
             clock: 0,
@@ -112,6 +116,8 @@ pub(crate) struct Launch<'a> {
     /// Whether the launch or the kernel asked for clusters.
     pub clustered: bool,
     pub dyn_shared: u32,
+    /// The address of the grid's workspace, zero where the launch is not cooperative.
+    pub workspace: u64,
     pub opt: &'a Options,
     /// What the kernel has printed.
     pub printed: Mutex<String>,
@@ -283,11 +289,14 @@ impl Launch<'_> {
         };
         let threads = threads.min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);
         let next = AtomicU64::new(0);
-        let resident = self.opt.resident.max(1);
         let work = || {
             let mut st = Stats { pc: vec![(0, 0); self.k.ins.len()], ..Stats::default() };
             let mut free: Vec<Group> = Vec::new();
             let mut running: std::collections::VecDeque<Group> = std::collections::VecDeque::new();
+            // Blocks that all keep running wait for one that has not begun, as at a barrier of the whole grid: then there are more.
+            let mut resident = self.opt.resident.max(1);
+            let patience = if self.opt.shuffle == 0 { 2 } else { 256 };
+            let mut turns = 0;
             loop {
                 if self.halt.load(Relaxed) {
                     break;
@@ -309,8 +318,14 @@ impl Launch<'_> {
                 };
                 if cta.run(self, &mut st) {
                     free.push(cta);
+                    turns = 0;
                 } else {
                     running.push_back(cta);
+                    turns += 1;
+                    if resident > 1 && turns > patience * resident {
+                        resident *= 2;
+                        turns = 0;
+                    }
                 }
             }
             st

@@ -49,7 +49,7 @@ pub(crate) enum Base {
 }
 
 /// A 32-bit, a 64-bit or a predicate register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reg {
     W(u32),
     D(u32),
@@ -656,8 +656,11 @@ pub(crate) enum Op {
         n: u32,
     },
     Wgmma(Box<Wgmma>),
-    /// The warpgroup's registers change in number: nothing to do here.
-    SetMaxNReg,
+    /// The registers of each of the warpgroup's threads become more, which may have to be waited for, or fewer.
+    SetMaxNReg {
+        inc: bool,
+        n: u32,
+    },
     Elect {
         d: u32,
         p: u32,
@@ -930,6 +933,8 @@ pub(crate) enum Sreg {
     NClusterId(u8),
     ClusterCtaid(u8),
     ExplicitCluster,
+    /// A register of the driver's: the first and second hold the address of the grid's workspace, high half first.
+    EnvReg(u8),
     /// Zero: a register of which nothing is known here.
     Zero,
     ClusterNctaid(u8),
@@ -965,9 +970,13 @@ pub(crate) struct Kernel {
     /// Offset and size of every parameter.
     pub params: Vec<(u32, u32)>,
     pub max_threads: Option<u32>,
+    /// What a thread begins with, where the kernel says it.
+    pub thread_registers: Option<u32>,
     /// Blocks of a cluster, where the kernel says so, and whether it has to be launched in clusters.
     pub cluster: Option<[u32; 3]>,
     pub explicit_cluster: bool,
+    /// Whether it asks for the grid's workspace, with which the blocks of a cooperative launch wait for one another.
+    pub grid_workspace: bool,
     pub blocks_are_clusters: bool,
     pub max_cluster: Option<u32>,
 }

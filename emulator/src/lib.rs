@@ -69,6 +69,8 @@ use ptx::VarSpace;
 /// Where the variables of the first module lie; every module has a range of its own.
 const MODULE_BASE: u64 = 0x6000_0000_0000;
 const MODULE_STRIDE: u64 = 1 << 32;
+/// Where the counter lies with which the blocks of a cooperative launch wait for one another.
+const GRID_WORKSPACE: u64 = 0x5f00_0000_0000;
 static NEXT_MODULE: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
@@ -359,6 +361,13 @@ impl Device {
             return Err(LaunchError::Parameters { given: params.len(), needed: entry.param_bytes() });
         }
         self.attach_inner(&entry.module);
+        let workspace = if entry.kernel.grid_workspace && self.options.cooperative {
+            self.memory.remove_range(GRID_WORKSPACE, GRID_WORKSPACE + 1);
+            self.memory.place(GRID_WORKSPACE, &[], 8, "the grid's workspace", false);
+            GRID_WORKSPACE
+        } else {
+            0
+        };
         let blocks = u64::from(g[0]) * u64::from(g[1]) * u64::from(g[2]);
         let (regions, launches) = (&self.options.written_once, self.options.written_by);
         let cover = self.cover.take().unwrap_or_else(|| race::Coverage::new(regions, launches));
@@ -372,6 +381,7 @@ impl Device {
             cluster: c,
             clustered: cluster.is_some() || entry.kernel.cluster.is_some(),
             dyn_shared: dynamic_shared,
+            workspace,
             opt: &self.options,
             printed: Mutex::default(),
             findings: Mutex::default(),

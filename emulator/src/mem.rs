@@ -130,6 +130,12 @@ impl Alloc {
             o += n;
         }
     }
+    /// Makes bytes ones that nothing has written.
+    pub(crate) fn set_invalid(&self, off: u64, bytes: u64) {
+        for k in off..off + bytes {
+            self.valid.at((k / 32) as usize).fetch_and(!(1 << (k % 32)), Relaxed);
+        }
+    }
     #[inline]
     pub(crate) fn is_valid(&self, off: u64, bytes: u32) -> bool {
         let m = (((1u64 << bytes) - 1) << (off % 32)) as u32;
@@ -390,10 +396,7 @@ impl Memory {
             return Ok(());
         }
         let a = self.range(addr, len)?;
-        let off = addr - a.base;
-        for k in off..off + len {
-            a.valid.at((k / 32) as usize).fetch_and(!(1 << (k % 32)), Relaxed);
-        }
+        a.set_invalid(addr - a.base, len);
         Ok(())
     }
 }

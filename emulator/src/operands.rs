@@ -56,7 +56,7 @@ impl Op {
             | Self::WgmmaFence
             | Self::WgmmaCommit
             | Self::WgmmaWait { .. }
-            | Self::SetMaxNReg
+            | Self::SetMaxNReg { .. }
             | Self::Fence { .. }
             | Self::ClusterArrive { .. }
             | Self::ClusterWait
@@ -376,8 +376,6 @@ impl Op {
             | Self::Redux { .. }
             | Self::Mapa { .. }
             | Self::Ctarank { .. } => true,
-            // Parameters of calls and variables in local memory: what is stored there need not be a value that counts.
-            Self::St { space, .. } => matches!(space, Space::Local | Space::Param),
             _ => false,
         }
     }
@@ -395,14 +393,26 @@ pub(crate) fn place(r: Reg, n_w: u32, n_d: u32) -> usize {
 /// Registers that may be without a value where they are read. Empty for most kernels.
 #[derive(Debug, Default)]
 pub(crate) struct Doubtful {
-    /// The registers, by [`place`], with those that are computed from them.
-    pub registers: Vec<usize>,
+    /// How many they are, with those that are computed from them, and the number of each by [`place`], or [`NONE`].
+    pub registers: usize,
+    slots: Vec<u32>,
     /// For every instruction whether it reads or writes one; empty where there is no such register.
     pub ins: Vec<bool>,
 }
 
-/// The registers that nothing has written on some way through the kernel to an instruction that reads them.
-pub(crate) fn doubtful(ins: &[Ins], n: [u32; 3], preset: &[Reg]) -> Doubtful {
+impl Doubtful {
+    /// The number of a register among them.
+    pub fn slot(&self, r: Reg, k: &Kernel) -> Option<usize> {
+        match self.slots.get(place(r, k.n_w, k.n_d)) {
+            None | Some(&NONE) => None,
+            Some(s) => Some(*s as usize),
+        }
+    }
+}
+
+/// The registers that nothing has written on some way through the kernel to an instruction that reads them, and where the kernel has
+/// local memory also those that are loaded from it.
+pub(crate) fn doubtful(ins: &[Ins], n: [u32; 3], preset: &[Reg], local: bool) -> Doubtful {
     let at = |r: Reg| place(r, n[0], n[1]);
     // At least one, as an empty set is one that no way has led to yet.
     let words = n.iter().map(|n| *n as usize).sum::<usize>().div_ceil(64).max(1);
@@ -462,6 +472,19 @@ pub(crate) fn doubtful(ins: &[Ins], n: [u32; 3], preset: &[Reg]) -> Doubtful {
             written(i, &mut lack);
         }
     }
+    let in_local = |space: Space| local && matches!(space, Space::Local | Space::Generic);
+    for i in ins {
+        if let Op::Ld { space, n, d, .. } = &i.op
+            && in_local(*space)
+        {
+            suspects.extend(
+                d[..usize::from(*n)]
+                    .iter()
+                    .filter(|r| !matches!(r, Reg::Q(_) | Reg::W(NONE) | Reg::D(NONE)))
+                    .map(|r| at(*r)),
+            );
+        }
+    }
     if suspects.is_empty() {
         return Doubtful::default();
     }
@@ -486,9 +509,52 @@ pub(crate) fn doubtful(ins: &[Ins], n: [u32; 3], preset: &[Reg]) -> Doubtful {
             break;
         }
     }
-    let touched = |i: &Ins| touches(i, &suspects, None) || (i.guard != NONE && suspects.contains(&at(Reg::P(i.guard))));
+    let touched = |i: &Ins| {
+        touches(i, &suspects, None)
+            || (i.guard != NONE && suspects.contains(&at(Reg::P(i.guard))))
+            || matches!(i.op, Op::St { space, .. } if in_local(space))
+    };
     let touched = ins.iter().map(touched).collect();
-    Doubtful { ins: touched, registers: suspects.into_iter().collect() }
+    let mut slots = vec![NONE; n.iter().map(|n| *n as usize).sum()];
+    for (k, r) in suspects.iter().enumerate() {
+        slots[*r] = k as u32;
+    }
+    Doubtful { ins: touched, registers: suspects.len(), slots }
+}
+
+/// Makes plain loads relaxed whose value goes to an `atom.cas` as what it compares with: a stale value does no harm there, and such
+/// loops begin with a plain load in most code.
+pub(crate) fn compared_before_exchange(ins: &mut [Ins], opcodes: &[String]) {
+    let mut compared: HashSet<Reg> = ins
+        .iter()
+        .filter_map(|i| match &i.op {
+            Op::Atom { op: AtomOp::Cas, b, .. } => Some(*b),
+            _ => None,
+        })
+        .collect();
+    if compared.is_empty() {
+        return;
+    }
+    loop {
+        let n = compared.len();
+        for i in ins.iter().filter(|i| opcodes[i.name as usize].starts_with("mov.")) {
+            let (mut from, mut to) = (Vec::new(), Vec::new());
+            i.op.operands(&mut |r, written| if written { to.push(r) } else { from.push(r) });
+            if to.iter().any(|r| compared.contains(r)) {
+                compared.extend(from);
+            }
+        }
+        if compared.len() == n {
+            break;
+        }
+    }
+    for i in ins {
+        if let Op::Ld { d, n: 1, fl, .. } = &mut i.op
+            && compared.contains(&d[0])
+        {
+            fl.strong = true;
+        }
+    }
 }
 
 /// The `mbarrier.try_wait`s whose result decides nothing: no branch, guard or store depends on it.

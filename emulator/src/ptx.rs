@@ -220,6 +220,9 @@ pub(crate) struct Func {
     pub body: std::ops::Range<usize>,
     pub has_body: bool,
     pub max_threads: Option<u32>,
+    /// Registers of a thread at most, and blocks of a multiprocessor at least.
+    pub max_registers: Option<u32>,
+    pub min_blocks: Option<u32>,
     pub cluster: Option<[u32; 3]>,
     pub explicit_cluster: bool,
     /// The grid of a launch counts clusters and not blocks.
@@ -602,6 +605,8 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                     body: 0..0,
                     has_body: false,
                     max_threads: None,
+                    max_registers: None,
+                    min_blocks: None,
                     cluster: None,
                     explicit_cluster: false,
                     blocks_are_clusters: false,
@@ -632,7 +637,9 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                                     }
                                     f.max_threads = u32::try_from(n).ok();
                                 }
-                                ".minnctapersm" | ".maxnreg" | ".maxnctapersm" => {
+                                ".maxnreg" => f.max_registers = u32::try_from(c.int()?).ok(),
+                                ".minnctapersm" => f.min_blocks = u32::try_from(c.int()?).ok(),
+                                ".maxnctapersm" => {
                                     c.int()?;
                                 }
                                 ".maxclusterrank" => f.max_cluster = u32::try_from(c.int()?).ok(),

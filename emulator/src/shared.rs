@@ -7,6 +7,7 @@ use crate::alu::{Ty, V};
 use crate::exec::atom;
 use crate::ins::AtomOp;
 use crate::mem::Memory;
+use crate::mma::Rows;
 use crate::race::{Order, Race};
 
 const NEVER: u8 = 0;
@@ -20,12 +21,17 @@ pub(crate) struct Mbar {
     pub pending: u32,
     pub tx: i64,
     pub phase: u64,
+    /// Whether somebody has seen the end of the latest phase, and the phase that nobody saw end before the next one did.
+    pub seen: bool,
+    pub unseen: Option<u64>,
     /// Whether another block has arrived here.
     pub remote: bool,
     pub order: Order,
     pub done: Order,
     /// Who has arrived in this phase: warp, instruction and how often.
     pub arrivals: Vec<(u32, u32, u32)>,
+    /// Whether somebody has left it for good: the phases that follow need not be seen.
+    pub dropped: bool,
 }
 
 impl Mbar {
@@ -39,6 +45,10 @@ impl Mbar {
     /// Opens the next phase where this one is complete.
     pub fn settle(&mut self) {
         if self.pending == 0 && self.tx == 0 {
+            if self.phase > 0 && !self.seen && !self.dropped {
+                self.unseen = Some(self.phase - 1);
+            }
+            self.seen = false;
             self.phase += 1;
             self.arrivals.clear();
             self.pending = self.expected;
@@ -67,6 +77,19 @@ pub(crate) enum What {
     OutOf { parts: Vec<(u32, u64, u32)>, red: Option<(AtomOp, Ty)> },
     /// Arrivals at an mbarrier when the `cp.async` copies given here have landed: offsets, bytes, data.
     Arrive { parts: Vec<(u32, u32, [u32; 4])>, mbar: u32, arrivals: u32 },
+}
+
+/// A wgmma of a warpgroup.
+pub(crate) struct Product {
+    /// Its number among those of the warpgroup.
+    pub number: u64,
+    /// The descriptors of A, where it lies in shared memory, and of B.
+    pub a: Option<u64>,
+    pub b: u64,
+    /// Warps that have not computed their part.
+    pub left: u32,
+    /// The rows of A for each warp and B by depth, once they have been read.
+    pub data: Option<(Vec<Rows>, Vec<f32>)>,
 }
 
 /// What the blocks of a cluster share besides their memory.
@@ -101,6 +124,10 @@ pub(crate) struct Shared {
     pub mbars: BTreeMap<u32, Mbar>,
     /// Of every warp, by its number in the cluster, how many wgmmas it has come to, and the latest.
     pub wgmmas: Vec<(u64, u32)>,
+    /// Registers a thread that setmaxnreg has given back, of one warp, by the rank of the block.
+    pub registers: Vec<u32>,
+    /// Of every warpgroup the wgmmas that some of its warps have not computed yet.
+    pub products: Vec<VecDeque<Product>>,
     /// What has not landed, oldest first.
     pub flying: VecDeque<Flight>,
 }
@@ -127,6 +154,8 @@ impl Shared {
             race: Race::new(all, warps, blocks, race),
             mbars: BTreeMap::new(),
             wgmmas: vec![(0, 0); (warps * blocks) as usize],
+            registers: vec![0; blocks as usize],
+            products: (0..(warps * blocks).div_ceil(4)).map(|_| VecDeque::new()).collect(),
             flying: VecDeque::new(),
         }
     }
@@ -170,6 +199,8 @@ impl Shared {
         self.race.reset();
         self.mbars.clear();
         self.wgmmas.fill((0, 0));
+        self.registers.fill(0);
+        self.products.iter_mut().for_each(VecDeque::clear);
         self.flying.clear();
         self.cluster.arrived.fill(false);
         self.cluster.ended.fill(false);

@@ -136,7 +136,7 @@ fn bugs() -> Vec<Bug> {
         bug("the result before the wait", &product, ("wgmma.wait_group.sync.aligned 0;", ""), Race, 43, "accumulator"),
         bug("a wait that leaves the group", &product, ("wait_group.sync.aligned 0;", "wait_group.sync.aligned 1;"), Race, 43, "accumulator"),
         bug("a group that was not committed", &product, ("wgmma.commit_group.sync.aligned;", ""), Race, 43, "accumulator"),
-        bug("operands written before the wait", &product, ("wgmma.commit_group.sync.aligned;", "wgmma.commit_group.sync.aligned; .loc 1 42 1\nst.shared.u32 [%r4], %r5;"), Race, 41, "not ordered after the write by warp 3 at kernels/bad.cu:42"),
+        bug("operands written before the wait", &product, ("wgmma.commit_group.sync.aligned;", "wgmma.commit_group.sync.aligned; .loc 1 42 1\nst.shared.u32 [%r4], %r5;"), Race, 42, "not ordered after the read by a wgmma of the warpgroup of warp 0 at kernels/bad.cu:41"),
         bug("a lane that left", &product, (BEGIN, "setp.eq.u32 %p4, %r0, 5; @%p4 ret; .loc 1 44 1\nwgmma.fence.sync.aligned;"), Divergence, 44, "lanes have ended"),
         bug("a lane that left before the commit", &product, ("wgmma.commit_group", "setp.eq.u32 %p4, %r0, 5; @%p4 ret; .loc 1 44 1\nwgmma.commit_group"), Divergence, 44, "lanes have ended"),
         bug("a lane that left before the wait", &product, ("wgmma.wait_group", "setp.eq.u32 %p4, %r0, 5; @%p4 ret; .loc 1 44 1\nwgmma.wait_group"), Divergence, 44, "lanes have ended"),

@@ -1,7 +1,7 @@
 //! What plans are made for: the device, its kernels, and sizes that suit it.
 
 use super::experiment::{Comparison, Held, Per};
-use crate::catalog::{Variant, baseline_kernel};
+use crate::catalog::{Kernel, Variant, baseline_kernel};
 use crate::device::DeviceInfo;
 use crate::dispatch::{choose, kernels, select};
 use crate::measure::Regime;
@@ -35,6 +35,8 @@ pub enum Pick {
     Class([u32; 2], u32),
     /// The first kernel whose multipliers are these: `simt`, `wgmma`.
     Unit(&'static str),
+    /// The kernel that is launched this way, with this tile of C, in clusters of so many CTAs: `persistent`, `split_k`, `pack`.
+    Route(&'static str, [u32; 2], u32),
     /// The library.
     Baseline,
 }
@@ -196,6 +198,9 @@ impl<'a> Bench<'a> {
         if self.is_cpu() {
             return Ok(all[0].name.clone());
         }
+        if let Pick::Route(route, tile, cluster) = pick {
+            return self.by_route(problem, route, tile, cluster);
+        }
         let [layout, dtype] = [problem.layout.name(), problem.dtype.name()];
         let unit = if let Pick::Unit(unit) = pick { unit } else { FAMILY };
         let able = || {
@@ -223,7 +228,7 @@ impl<'a> Bench<'a> {
                     variants.filter(|v| fits(v, tile) && v.takes_form(problem)).find(|v| v.align_bytes == class)
                 }
                 Pick::Unit(_) => variants.filter(|v| legal(v)).max_by_key(|v| v.tile[0] * v.tile[1]),
-                Pick::Baseline => None,
+                Pick::Route(..) | Pick::Baseline => None,
             };
             variant.map(|v| format!("{}/{}", k.name, v.name))
         });
@@ -233,8 +238,38 @@ impl<'a> Bench<'a> {
                 Pick::Class([m, n], class) => {
                     format!("a kernel on {unit} with a tile of {m}x{n} and loads of {class} bytes")
                 }
-                Pick::Unit(_) | Pick::Baseline => format!("a kernel on {unit} that can run it"),
+                Pick::Unit(_) | Pick::Route(..) | Pick::Baseline => format!("a kernel on {unit} that can run it"),
             })
+        })
+    }
+
+    /// The variant that is launched in some way, with the widest loads that are legal and nothing done ahead of the timing.
+    fn by_route(&self, problem: &Problem, route: &str, tile: [u32; 2], cluster: u32) -> Result<String, Need> {
+        let all = kernels(self.device.kind());
+        let legal = |v: &Variant| {
+            v.takes_form(problem)
+                && Operand::ALL.into_iter().all(|o| problem.align_bytes(o) >= v.align_of(o, problem.dtype))
+        };
+        let of_route = || {
+            let named = |k: &'static Kernel| k.variants.iter().map(move |v| (k, v));
+            let is = |v: &Variant| v.route == route && v.tile[..2] == tile && v.cluster == cluster && v.fixed.is_none();
+            all.iter().copied().flat_map(named).filter(move |(_, v)| is(v))
+        };
+        let least = of_route().filter_map(|(k, v)| v.min_cc.or(Some(k.min_cc))).min();
+        if let Some(least) = least.filter(|cc| *cc > self.device.cc) {
+            let [has, needs] = [self.device.cc, least].map(|cc| format!("{}.{}", cc / 10, cc % 10));
+            return need(format!("compute capability {needs} for a {route} kernel; the device has {has}"));
+        }
+        // Of equals the first in the catalog.
+        let wider =
+            |best: Option<(&'static Kernel, &'static Variant)>, next: (&'static Kernel, &'static Variant)| match best {
+                Some(best) if best.1.align_bytes >= next.1.align_bytes => Some(best),
+                _ => Some(next),
+            };
+        let widest = of_route().filter(|(_, v)| legal(v)).fold(None, wider);
+        let [m, n] = tile;
+        widest.map(|(k, v)| format!("{}/{}", k.name, v.name)).ok_or_else(|| {
+            Need(format!("a {route} kernel with a tile of {m}x{n} in clusters of {cluster} that can run it"))
         })
     }
 

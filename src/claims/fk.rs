@@ -96,8 +96,8 @@ pub const CLAIMS: &[Claim] = &[
         title: "padding pays with its copy",
         sentence: "Padding operands to multiples of 8 pays even where they have to be copied for it.",
         source: by("pad_mm in Inductor", "PyTorch", "2024"),
-        on_cpu: true,
-        plan: |_| need("a kernel that copies operands into aligned rows, timed with the GEMM"),
+        on_cpu: false,
+        plan: fk08,
         facts: None,
     },
     Claim {
@@ -177,8 +177,8 @@ pub const CLAIMS: &[Claim] = &[
         title: "more multiprocessors do not help in proportion",
         sentence: "A device with more multiprocessors is faster by the ratio of whole waves, which can be 2 or nothing.",
         source: by("ml-engineering, accelerators", "Stas Bekman", "2025"),
-        on_cpu: true,
-        plan: |_| need("a persistent kernel whose number of CTAs can be chosen"),
+        on_cpu: false,
+        plan: fk14,
         facts: Some(|| {
             let gain = |tiles: u64| tiles.div_ceil(148) as f64 / tiles.div_ceil(152) as f64;
             vec![
@@ -267,7 +267,7 @@ fn fk04(bench: &Bench) -> Result<Vec<Question>, Need> {
     let at = |s: u64| (Problem::new(s, s, if bench.size(1, 1, 0) == 1 { s } else { 33 }), pick);
     Ok(vec![Question::mean(
         format!("{} costs more per FLOP than {}", edge + 1, edge - 1),
-        at_least(1.4, 1.1),
+        at_least(1.4, 1.04),
         vec![bench.compare(Per::Flop, &[Held::Variant, Held::Alignment], at(edge - 1), at(edge + 1))?],
     )])
 }
@@ -312,19 +312,74 @@ fn fk06(bench: &Bench) -> Result<Vec<Question>, Need> {
 
 fn fk07(bench: &Bench) -> Result<Vec<Question>, Need> {
     let pair = |p: fn(u64) -> Problem| {
-        bench.compare(Per::Launch, &[Held::Kernel], (p(2048), Pick::Baseline), (p(2047), Pick::Baseline))
+        bench.compare(Per::Launch, &[Held::Variant], (p(2048), Pick::Baseline), (p(2047), Pick::Baseline))
     };
     let comparisons = vec![pair(|t| Problem::new(t, t, 128))?, pair(|t| Problem::new(t, 128, t))?];
-    Ok(vec![Question::mean("2047 tokens cost more than 2048", at_least(1.5, 1.1), comparisons)])
+    // Half of the claimed 200 % more, and a tenth of it.
+    Ok(vec![Question::mean("2047 tokens cost more than 2048", at_least(2.0, 1.2), comparisons)])
+}
+
+fn fk08(bench: &Bench) -> Result<Vec<Question>, Need> {
+    let held = [Held::Sizes, Held::Alignment];
+    // Odd rows of A and B: loads of 2 bytes, or two copies first and then loads of 16.
+    let comparisons = [bench.size(2048, 384, 128), bench.size(4096, 512, 256)]
+        .into_iter()
+        .map(|s| {
+            let p = Problem::new(s - 1, s - 1, s - 1);
+            bench.compare(Per::Launch, &held, (p, Pick::Route("pack", MIDDLE_TILE, 1)), (p, Pick::Tile(MIDDLE_TILE)))
+        })
+        .collect::<Result<Vec<Comparison>, Need>>()?;
+    // A tenth is what pad_mm asks for before it pads.
+    Ok(vec![Question::mean("odd rows cost more than copying them to aligned ones", at_least(1.1, 1.0), comparisons)])
 }
 
 fn fk09(bench: &Bench) -> Result<Vec<Question>, Need> {
     let pair = |p: fn(u64, u64) -> Problem| {
-        bench.compare(Per::Flop, &[Held::Kernel], (p(8192, 2496), Pick::Baseline), (p(8193, 2501), Pick::Baseline))
+        bench.compare(Per::Flop, &[Held::Variant], (p(8192, 2496), Pick::Baseline), (p(8193, 2501), Pick::Baseline))
     };
     // The report does not say which of the three is which, so both readings are tried.
     let comparisons = vec![pair(|a, b| Problem::new(a, b, 5008))?, pair(|a, b| Problem::new(a, 5008, b))?];
     Ok(vec![Question::mean("the unaligned shape costs the same per FLOP", no_more_than(0.03, 0.1), comparisons)])
+}
+
+/// Rows of tiles of [`by_tiles`]: enough that no device is kept waiting by its memory.
+pub fn tile_rows(bench: &Bench) -> u64 {
+    if bench.units() >= 16 { 8 } else { 2 }
+}
+
+/// A result of so many tiles, a multiple of [`tile_rows`], on CTAs that stay where they are; each on one that leaves, where the device has
+/// no persistent kernel.
+fn in_tiles(bench: &Bench, count: u64) -> Result<(Problem, Pick), Need> {
+    let [m, n] = WAVE_TILE.map(u64::from);
+    let stays = Pick::Route("persistent", WAVE_TILE, 1);
+    let rows = tile_rows(bench);
+    let p = Problem::new(rows * m, count / rows * n, bench.size(4096, 512, 128));
+    let pick = if bench.arm(p, stays).is_ok() { stays } else { Pick::Tile(WAVE_TILE) };
+    Ok((p, pick))
+}
+
+/// The problem of `from` tiles against that of `to`, by launch.
+pub fn by_tiles(bench: &Bench, from: u64, to: u64) -> Result<Vec<Comparison>, Need> {
+    let held = [Held::Variant, Held::Alignment];
+    bench.compare(Per::Launch, &held, in_tiles(bench, from)?, in_tiles(bench, to)?).map(|c| vec![c])
+}
+
+fn fk14(bench: &Bench) -> Result<Vec<Question>, Need> {
+    // Fewer multiprocessors cannot be had on one device, but more tiles can: what counts is how many each has to do.
+    let (units, step) = (bench.units(), tile_rows(bench));
+    let [one, two] = [units / step * step, 2 * units / step * step];
+    Ok(vec![
+        Question::mean(
+            format!("{} tiles on {units} multiprocessors take twice as long as {one}", one + step),
+            at_least(1.7, 1.2),
+            by_tiles(bench, one, one + step)?,
+        ),
+        Question::mean(
+            format!("{two} tiles take as long as {}", two - step),
+            no_more_than(0.03, 0.1),
+            by_tiles(bench, two - step, two)?,
+        ),
+    ])
 }
 
 fn fk10(bench: &Bench) -> Result<Vec<Question>, Need> {

@@ -5,10 +5,13 @@
 //!
 //! One concept a file: what experiments are made of (`experiment`), what plans are made for (`bench`), the claims by family (`nv`, `ra`,
 //! `fk`, `hw`, `mm`, `dr`) and their arithmetic (`facts`), finding cells in records by what they are (`records`), what disqualifies a
-//! comparison (`sound`), the model against many shapes (`fit`), answering questions (`judge`) and writing the answers down (`markdown`).
+//! comparison (`sound`), the model against many shapes (`fit`), what records say of a comparison (`evidence`), what that answers (`answer`),
+//! what the answers make of a claim (`judge`) and writing it down (`markdown`).
 
+mod answer;
 mod bench;
 mod dr;
+mod evidence;
 mod experiment;
 mod facts;
 mod fit;
@@ -21,6 +24,8 @@ mod nv;
 mod ra;
 mod records;
 mod sound;
+#[cfg(test)]
+mod spoiled_tests;
 #[cfg(test)]
 mod synthetic;
 #[cfg(test)]

@@ -273,31 +273,43 @@ fn aligned_square(bench: &Bench) -> Problem {
 
 fn nv01(bench: &Bench) -> Result<Vec<Question>, Need> {
     let ratio = bench.flop_per_byte()?;
-    let s = bench.size(8192, 512, 256);
-    // n at which the intensity of s x n x s is `share` of the device's, in whole tiles.
-    let n_at = |share: f64| -> Result<u64, Need> {
-        let wanted = share * ratio;
-        if wanted * 2.5 >= s as f64 {
-            return need("a larger problem than this claim's to reach the device's intensity");
-        }
-        let n = wanted * s as f64 / (s as f64 - 2.0 * wanted);
-        Ok(((n / 128.0).round() as u64).max(1) * 128)
+    let k = bench.size(8192, 512, 512);
+    // n columns at which m x n x k has this intensity; none where m and k alone keep it below.
+    let columns = |m: u64, wanted: f64| {
+        let left = 1.0 / wanted - 1.0 / m as f64 - 1.0 / k as f64;
+        (left > 0.0).then(|| 1.0 / left)
     };
-    let plateau = Problem::new(s, s, s);
-    let pick = Pick::Tile(MIDDLE_TILE);
+    // A row of tiles for every multiprocessor, so that any number of columns fills whole waves. Where one column of middle tiles is above half
+    // the device's intensity, small tiles go lower.
+    let rows = |tile: [u32; 2]| bench.units() * u64::from(tile[0]);
+    let low = |tile: [u32; 2]| {
+        let edge = u64::from(tile[1]);
+        let most = columns(rows(tile), 0.5 * ratio)? as u64 / edge * edge;
+        (most > 0).then_some((tile, most))
+    };
+    let Some((tile, low)) = [MIDDLE_TILE, SMALL_TILE].into_iter().find_map(low) else {
+        return need("a tile narrow enough to stay below the device's intensity");
+    };
+    let m = rows(tile);
+    let Some(high) = columns(m, 2.0 * ratio).map(|n| (n as u64).next_multiple_of(u64::from(tile[1]))) else {
+        return need("a larger problem than this claim's to reach the device's intensity");
+    };
+    let pick = Pick::Tile(tile);
+    let plateau = Problem::new(m, bench.size(8192, 512, 4096).max(2 * high), k);
     let against = |n: u64| {
-        bench.compare(Per::Flop, &[Held::Kernel, Held::Alignment], (plateau, pick), (Problem::new(s, n, s), pick))
+        let held = [Held::Kernel, Held::Alignment];
+        bench.compare(Per::Flop, &held, (plateau, pick), (Problem::new(m, n, k), pick)).map(|c| vec![c])
     };
     Ok(vec![
         Question::mean(
-            "at half the device's intensity a FLOP takes longer than on the plateau",
+            format!("at {low} columns, half the device's intensity or less, a FLOP takes longer than on the plateau"),
             at_least(1.3, 1.08),
-            vec![against(n_at(0.5)?)?],
+            against(low)?,
         ),
         Question::mean(
-            "at twice the device's intensity the plateau is reached to a tenth",
+            format!("at {high} columns, twice the device's intensity, the plateau is reached to a tenth"),
             no_more_than(0.12, 0.35),
-            vec![against(n_at(2.0)?)?],
+            against(high)?,
         ),
     ])
 }
@@ -504,7 +516,7 @@ fn nv11(bench: &Bench) -> Result<Vec<Question>, Need> {
         Question::mean("n = 264 takes a wave more than 256", at_least(1.8, 1.2), pair(256, 264, &held)?),
         Question::mean(
             "n = 512 takes no longer than 264",
-            no_more_than(0.05, 0.3),
+            no_more_than(0.03, 0.3),
             pair(264, 512, &[Held::Variant, Held::Alignment, Held::Tiles])?,
         ),
         Question::mean("n = 520 takes a wave more than 512", at_least(1.4, 1.1), pair(512, 520, &held)?),
@@ -558,9 +570,11 @@ fn nv13(bench: &Bench) -> Result<Vec<Question>, Need> {
 }
 
 fn nv14(bench: &Bench) -> Result<Vec<Question>, Need> {
-    let f = bench.size(4096, 512, 256);
+    let inputs = bench.size(4096, 512, 256);
+    // A column of tiles for every multiprocessor, so that any number of rows of tiles fills whole waves.
+    let outputs = bench.units() * u64::from(SMALL_TILE[1]);
     let pick = Pick::Tile(SMALL_TILE);
-    let at = |batch: u64| (Problem::new(batch, f, f), pick);
+    let at = |batch: u64| (Problem::new(batch, outputs, inputs), pick);
     let plateau = 2048.min(bench.size(2048, 512, 512));
     let against = |batch: u64| {
         bench.compare(Per::Row, &[Held::Variant, Held::Alignment], at(plateau), at(batch)).map(|c| vec![c])
@@ -628,9 +642,11 @@ fn nv17(bench: &Bench) -> Result<Vec<Question>, Need> {
 fn nv18(bench: &Bench) -> Result<Vec<Question>, Need> {
     let (rows, columns) = bench.full_wave();
     let question = |waves: u64| -> Result<Question, Need> {
-        let tail = (waves + 1) as f64 / waves as f64;
-        let asks = format!("a tail after {waves} waves costs at least half of another");
-        Ok(Question::mean(asks, at_least(tail.sqrt(), tail.powf(0.1)), one_more(bench, rows, waves * columns)?))
+        // Within 5 % of a whole wave more is what was predicted; less than half of it is not.
+        let more = 1.0 / waves as f64;
+        let asks = format!("a tail after {waves} waves costs another");
+        let rule = at_least(0.95 * (1.0 + more), 1.0 + more / 2.0);
+        Ok(Question::mean(asks, rule, one_more(bench, rows, waves * columns)?))
     };
     [1, 2, 8].into_iter().map(question).collect()
 }

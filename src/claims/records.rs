@@ -3,8 +3,8 @@
 use crate::device::DeviceInfo;
 use crate::problem::Problem;
 use crate::record::{
-    CellRecord, DeviceKind, DeviceRecord, JournalError, Manifest, ManifestError, Role, Status, read_journal,
-    read_manifest,
+    CellRecord, DeviceKind, DeviceRecord, JournalError, Manifest, ManifestError, Role, Sample, Status, read_manifest,
+    read_usable,
 };
 use crate::stats::median;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -22,6 +22,20 @@ pub const SKIPPED: &str = "the cell was skipped";
 
 /// How far above the device's peak a record may be.
 const PEAK_SLACK: f64 = 1.1;
+
+/// How far a record's throughput may be from what its time comes to, as a share.
+const RATE_SLACK: f64 = 0.1;
+
+/// How far the clock that samples give may be above the device's highest, and below it, as a factor, before it is no clock in MHz.
+const CLOCK_RANGE: [f64; 2] = [2.0, 0.02];
+
+/// NVML's bits for a clock held back under load: power cap, slowdown by hardware, by heat, and by the supply.
+const LOSSES: u64 = 0x4 | 0x8 | 0x20 | 0x40 | 0x80;
+
+/// Whether the device held its clock back during a sample, by its tag or by NVML's bits.
+pub fn held_back(sample: &Sample) -> bool {
+    sample.throttled || sample.throttle_bits.is_some_and(|bits| bits & LOSSES != 0)
+}
 
 /// Records that cannot be judged.
 #[derive(Debug, Error)]
@@ -81,6 +95,8 @@ pub struct Found<'a> {
     pub times: Vec<f64>,
     /// Cycles a launch of each sample, where every sample's clock is known.
     pub cycles: Option<Vec<f64>>,
+    /// What the rounding of its times may put their median off by, as a share and a standard deviation.
+    pub rounding: f64,
     /// Why it cannot be used.
     pub unusable: Option<String>,
 }
@@ -117,11 +133,7 @@ impl Records {
         let mut runs = Vec::new();
         for dir in dirs {
             let manifest = read_manifest(dir.as_ref())?;
-            let journal = read_journal(dir.as_ref())?;
-            if let Some(torn) = journal.torn {
-                log::warn!("{}: line {} of the journal is torn and left out", dir.as_ref().display(), torn.line);
-            }
-            runs.push((manifest, journal.cells));
+            runs.push((manifest, read_usable(dir.as_ref())?));
         }
         Records::new(runs)
     }
@@ -178,24 +190,27 @@ impl Records {
         let mut index = Index { found: Vec::new(), by_key: HashMap::new() };
         let mut copies: HashSet<(&str, u64, u64, String)> = HashSet::new();
         for (manifest, cells) in &self.runs {
-            // Within a run the last good record of a cell counts: earlier ones were tried again.
-            let mut latest: BTreeMap<(u64, Key), &CellRecord> = BTreeMap::new();
+            // Within a run the last good record of a cell counts: earlier ones were tried again. Records that share their number
+            // without being one cell are kept apart.
+            let tick = tick(cells);
+            let mut latest: BTreeMap<_, &CellRecord> = BTreeMap::new();
             for record in cells {
-                let key = (record.cell, Key::of(&record.problem, &record.regime));
+                let side = record.role.map(|role| role == Role::Variant);
+                let key = (record.cell, Key::of(&record.problem, &record.regime), record.pair, side);
                 let was_ok = latest.get(&key).is_some_and(|r| r.status == Status::Ok);
                 if record.status == Status::Ok || !was_ok {
                     latest.insert(key, record);
                 }
             }
             let mut pairs: BTreeMap<u64, [Option<usize>; 2]> = BTreeMap::new();
-            for ((cell, key), record) in latest {
+            for ((cell, key, ..), record) in latest {
                 // A folder that was copied, or named twice, holds nothing new.
                 let content = format!("{key:?} {:?}", record.samples.first().map(|s| (s.at_ns, s.elapsed_ns)));
                 if !copies.insert((&manifest.started, manifest.seed, cell, content)) {
                     continue;
                 }
                 let at = index.found.len();
-                index.found.push(Found::new(record, key.clone(), manifest));
+                index.found.push(Found::new(record, key.clone(), manifest, tick));
                 index.by_key.entry(key).or_default().push(at);
                 if let (Some(pair), Some(role)) = (record.pair, record.role) {
                     pairs.entry(pair).or_default()[usize::from(role == Role::Variant)] = Some(at);
@@ -231,17 +246,21 @@ fn capability(text: &str) -> Option<u32> {
 }
 
 impl<'a> Found<'a> {
-    fn new(record: &'a CellRecord, key: Key, manifest: &Manifest) -> Self {
-        let time = |s: &crate::record::Sample| {
+    fn new(record: &'a CellRecord, key: Key, manifest: &Manifest, tick: u64) -> Self {
+        let time = |s: &Sample| {
             if s.elapsed_ns > 0 && s.launches > 0 { s.per_launch_ns() } else { f64::NAN }
         };
         let times: Vec<f64> = record.samples.iter().map(time).collect();
-        let clock = |s: &crate::record::Sample| s.clock_mhz.filter(|c| c.is_finite() && *c > 0.0);
+        let clock = |s: &Sample| s.clock_mhz.filter(|c| c.is_finite() && *c > 0.0);
         let cycles: Option<Vec<f64>> =
             record.samples.iter().zip(&times).map(|(s, t)| Some(t * clock(s)? * 1e-3)).collect();
         let cycles = cycles.filter(|c| !c.is_empty());
         let unusable = unusable(record, manifest, &times, cycles.as_deref()).err();
-        Found { record, key, partner: None, times, cycles, unusable }
+        let elapsed: Vec<f64> =
+            record.samples.iter().map(|s| s.elapsed_ns as f64).filter(|elapsed| *elapsed > 0.0).collect();
+        // Rounding is uniform over a tick, and samples that are alike are all rounded alike.
+        let rounding = median(&elapsed).map_or(0.0, |elapsed| tick as f64 / elapsed / 12f64.sqrt());
+        Found { record, key, partner: None, times, cycles, rounding, unusable }
     }
 
     /// The kernel and the variant that ran.
@@ -255,10 +274,24 @@ impl<'a> Found<'a> {
 
     /// Share of its samples that were taken while the device held its clock back.
     pub fn throttled_share(&self) -> f64 {
-        let tagged = self.record.samples.iter().filter(|s| s.throttled).count();
+        let tagged = self.record.samples.iter().filter(|s| held_back(s)).count();
         let count = tagged.max(self.record.throttled_samples as usize);
         count as f64 / self.record.samples.len().max(1) as f64
     }
+}
+
+/// The step in which a run's times are counted: all are multiples of it.
+fn tick(cells: &[CellRecord]) -> u64 {
+    let elapsed = || cells.iter().flat_map(|c| &c.samples).map(|s| s.elapsed_ns).filter(|&elapsed| elapsed > 0);
+    let gcd = |mut a: u64, mut b: u64| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let step = elapsed().fold(0, gcd);
+    // One time that never changes says nothing of its clock.
+    if elapsed().all(|elapsed| elapsed == step) { 1 } else { step.max(1) }
 }
 
 /// Whether a record's times are times.
@@ -271,6 +304,23 @@ fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64], cycles: Opt
     }
     if manifest.device.kind == DeviceKind::Emulated {
         return Err("an emulated device has no time".to_owned());
+    }
+    if record.device != manifest.device.name && !record.device.is_empty() {
+        return Err(format!(
+            "the record is of {:?} and its run of {:?}; keep each device's records in a folder of their own",
+            record.device, manifest.device.name
+        ));
+    }
+    if !matches!(manifest.distribution.as_str(), "uniform" | "normal") {
+        return Err(format!(
+            "its operands were {}, which draw less power than data do; measure with --distribution uniform",
+            manifest.distribution
+        ));
+    }
+    if let Some(check) = &record.check
+        && !(check.worst <= 1.0)
+    {
+        return Err(format!("its result was wrong: the worst error is {} times what is allowed", check.worst));
     }
     if times.is_empty() {
         return Err("the record has no samples".to_owned());
@@ -288,6 +338,22 @@ fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64], cycles: Opt
         return Err(format!("its median of {stated} ns is not that of its samples, {of_samples:.0} ns"));
     }
     let (flop, peak) = (record.problem.flop() as f64, manifest.device.peak_flop_per_cycle * PEAK_SLACK);
+    let off = |stated: f64, found: f64| !((stated / found - 1.0).abs() <= RATE_SLACK);
+    if let Some(stated) = record.tflops
+        && off(stated, flop / of_samples * 1e-3)
+    {
+        return Err(format!(
+            "its throughput of {stated:.3} TFLOP/s does not follow from its samples, {:.3}; the unit of one of them is wrong",
+            flop / of_samples * 1e-3
+        ));
+    }
+    let clocks: Vec<f64> = record.samples.iter().filter_map(|s| s.clock_mhz).filter(|c| *c > 0.0).collect();
+    if let (Some(clock), Some(max)) = (median(&clocks), manifest.device.max_clock_mhz.filter(|max| *max > 0)) {
+        let share = clock / f64::from(max);
+        if share > CLOCK_RANGE[0] || share < CLOCK_RANGE[1] {
+            return Err(format!("a clock of {clock} MHz cannot be one of a device whose highest is {max} MHz"));
+        }
+    }
     let per_cycle = match cycles {
         Some(cycles) => {
             let valid: Vec<f64> = cycles.iter().copied().filter(|c| c.is_finite()).collect();

@@ -1,13 +1,13 @@
 //! What disqualifies a comparison: arms that differ in more than the claim is about, and machines that treated them differently.
 
 use super::experiment::{Comparison, Held, load_class};
-use super::records::Found;
+use super::records::{Found, held_back};
 use crate::catalog::{Kernel, Variant, baseline_kernel};
 use crate::device::DeviceInfo;
 use crate::dispatch::kernels;
 use crate::problem::{Operand, Problem};
 use crate::record::DeviceKind;
-use crate::stats::{MIN_BLOCKS, Unit, block_log_ratios};
+use crate::stats::{MIN_BLOCKS, Unit, block_log_ratios, median};
 
 /// How much larger one arm's share of throttled samples may be than the other's.
 const THROTTLE_SLACK: f64 = 0.1;
@@ -76,6 +76,8 @@ pub fn broken(c: &Comparison, first: &str, second: &str, device: &DeviceInfo) ->
 pub enum Fit {
     /// They are its arms.
     Right,
+    /// They are arms like them, of another kernel with the same tile: they stand in where the planned one was not measured.
+    Alike,
     /// They are of other kernels, on which it is not planned.
     Other,
     /// They would be its arms if something had not changed between them.
@@ -96,15 +98,20 @@ pub fn fit(c: &Comparison, first: &Found, second: &Found, device: &DeviceInfo) -
         }
         return Fit::Other;
     }
-    let tile = |name: &str| variant(name, device.kind()).map(|v| [v.tile[0], v.tile[1]]);
-    let as_planned = |arm: &str, ran: &str| tile(arm).is_some() && tile(arm) == tile(ran);
-    if !(as_planned(&c.first.kernel, &a) && as_planned(&c.second.kernel, &b)) {
+    let same_kernel = |a: &str, b: &str| a.split('/').next() == b.split('/').next();
+    let as_planned = |arm: &str, ran: &str| {
+        let form = |name: &str| variant(name, device.kind()).map(|v| (&v.tile[..2], &v.route, v.splits, v.cluster));
+        form(arm).is_some() && form(arm) == form(ran)
+    };
+    // Where the claim is about two kernels, no other can stand in for them.
+    let may = same_kernel(&c.first.kernel, &c.second.kernel) && same_kernel(&a, &b);
+    if !(may && as_planned(&c.first.kernel, &a) && as_planned(&c.second.kernel, &b)) {
         return match broken(c, &a, &b, device) {
             Some(why) if c.held.contains(&Held::Variant) && a != b => Fit::Confounded(why),
             _ => Fit::Other,
         };
     }
-    broken(c, &a, &b, device).map_or(Fit::Right, Fit::Confounded)
+    broken(c, &a, &b, device).map_or(Fit::Alike, Fit::Confounded)
 }
 
 /// The blocks of one pair in time, and in cycles where clocks are known.
@@ -116,28 +123,41 @@ pub struct Blocks {
     pub cycles: Option<Unit>,
     /// Samples of both arms in them.
     pub samples: u64,
+    /// ln(B / A) of the medians of the arms' samples, which blocks agree with unless one arm has samples of two kinds.
+    pub of_medians: f64,
+    /// What the rounding of times may put that ratio off by, as a standard deviation.
+    pub rounding: f64,
+}
+
+/// Why the blocks of a pair cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unfit {
+    /// Its arms were measured one after the other, so that they are no pair, but each may still be used by itself.
+    NotInTurn,
+    /// A record of it is of no use.
+    Useless(String),
 }
 
 /// The blocks of a pair whose second arm's cost is multiplied by `scale`.
 ///
 /// # Errors
 /// Why the pair cannot be used.
-pub fn blocks(first: &Found, second: &Found, scale: f64) -> Result<Blocks, String> {
+pub fn blocks(first: &Found, second: &Found, scale: f64) -> Result<Blocks, Unfit> {
     for arm in [first, second] {
         if let Some(why) = &arm.unusable {
-            return Err(why.clone());
+            return Err(Unfit::Useless(why.clone()));
         }
     }
     let [a, b] = [&first.record.samples, &second.record.samples];
     let count = a.len().min(b.len()) / 2;
     if !interleaved(first, second, count) {
-        return Err("its samples were not taken in turn, A B B A".to_owned());
+        return Err(Unfit::NotInTurn);
     }
     let shares = [first.throttled_share(), second.throttled_share()];
     let uneven = (shares[0] - shares[1]).abs() > THROTTLE_SLACK;
     // Where one arm was held back more often, only blocks in which all four samples share their fate compare like with like.
     let fair = |i: usize| {
-        let fates = [a[2 * i].throttled, a[2 * i + 1].throttled, b[2 * i].throttled, b[2 * i + 1].throttled];
+        let fates = [&a[2 * i], &a[2 * i + 1], &b[2 * i], &b[2 * i + 1]].map(held_back);
         !uneven || fates.iter().all(|f| *f == fates[0])
     };
     let pick = |a: &[f64], b: &[f64]| -> Vec<f64> {
@@ -147,23 +167,30 @@ pub fn blocks(first: &Found, second: &Found, scale: f64) -> Result<Blocks, Strin
     };
     let time = pick(&first.times, &second.times);
     if uneven && (time.len() < MIN_BLOCKS || 2 * time.len() < count || tags_missing(first) || tags_missing(second)) {
-        return Err(format!(
+        return Err(Unfit::Useless(format!(
             "only one arm was held back: {:.0} % of the first's samples were throttled and {:.0} % of the second's",
             100.0 * shares[0],
             100.0 * shares[1]
-        ));
+        )));
     }
     let cycles = match (&first.cycles, &second.cycles) {
         (Some(a), Some(b)) => Some(Unit { blocks: pick(a, b) }),
         _ => None,
     };
     let samples = 4 * time.len() as u64;
-    Ok(Blocks { time: Unit { blocks: time }, cycles, samples })
+    let of_medians = middle(&second.times) - middle(&first.times) + scale.ln();
+    let rounding = first.rounding.hypot(second.rounding);
+    Ok(Blocks { time: Unit { blocks: time }, cycles, samples, of_medians, rounding })
+}
+
+/// Logarithm of the median of the times that are there; NaN for none.
+fn middle(times: &[f64]) -> f64 {
+    median(&times.iter().copied().filter(|t| t.is_finite()).collect::<Vec<_>>()).map_or(f64::NAN, f64::ln)
 }
 
 /// Whether a record counts throttled samples without saying which.
 fn tags_missing(found: &Found) -> bool {
-    found.record.throttled_samples as usize > found.record.samples.iter().filter(|s| s.throttled).count()
+    found.record.throttled_samples as usize > found.record.samples.iter().filter(|s| held_back(s)).count()
 }
 
 /// Whether the samples of a pair were taken in turn, as far as their times of day tell.

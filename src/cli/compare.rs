@@ -3,7 +3,7 @@
 use super::planning::time;
 use super::{Ending, table};
 use crate::compare::{CellChange, Comparison, Cycles, Observation, Verdict, compare};
-use crate::record::{CellRecord, DeviceKind, Manifest, read_journal, read_manifest};
+use crate::record::{CellRecord, DeviceKind, Manifest, read_manifest, read_usable};
 use anyhow::Result;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -64,11 +64,7 @@ fn load(dir: &Path) -> Result<(Manifest, Vec<CellRecord>)> {
         "{} was run on the emulated device, which has no time; compare its counters with `gemmscope profile`",
         dir.display()
     );
-    let journal = read_journal(dir)?;
-    if let Some(torn) = journal.torn {
-        log::warn!("{}: line {} of the journal is torn and left out", dir.display(), torn.line);
-    }
-    Ok((manifest, journal.cells))
+    Ok((manifest, read_usable(dir)?))
 }
 
 fn word(verdict: Verdict) -> &'static str {

@@ -28,7 +28,7 @@ mod verify;
 pub use sweep::default_out;
 
 use clap::{Parser, Subcommand};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
 /// Measures what matrix shape and alignment cost a tiled FP16 GEMM, on a GPU or, where there is none, on the CPU.
@@ -66,9 +66,12 @@ enum Ending {
     Interrupted,
 }
 
+/// What is logged where RUST_LOG does not say: warnings, without those of the rasteriser, which complains of lines without length.
+const LOG: &str = "warn,tiny_skia=error,resvg=error,usvg=error";
+
 /// Runs the command line and returns the exit code.
 pub fn main() -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).format_timestamp(None).init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(LOG)).format_timestamp(None).init();
     let result = match Cli::parse().command {
         Command::Devices(args) => devices::run(&args),
         Command::Kernels(args) => kernels::run(&args),
@@ -90,7 +93,7 @@ pub fn main() -> ExitCode {
         Ok(Ending::Interrupted) => ExitCode::from(130),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", causes(&error));
             ExitCode::from(2)
         }
     }
@@ -105,6 +108,24 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
                 .downcast_ref::<serde_json::Error>()
                 .is_some_and(|e| e.io_error_kind() == Some(ErrorKind::BrokenPipe))
     })
+}
+
+/// An error and what caused it, without causes that the text before them has told already.
+fn causes(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
+/// A number and what it counts, such as `1 cell` or `2 cells`.
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Parses a duration such as `90s`, `2m` or `1h30m`.
@@ -132,7 +153,23 @@ fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY);
     table.set_header(header);
+    // What goes to a file or another program keeps its lines whole.
+    if let Some(width) = width().filter(|_| std::io::stdout().is_terminal()) {
+        fit(&mut table, width);
+    }
     table
+}
+
+/// Breaks cells into lines so that a table is no wider than a terminal. Below 40 columns no table can be read.
+fn fit(table: &mut comfy_table::Table, width: usize) {
+    let width = u16::try_from(width.max(40)).unwrap_or(u16::MAX);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic).set_width(width);
+}
+
+/// Columns of the terminal: what COLUMNS says, or the terminal itself.
+fn width() -> Option<usize> {
+    let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).filter(|&c: &usize| c > 0);
+    asked.or_else(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0)))
 }
 
 #[cfg(test)]
@@ -151,6 +188,27 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("gemmscope "), "{} has no example", command.get_name());
         }
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let full = || std::io::Error::from(ErrorKind::StorageFull);
+        let once = anyhow::Error::new(full()).context(format!("cannot write x: {}; make room", full()));
+        assert_eq!(causes(&once), format!("cannot write x: {}; make room", full()));
+        let told = anyhow::Error::new(full()).context("cannot write x");
+        assert_eq!(causes(&told), format!("cannot write x: {}", full()));
+        assert_eq!((counted(1, "cell").as_str(), counted(0, "cell").as_str()), ("1 cell", "0 cells"));
+    }
+
+    #[test]
+    fn tables_fit_a_narrow_terminal() {
+        let mut rows = table(&["kernel", "what it does"]);
+        rows.add_row(["01_naive", "one thread for one element of C, straight from global memory, in every layout"]);
+        assert!(rows.to_string().lines().next().unwrap().chars().count() > 60);
+        fit(&mut rows, 44);
+        let text = rows.to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= 44), "{text}");
+        assert!(text.contains("element"), "{text}");
     }
 
     #[test]

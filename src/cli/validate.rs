@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Try claims about matrix shapes and give a verdict on each
 ///
-/// Each claim is an experiment of paired cells, measured A B B A and five times over. The verdict is supported, contradicted or
+/// Each claim is an experiment of paired cells, measured A B B A and seven times over. The verdict is supported, contradicted or
 /// unclear, or not measurable here, with the reason. `--from` judges records that are there already and measures nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

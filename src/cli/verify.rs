@@ -1,6 +1,6 @@
 //! `gemmscope verify`: every kernel over the shapes at which kernels break.
 
-use super::{Ending, table};
+use super::{Ending, counted, table};
 use crate::catalog::{Kernel, Variant};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceError, Job, Prepared};
@@ -10,6 +10,7 @@ use crate::record::DeviceKind;
 use crate::verify::{Case, HostReference, Wrong, cases, cases_each, error_bound, forms, judge, rows_to_check};
 use anyhow::Result;
 use clap::ValueEnum;
+use clap::builder::RangedU64ValueParser;
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -39,7 +40,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "small")]
     set: Set,
     /// How many cases for each layout and type of a variant, instead of a set
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MOST))]
     cases: Option<usize>,
     /// Seed of the cases and of the data
     #[arg(long, default_value_t = 1)]
@@ -48,7 +49,7 @@ pub struct Args {
     #[arg(long)]
     list: bool,
     /// Run each case in this many random orders of warps and asynchronous copies, on an emulated device
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=MOST))]
     seeds: Option<u64>,
     /// Print JSON
     #[arg(long)]
@@ -62,6 +63,9 @@ enum Set {
     /// 120 cases for each variant, at least 16 for each of its layouts and types
     Full,
 }
+
+/// The most cases of a form, and the most orders of a case.
+const MOST: u64 = 1_000_000;
 
 /// The most wrong results of a variant that are printed.
 const SHOWN: usize = 3;
@@ -106,7 +110,6 @@ pub fn run(args: &Args) -> Result<Ending> {
     let orders: Vec<u64> = match args.seeds {
         None => vec![0],
         Some(seeds) => {
-            anyhow::ensure!(seeds > 0, "--seeds 0: at least one order is needed");
             let shuffled = device.shuffle(1);
             anyhow::ensure!(
                 shuffled,
@@ -124,7 +127,10 @@ pub fn run(args: &Args) -> Result<Ending> {
     let mut rows = table(&["kernel", "variant", "form", "cases", "not run", "wrong", "worst error / bound"]);
     let (mut wrong, mut report) = (Vec::new(), Vec::new());
     // After a sticky error the device answers nothing more in this process.
-    let mut lost = false;
+    let mut over = false;
+    // Why a case did not run, where no kernel is to blame: the first that did not fit, or the end of the device.
+    let (mut unfit, mut lost) = (None, None);
+    let (mut all_ran, mut all_planned) = (0, 0);
     let emulated = info.kind() == DeviceKind::Emulated;
     for (kernel, variant, form) in variants {
         let (mut ran, mut failures, mut worst) = (0, 0, 0.0f64);
@@ -133,7 +139,7 @@ pub fn run(args: &Args) -> Result<Ending> {
         let each = cases(variant, form, count, args.seed).into_iter().enumerate();
         for ((i, case), &order) in each.flat_map(|case| orders.iter().map(move |order| (case, order))) {
             progress.inc(1);
-            if lost {
+            if over {
                 continue;
             }
             device.shuffle(order);
@@ -149,7 +155,13 @@ pub fn run(args: &Args) -> Result<Ending> {
                     worst = worst.max(ratio);
                 }
                 // What did not fit was not tried.
-                Err(Wrong::Device(DeviceError::OutOfMemory { .. })) => {}
+                Err(Wrong::Device(why @ DeviceError::OutOfMemory { .. })) => {
+                    unfit.get_or_insert(why);
+                }
+                Err(Wrong::Device(why)) if why.is_lost() => {
+                    over = true;
+                    lost = Some(why);
+                }
                 Err(why) => {
                     ran += 1;
                     failures += 1;
@@ -159,10 +171,11 @@ pub fn run(args: &Args) -> Result<Ending> {
                         let name = format!("{}/{}", kernel.name, variant.name);
                         wrong.push(format!("{name}: {}{order}\n  {why}{findings}", describe(&case)));
                     }
-                    lost = matches!(&why, Wrong::Device(error) if error.is_fatal());
+                    over = matches!(&why, Wrong::Device(error) if error.is_fatal());
                 }
             }
         }
+        (all_ran, all_planned) = (all_ran + ran, all_planned + planned);
         report.push(json!({
             "kernel": kernel.name, "variant": variant.name, "layout": form.0, "dtype": form.1, "cases": ran, "not_run": planned - ran,
             "wrong": failures, "worst": worst,
@@ -173,12 +186,28 @@ pub fn run(args: &Args) -> Result<Ending> {
     }
     progress.finish_and_clear();
     if args.json {
-        say!("{:#}", json!({ "device": info.record.name, "variants": report, "wrong": wrong }))?;
+        let reasons = [&unfit, &lost].into_iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
+        say!(
+            "{:#}",
+            json!({ "device": info.record.name, "variants": report, "wrong": wrong, "not_run_because": reasons })
+        )?;
     } else {
         say!("{}\n{rows}", info.record.name)?;
         for line in &wrong {
             say!("{line}")?;
         }
+    }
+    let missing = all_planned - all_ran;
+    if let Some(why) = lost {
+        let cases = counted(missing as u64, "case");
+        anyhow::ensure!(!wrong.is_empty(), "{cases} of {all_planned} did not run: {why}");
+        eprintln!("{cases} of {all_planned} did not run: {why}");
+    } else if over {
+        eprintln!("{} of {all_planned} did not run: nothing runs after a fatal error", counted(missing as u64, "case"));
+    } else if let Some(why) = unfit {
+        // What was not tried is neither right nor wrong; where nothing was, there is no answer.
+        anyhow::ensure!(all_ran > 0, "none of {all_planned} cases ran: {why}");
+        eprintln!("{} of {all_planned} did not run: {why}", counted(missing as u64, "case"));
     }
     Ok(if wrong.is_empty() { Ending::Done } else { Ending::Finding })
 }

@@ -351,9 +351,9 @@ impl Wide {
 
     fn shape(&self) -> ndarray::StrideShape<ndarray::Ix2> {
         let p = self.placement;
-        // An empty matrix has no row to step to, and its leading dimension may lead out of the buffer.
-        let ld = if p.span() == 0 { 0 } else { p.ld as usize };
-        (p.rows as usize, p.cols as usize).strides((ld, 1))
+        // Nothing of an empty matrix is read, but its strides are held to the buffer all the same, and may lead out of it.
+        let strides = if p.span() == 0 { (0, 0) } else { (p.ld as usize, 1) };
+        (p.rows as usize, p.cols as usize).strides(strides)
     }
 
     /// The matrix as it is stored, or its transpose.
@@ -483,6 +483,18 @@ mod tests {
             for distribution in [Distribution::Integers, Distribution::Normal] {
                 let outcome = run(&p, distribution, 0);
                 prop_assert!(outcome.is_ok(), "{p:?}: {outcome:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_depth_any_shape_is_scaled_c() {
+        // Longer rows than the buffers of empty operands have elements.
+        for (layout, dtype) in Layout::ALL.into_iter().flat_map(|l| [DType::F16, DType::Tf32].map(|d| (l, d))) {
+            for (m, n) in [(1, 1000), (1000, 1), (700, 900)] {
+                let mut p = Problem::new(m, n, 0).in_form(layout, dtype);
+                (p.lda, p.ldb, p.beta) = (p.lda + 7, p.ldb + 3, -2.0);
+                assert_eq!(run(&p, Distribution::Integers, 0), Ok(0.0), "{p:?}");
             }
         }
     }

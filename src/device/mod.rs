@@ -74,9 +74,7 @@ pub enum DeviceError {
     #[error(transparent)]
     Absent(#[from] GpuAbsent),
     /// The problem does not fit.
-    #[error(
-        "the problem needs {needed_bytes} bytes and {free_bytes} are free; reduce the sizes, or use the hot regime, which keeps one copy"
-    )]
+    #[error("{}", out_of_memory(*needed_bytes, *free_bytes))]
     OutOfMemory {
         /// Bytes that the operands and the kernel's workspace take.
         needed_bytes: u64,
@@ -113,7 +111,7 @@ pub enum DeviceError {
     #[error(transparent)]
     Baseline(#[from] BaselineError),
     /// A call of the driver failed.
-    #[error("{call} failed with {name}{}", lost(*sticky))]
+    #[error("{call} failed with {name}{}", after(*sticky, *lost))]
     Driver {
         /// The driver's function.
         call: &'static str,
@@ -121,17 +119,40 @@ pub enum DeviceError {
         name: String,
         /// Whether every later call in this process will fail as well.
         sticky: bool,
+        /// Whether the device itself is gone or broken, so that no kernel is to blame.
+        lost: bool,
     },
 }
 
-fn lost(sticky: bool) -> &'static str {
-    if sticky { "; the context is lost and this worker ends" } else { "" }
+fn out_of_memory(needed_bytes: u64, free_bytes: u64) -> String {
+    if needed_bytes <= free_bytes {
+        // The driver said no all the same: another process was quicker, or no one piece is large enough.
+        return format!(
+            "the driver refused the {needed_bytes} bytes that the problem needs, although it says that {free_bytes} are free; end other programs on the device, or reduce the sizes"
+        );
+    }
+    format!(
+        "the problem needs {needed_bytes} bytes and {free_bytes} are free; reduce the sizes, or use the hot regime, which keeps one copy"
+    )
+}
+
+fn after(sticky: bool, lost: bool) -> &'static str {
+    match (sticky, lost) {
+        (_, true) => "; the device is gone or broken: see nvidia-smi and the kernel's log",
+        (true, false) => "; the context is lost, and nothing more can run in this process",
+        (false, false) => "",
+    }
 }
 
 impl DeviceError {
     /// Whether the process cannot use the device any more.
     pub fn is_fatal(&self) -> bool {
         matches!(self, DeviceError::Absent(_) | DeviceError::Driver { sticky: true, .. })
+    }
+
+    /// Whether the device itself is gone or broken, so that no kernel is to blame.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, DeviceError::Driver { lost: true, .. })
     }
 }
 

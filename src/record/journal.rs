@@ -68,6 +68,33 @@ pub fn read_summaries(dir: &Path) -> Result<Journal, JournalError> {
     Ok(Journal { cells: cells.into_iter().map(|s| s.0).collect(), torn })
 }
 
+/// Reads the records that can be used, for readers that go on where `--resume` must not: lines that are no record are left out, as is a
+/// torn last one, and a warning says how many.
+///
+/// # Errors
+/// The file cannot be read, or none of its lines is a record.
+pub fn read_usable(dir: &Path) -> Result<Vec<CellRecord>, JournalError> {
+    let mut refused = Vec::new();
+    let journal = read_lines_or(dir, |line, error| {
+        refused.push((line, error.to_string()));
+        Ok(())
+    })?;
+    if let Some(torn) = journal.torn {
+        log::warn!("{}: line {} of the journal is torn and left out", dir.display(), torn.line);
+    }
+    if let Some((line, why)) = refused.first() {
+        if journal.cells.is_empty() {
+            return Err(JournalError::Line { path: journal_path(dir).0, line: *line, why: why.clone() });
+        }
+        let (count, lines) = (refused.len(), if refused.len() == 1 { "line is" } else { "lines are" });
+        log::warn!(
+            "{}: {count} {lines} no record of a cell and left out; the first is line {line}: {why}",
+            dir.display()
+        );
+    }
+    Ok(journal.cells)
+}
+
 /// A record whose samples were skipped while parsing.
 struct Summary(CellRecord);
 
@@ -79,13 +106,25 @@ impl<'de> serde::Deserialize<'de> for Summary {
     }
 }
 
+/// The journal of a folder, and whether it is an archive.
+fn journal_path(dir: &Path) -> (PathBuf, bool) {
+    let (path, archive) = (dir.join(SAMPLES_FILE), dir.join(ARCHIVE_FILE));
+    if !path.exists() && archive.exists() { (archive, true) } else { (path, false) }
+}
+
 fn read_lines<T: DeserializeOwned>(dir: &Path) -> Result<Journal<T>, JournalError> {
-    let mut path = dir.join(SAMPLES_FILE);
-    let archive = dir.join(ARCHIVE_FILE);
-    let archived = !path.exists() && archive.exists();
-    if archived {
-        path = archive;
-    }
+    let line_error = |line, error: serde_json::Error| {
+        Err(JournalError::Line { path: journal_path(dir).0, line, why: error.to_string() })
+    };
+    read_lines_or(dir, line_error)
+}
+
+/// Reads every line, and asks what to do about one in the journal's midst that is no record.
+fn read_lines_or<T: DeserializeOwned>(
+    dir: &Path,
+    mut refuse: impl FnMut(u64, serde_json::Error) -> Result<(), JournalError>,
+) -> Result<Journal<T>, JournalError> {
+    let (path, archived) = journal_path(dir);
     let read = |source| JournalError::Read { path: path.clone(), source };
     let file = File::open(&path).map_err(read)?;
     let bytes: Box<dyn Read> = if archived { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
@@ -112,7 +151,7 @@ fn read_lines<T: DeserializeOwned>(dir: &Path) -> Result<Journal<T>, JournalErro
                     journal.torn = Some(TornLine { line, offset });
                     return Ok(journal);
                 }
-                return Err(JournalError::Line { path: path.clone(), line, why: error.to_string() });
+                refuse(line, error)?;
             }
         }
         offset += length;

@@ -11,7 +11,7 @@ mod verdict;
 
 pub use cell::{CellRecord, Check, NOT_REACHED, Role, Sample, Status, Stop};
 pub use counters::{Counters, Traffic, Wavefronts};
-pub use journal::{Journal, JournalError, TornLine, read_journal, read_summaries};
+pub use journal::{Journal, JournalError, TornLine, read_journal, read_summaries, read_usable};
 pub use manifest::{
     DeviceKind, DeviceRecord, HostRecord, Manifest, ManifestError, Outcome, Progress, SCHEMA_VERSION, read_manifest,
     write_manifest,

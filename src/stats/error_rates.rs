@@ -88,6 +88,26 @@ fn more_noise_makes_verdicts_unclear_and_not_wrong() {
     }
 }
 
+/// The rows of the table in `docs/METHODOLOGY.md`: run it with `--nocapture`.
+#[test]
+fn the_rates_that_the_methodology_states() {
+    let rows: [(&str, Noise, f64, Rule); 5] = [
+        ("no effect, recorded noise: an effect of either sign", Noise::RECORDED, 0.0, ANY),
+        ("3 % under 1 % of jitter: at least 3 %", ONE_PERCENT, 0.03, THREE_PERCENT),
+        ("no effect under 1 % of jitter: none", ONE_PERCENT, 0.0, NONE),
+        ("3 % under doubled noise", ONE_PERCENT.scaled(2.0), 0.03, THREE_PERCENT),
+        ("3 % under ten times the noise", ONE_PERCENT.scaled(10.0), 0.03, THREE_PERCENT),
+    ];
+    for (i, (what, noise, effect, rule)) in rows.into_iter().enumerate() {
+        let [yes, no, unclear] = rates(noise, effect, rule, 7, 12, 400 + i as u64);
+        // Of an effect of either sign, both answers are mistakes.
+        let (says, opposite) = if rule == ANY { (yes + no, 0.0) } else { (yes, no) };
+        let [says, opposite, unclear] = [says, opposite, unclear].map(|share| 100.0 * share);
+        println!("{what}: {says:.1} % say so, {opposite:.1} % the opposite, {unclear:.1} % neither, of {TRIALS}");
+        assert!(opposite <= 5.0 && (rule != ANY || says <= 7.0), "{what}");
+    }
+}
+
 #[test]
 fn an_interval_for_independent_samples_would_err_more_often() {
     // One long cell each, measured apart: the order statistics of its samples do not know that the machine wanders.

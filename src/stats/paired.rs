@@ -15,7 +15,7 @@ const UNSEEN_OF_SCATTER: f64 = 0.3;
 
 /// The same for two cells that were measured apart from each other, each minutes away from the other. Cells of one size that the
 /// committed CPU record holds 81 times scatter by 2.8 %.
-const UNSEEN_APART: f64 = 0.02;
+pub const UNSEEN_APART: f64 = 0.02;
 
 /// Fewest repetitions whose own scatter is the measure of their error.
 const REPETITIONS: usize = 3;
@@ -60,11 +60,20 @@ pub fn repeated(units: &[Unit]) -> Option<Estimate> {
     Some(Estimate { se: between.se.max(least), ..between })
 }
 
+/// How the measurements of two cells lie in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Among each other, so that several of each average out what the machine did meanwhile.
+    Mixed,
+    /// All of one cell's after all of the other's: what the machine did meanwhile falls on one of them.
+    OneAfterTheOther,
+}
+
 /// ln(B / A) of two cells that were not measured in turn, from their costs in the order in which they were taken.
 ///
 /// Each further independent measurement of a cell is another series. Nothing cancels the drift between the cells, so an error that the
 /// samples do not show is added, or what the repetitions of the cells show where that is more.
-pub fn unpaired(first: &[Vec<f64>], second: &[Vec<f64>]) -> Option<Estimate> {
+pub fn unpaired(first: &[Vec<f64>], second: &[Vec<f64>], order: Order) -> Option<Estimate> {
     let arm = |series: &[Vec<f64>]| -> Option<Estimate> {
         let logs: Vec<Vec<f64>> = series.iter().map(|s| s.iter().map(|v| v.ln()).collect()).collect();
         let each: Vec<Estimate> =
@@ -76,7 +85,10 @@ pub fn unpaired(first: &[Vec<f64>], second: &[Vec<f64>]) -> Option<Estimate> {
             several => {
                 let centres: Vec<f64> = several.iter().map(|e| e.value).collect();
                 let between = Estimate::of_independent(&centres)?;
-                let least = UNSEEN_APART / count.sqrt();
+                let least = match order {
+                    Order::Mixed => UNSEEN_APART / count.sqrt(),
+                    Order::OneAfterTheOther => UNSEEN_APART,
+                };
                 // Few repetitions may agree by chance: never less than the unseen error, whose size is known.
                 let (se, df) = if between.se > least { (between.se, between.df) } else { (least, 30.0) };
                 Some(Estimate { value: between.value, se, df })
@@ -143,18 +155,21 @@ mod tests {
         assert_eq!(repeated(&[unit(4)]), None);
         assert!(repeated(&[unit(5)]).is_some());
         assert!(repeated(&[unit(2), unit(2), unit(1)]).is_some());
-        assert_eq!(unpaired(&[vec![1.0; 20]], &[vec![1.0; 9]]), None);
+        assert_eq!(unpaired(&[vec![1.0; 20]], &[vec![1.0; 9]], Order::Mixed), None);
     }
 
     #[test]
     fn cells_measured_apart_are_never_compared_closely() {
         let steady = vec![1.0; 100];
-        let e = unpaired(std::slice::from_ref(&steady), std::slice::from_ref(&steady)).unwrap();
+        let e = unpaired(std::slice::from_ref(&steady), std::slice::from_ref(&steady), Order::Mixed).unwrap();
         let (lo, hi) = e.interval(0.05);
         assert!(lo < -0.03 && hi > 0.03, "{lo} {hi}");
         let several = vec![steady; 6];
-        let narrower = unpaired(&several, &several).unwrap();
+        let narrower = unpaired(&several, &several, Order::Mixed).unwrap();
         assert!(narrower.se < e.se / 2.0);
+        // Many of each do not help where a drift lies between the two.
+        let after = unpaired(&several, &several, Order::OneAfterTheOther).unwrap();
+        assert!(after.se >= e.se, "{} {}", after.se, e.se);
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! +0..8           for a leading dimension: this many elements more than a row has
 //! m, n, k, ldb    as large as that one in the same cell
 //! ```
+//!
+//! Spaces around values do not matter, and a value that is there twice counts once.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -18,6 +20,9 @@ use thiserror::Error;
 
 /// Most values of one axis.
 pub const MAX_VALUES: u64 = 1 << 22;
+
+/// What an error shows beside the place where a text stops being an axis.
+const FORMS: &str = "write 4096, 1000..1064, 64..1024+64, 64..8192*2 or 4096~16, or several joined by commas";
 
 /// Another axis that one can be tied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,7 +75,9 @@ pub struct AxisError {
 impl fmt::Display for AxisError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let column = self.text[..self.at.min(self.text.len())].chars().count();
-        write!(f, "{}\n  {}\n  {:column$}^", self.what, self.text, "")
+        // Line ends in the text would move the mark to another line.
+        let line: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        write!(f, "{}\n  {line}\n  {:column$}^\n{FORMS}", self.what, "")
     }
 }
 
@@ -159,15 +166,22 @@ impl FromStr for Axis {
             return Ok(Axis { text: text.trim().to_owned(), values: Values::Tied(tie) });
         }
         let mut parser = Parser { text, at: 0 };
+        parser.space();
         let padding = parser.eat("+");
         let mut values = Vec::new();
         loop {
             parser.item(&mut values)?;
+            parser.space();
             if parser.at == text.len() {
                 break;
             }
             if !parser.eat(",") {
                 return Err(parser.error("expected a comma, `..`, `~` or the end"));
+            }
+            parser.space();
+            // As in +1,+2: one plus in front of them all is enough.
+            if padding {
+                parser.eat("+");
             }
         }
         let mut seen = std::collections::HashSet::with_capacity(values.len());
@@ -195,13 +209,21 @@ impl Parser<'_> {
         found
     }
 
+    fn space(&mut self) {
+        self.at = self.text.len() - self.text[self.at..].trim_start().len();
+    }
+
     fn number(&mut self) -> Result<u64, AxisError> {
         let rest = &self.text[self.at..];
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         if digits == 0 {
-            return Err(self.error("expected a number"));
+            return Err(self.error(match rest.chars().next() {
+                Some('-') => "a value cannot be negative",
+                Some('+') => "a + in front means padding, and stands before the first value of an axis",
+                _ => "expected a number",
+            }));
         }
-        let value = rest[..digits].parse().map_err(|_| self.error("the number is larger than 2^64"))?;
+        let value = rest[..digits].parse().map_err(|_| self.error("the number is 2^64 or larger"))?;
         self.at += digits;
         Ok(value)
     }
@@ -248,7 +270,7 @@ impl Parser<'_> {
             let radius = self.number()?;
             let (Some(low), Some(high)) = (first.checked_sub(radius), first.checked_add(radius)) else {
                 self.at = after_first + 1;
-                return Err(self.error(format!("{first} - {radius} is below 0 or {first} + {radius} is above 2^64")));
+                return Err(self.error(format!("{first} - {radius} is below 0 or {first} + {radius} is 2^64 or above")));
             };
             return self.range(values, low, high, 1, start);
         }
@@ -266,9 +288,10 @@ impl Parser<'_> {
         let more = (last - first) / step;
         if more.saturating_add(values.len() as u64) >= MAX_VALUES {
             self.at = start;
-            return Err(
-                self.error(format!("an axis has at most {MAX_VALUES} values, and this range alone has {more} steps"))
-            );
+            return Err(self.error(format!(
+                "an axis has at most {MAX_VALUES} values, and this range alone has {}",
+                u128::from(more) + 1
+            )));
         }
         values.extend((0..=more).map(|i| first + i * step));
         Ok(())
@@ -311,6 +334,8 @@ mod tests {
         let padding: Axis = "+0..3".parse().unwrap();
         assert_eq!((padding.len(), padding.value(3)), (4, Value::Padding(3)));
         assert_eq!("ldb".parse::<Axis>().unwrap().tie(), Some(Tie::Ldb));
+        assert_eq!("+1,2".parse::<Axis>().unwrap().values, "+1,+2".parse::<Axis>().unwrap().values);
+        assert_eq!(values(" 64, 128 ,\t1..3 "), [64, 128, 1, 2, 3]);
     }
 
     #[test]
@@ -324,21 +349,29 @@ mod tests {
             ("12;13", 2, "expected a comma"),
             ("3~4", 2, "below 0"),
             ("1,0..9*2", 2, "cannot begin at 0"),
-            ("99999999999999999999", 0, "larger than 2^64"),
+            ("99999999999999999999", 0, "2^64 or larger"),
+            ("-3", 0, "negative"),
+            ("1,-3", 2, "negative"),
+            ("4..-3", 3, "negative"),
+            ("1 2", 2, "expected a comma"),
+            ("1,+2", 2, "before the first value"),
+            ("8,\n x", 4, "expected a number"),
+            ("1..4194305", 0, "alone has 4194305"),
             ("", 0, "expected a number"),
             ("1..99999999999", 0, "at most"),
         ] {
             let error = text.parse::<Axis>().unwrap_err();
             assert_eq!(error.at, column, "{text}: {error}");
             assert!(error.to_string().contains(word), "{error}");
-            let last = error.to_string();
-            assert_eq!(last.lines().last().unwrap().find('^'), Some(column + 2), "{last}");
+            let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+            assert_eq!(lines[2].find('^'), Some(column + 2), "{error}");
+            assert_eq!(lines[3..], [FORMS], "{error}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[0-9.,+*~mnkldb ü-]{0,24}") {
+        fn no_text_makes_it_panic(text in "[0-9.,+*~mnkldb ü\\n-]{0,24}") {
             if let Ok(axis) = text.parse::<Axis>() {
                 prop_assert!(!axis.is_empty());
                 prop_assert_eq!(axis.to_string().parse::<Axis>().unwrap(), axis);

@@ -148,8 +148,8 @@ impl JournalWriter {
         }
         resumed.twice = drop_repeated(&mut kept);
         for sample in kept.iter().flat_map(|r| &r.samples) {
-            resumed.clock_ns = resumed.clock_ns.max(sample.at_ns + sample.elapsed_ns);
-            resumed.sampled_ns += sample.elapsed_ns;
+            resumed.clock_ns = resumed.clock_ns.max(sample.at_ns.saturating_add(sample.elapsed_ns));
+            resumed.sampled_ns = resumed.sampled_ns.saturating_add(sample.elapsed_ns);
         }
         let unwritable = |source| FolderError::Unwritable { path: path.clone(), source };
         if resumed.torn + resumed.halves + resumed.not_reached + resumed.twice > 0 {

@@ -425,7 +425,7 @@ fn check_axes(part: &Part) -> Result<(), PlanError> {
         let error = |why| Err(PlanError::Axis { axis: name, text: axis.to_string(), why });
         let is_ld = (3..6).contains(&i);
         if axis.is_padding() && !is_ld {
-            return error("a leading + means padding and is for leading dimensions only");
+            return error("a leading + means padding and is for leading dimensions only; leave it out");
         }
         let allowed = match (name, axis.tie()) {
             (_, None) => true,
@@ -434,7 +434,9 @@ fn check_axes(part: &Part) -> Result<(), PlanError> {
             _ => false,
         };
         if !allowed {
-            return error("it cannot be tied to that axis");
+            return error(
+                "it cannot be tied to that axis: sizes can be tied to m, n and k, leading dimensions also to ldb; write its values",
+            );
         }
     }
     let ties = [&part.m, &part.n, &part.k].map(Axis::tie);
@@ -450,7 +452,7 @@ fn check_axes(part: &Part) -> Result<(), PlanError> {
             return Err(PlanError::Axis {
                 axis: name,
                 text: axis.to_string(),
-                why: "the axis that it is tied to is tied itself",
+                why: "the axis that it is tied to is tied itself; write values for one of the two",
             });
         }
     }

@@ -9,8 +9,8 @@ use crate::data::GENERATOR;
 use crate::device::{DeviceChoice, DeviceInfo};
 use crate::host;
 use crate::record::{
-    CellRecord, MANIFEST_FILE, Manifest, ManifestError, NOT_REACHED, Outcome, Progress, SAMPLES_FILE, SCHEMA_VERSION,
-    Status, read_manifest, write_manifest,
+    ARCHIVE_FILE, CellRecord, MANIFEST_FILE, Manifest, ManifestError, NOT_REACHED, Outcome, Progress, SAMPLES_FILE,
+    SCHEMA_VERSION, Status, VERDICTS_FILE, read_manifest, write_manifest,
 };
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,12 @@ use thiserror::Error;
 
 /// How old a running run's manifest may be.
 const MANIFEST_PERIOD: Duration = Duration::from_secs(2);
+
+/// What is made from a run's journal, pictures aside.
+const MADE_AFTERWARDS: [&str; 3] = ["summary.csv", "report.html", VERDICTS_FILE];
+
+/// What a damaged file can claim a run to have taken, at most: 146 years, so that no sum of times overflows.
+const LONGEST_NS: u64 = 1 << 62;
 
 /// Cells that were not reached are written so many at a time.
 const MISSED_AT_A_TIME: usize = 4096;
@@ -86,6 +92,24 @@ pub enum SweepError {
         /// The folder.
         path: PathBuf,
     },
+    /// A journal whose plan is lost.
+    #[error(
+        "{path} holds a journal without a {MANIFEST_FILE}, so that nobody knows its plan; bring the manifest back, or choose another folder with --out"
+    )]
+    Orphan {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that the run would write over.
+    #[error(
+        "{path} holds {file:?}, which this run would write over; move it away, or choose another folder with --out"
+    )]
+    InTheWay {
+        /// The folder.
+        path: PathBuf,
+        /// The file.
+        file: String,
+    },
     /// There is none to go on with.
     #[error("{path} holds no run to go on with: it has no {MANIFEST_FILE}; leave out --resume to begin one there")]
     Nothing {
@@ -122,7 +146,8 @@ pub enum SweepError {
 /// There is none, or it is another program's or a later version's.
 pub fn resumable(dir: &Path) -> Result<Manifest, SweepError> {
     if !dir.join(MANIFEST_FILE).exists() {
-        return Err(SweepError::Nothing { path: dir.to_owned() });
+        let path = dir.to_owned();
+        return Err(if holds_journal(dir) { SweepError::Orphan { path } } else { SweepError::Nothing { path } });
     }
     Ok(read_manifest(dir)?)
 }
@@ -143,12 +168,14 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
     report(Event::Begin { cells: plan.cells(), resumed: &resumed });
     let done: HashSet<u64> = resumed.done.iter().map(|r| r.cell).collect();
     // A killed run's manifest is older than its journal.
-    let wall_before = manifest.progress.wall_ns.max(resumed.clock_ns);
-    let mut counts = Counts::new(manifest.progress.kernel_ns.max(resumed.sampled_ns), &resumed.done);
+    let wall_before = manifest.progress.wall_ns.max(resumed.clock_ns).min(LONGEST_NS);
+    let kernel_ns = manifest.progress.kernel_ns.max(resumed.sampled_ns).min(LONGEST_NS);
+    let mut counts = Counts::new(kernel_ns, &resumed.done);
     write_manifest(dir, &manifest)?;
 
     let mut worker: Option<Worker> = None;
     let start = Instant::now();
+    let wall_now = || wall_before + start.elapsed().as_nanos() as u64;
     let mut written = Instant::now();
     let mut outcome = Outcome::Complete;
     let mut error = None;
@@ -175,7 +202,7 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
             continue;
         }
         report(Event::Unit(&cells));
-        let at_ns = wall_before + start.elapsed().as_nanos() as u64;
+        let at_ns = wall_now();
         let result = measure_unit(&mut worker, options, &cells, at_ns, &mut counts);
         let appended = result.and_then(|records| {
             journal.append(&records)?;
@@ -192,7 +219,7 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
             }
         }
         if written.elapsed() >= MANIFEST_PERIOD {
-            let wall_ns = wall_before + start.elapsed().as_nanos() as u64;
+            let wall_ns = wall_now();
             manifest.progress = counts.progress(Outcome::Running, plan.cells(), wall_ns);
             write_manifest(dir, &manifest)?;
             written = Instant::now();
@@ -202,7 +229,7 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
         journal.append(&missed)?;
         counts.add(&missed);
     }
-    manifest.progress = counts.progress(outcome, plan.cells(), wall_before + start.elapsed().as_nanos() as u64);
+    manifest.progress = counts.progress(outcome, plan.cells(), wall_now());
     let written = write_manifest(dir, &manifest);
     match error {
         Some(error) => Err(error),
@@ -291,14 +318,38 @@ impl Counts {
     }
 }
 
+fn holds_journal(dir: &Path) -> bool {
+    [SAMPLES_FILE, ARCHIVE_FILE].iter().any(|name| dir.join(name).exists())
+}
+
+/// A folder may hold other files, but none that a run writes: they would be lost.
+fn refuse_occupied(dir: &Path) -> Result<(), SweepError> {
+    let path = dir.to_owned();
+    if dir.join(MANIFEST_FILE).exists() {
+        return Err(SweepError::Occupied { path });
+    }
+    if holds_journal(dir) {
+        return Err(SweepError::Orphan { path });
+    }
+    let entries = std::fs::read_dir(dir).map_err(|source| FolderError::Unwritable { path: path.clone(), source })?;
+    let mut names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    let picture =
+        |name: &str| name.starts_with("heatmap-") && [".svg", ".png"].iter().any(|extension| name.ends_with(extension));
+    match names.into_iter().find(|name| MADE_AFTERWARDS.contains(&name.as_str()) || picture(name)) {
+        Some(file) => Err(SweepError::InTheWay { path, file }),
+        None => Ok(()),
+    }
+}
+
 /// Begins a journal and a manifest, or takes up those that are there.
 fn open_folder(options: &Options, cells: u64) -> Result<(JournalWriter, Resumed, Manifest), SweepError> {
     let dir = &options.out;
     let fresh = manifest(options, cells);
     if !options.resume {
-        if dir.join(MANIFEST_FILE).exists() || dir.join(SAMPLES_FILE).exists() {
-            return Err(SweepError::Occupied { path: dir.clone() });
-        }
+        refuse_occupied(dir)?;
+        // The manifest first: a run that is killed between the two can be gone on with.
+        write_manifest(dir, &fresh)?;
         return Ok((JournalWriter::create(dir)?, Resumed::default(), fresh));
     }
     let old = resumable(dir)?;

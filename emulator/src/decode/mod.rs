@@ -101,6 +101,17 @@ fn align_up(x: u64, a: u64) -> u64 {
     x.div_ceil(a.max(1)) * a.max(1)
 }
 
+/// The registers that each thread of a kernel with `setmaxnreg` begins with: as many as it says it may have, or as many as there are for
+/// the threads that it says it has. The ISA asks for one of the two.
+fn thread_registers(f: &Func) -> Option<u32> {
+    const OF_A_MULTIPROCESSOR: u32 = 65536;
+    let fit = f.max_threads.map(|t| {
+        let threads = t.next_multiple_of(32).saturating_mul(f.min_blocks.unwrap_or(1).max(1)).max(1);
+        OF_A_MULTIPROCESSOR / threads / 8 * 8
+    });
+    f.max_registers.map(|n| n.next_multiple_of(8)).or(fit).map(|n| n.clamp(24, 256))
+}
+
 impl<'o, 'a> Decoder<'o, 'a> {
     pub fn kernel(o: &'o Outline<'a>, globals: &'o HashMap<String, GlobalSym>, f: &'o Func) -> R<Kernel> {
         let mut d = Self {
@@ -192,7 +203,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
         }
         let words = self.const_w.values().chain(self.sregs.values()).map(|r| Reg::W(*r));
         let preset: Vec<Reg> = words.chain(self.const_d.values().map(|r| Reg::D(*r))).collect();
-        let doubtful = operands::doubtful(&self.ins, self.n, &preset);
+        let grid_workspace = self.sregs.keys().any(|s| matches!(s, Sreg::EnvReg(1 | 2)));
+        operands::compared_before_exchange(&mut self.ins, &self.opcodes);
+        let doubtful = operands::doubtful(&self.ins, self.n, &preset, self.local > 0);
         Ok(Kernel {
             name: f.name.clone(),
             watch: watches(&self.ins, &self.opcodes),
@@ -211,8 +224,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
             param_bytes,
             params,
             max_threads: f.max_threads,
+            thread_registers: thread_registers(f),
             cluster: f.cluster,
             explicit_cluster: f.explicit_cluster,
+            grid_workspace,
             blocks_are_clusters: f.blocks_are_clusters,
             max_cluster: f.max_cluster,
         })
@@ -793,12 +808,18 @@ impl<'o, 'a> Decoder<'o, 'a> {
             "mbarrier" => self.mbarrier(m, ops),
             "wgmma" => self.wgmma(m, ops),
             "setmaxnreg" => {
-                m.any(&["inc", "dec"]);
+                let inc = m.take("inc");
+                if inc == m.take("dec") {
+                    return self.unknown("modifiers");
+                }
                 if !m.take("sync") | !m.take("aligned") | !m.take("u32") {
                     return self.unknown("modifiers");
                 }
                 self.need(ops, 1)?;
-                self.push(Op::SetMaxNReg)
+                match ops[0] {
+                    Opd::Int(n @ 24..=256) if n.is_multiple_of(8) => self.push(Op::SetMaxNReg { inc, n: n as u32 }),
+                    _ => self.err("setmaxnreg takes 24 to 256 registers, in steps of 8"),
+                }
             }
             "fence" if m.take("proxy") => {
                 if m.take("async") {

@@ -176,6 +176,10 @@ impl<'o, 'a> Decoder<'o, 'a> {
             ("%reserved_smem_offset_begin" | "%reserved_smem_offset_end" | "%reserved_smem_offset_cap", None) => {
                 Sreg::Zero
             }
+            (w, None) if w.starts_with("%envreg") => match w["%envreg".len()..].parse() {
+                Ok(n @ 0..32) => Sreg::EnvReg(n),
+                _ => return None,
+            },
             ("WARP_SZ", None) => Sreg::WarpSize,
             _ => return None,
         };

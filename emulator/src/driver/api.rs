@@ -174,6 +174,7 @@ fn launch(
     grid: [c_uint; 3],
     block: [c_uint; 3],
     cluster: Option<Dim3>,
+    cooperative: bool,
     shared: c_uint,
     stream: Handle,
     args: *mut *mut c_void,
@@ -181,6 +182,15 @@ fn launch(
 ) -> Res {
     state().context()?;
     let params = parameters(h(f), args, extra)?;
+    if cooperative {
+        // All blocks have to be on the device at once.
+        let threads = block.iter().fold(1u32, |n, x| n.saturating_mul(*x));
+        let per = blocks_per_sm(f, c_int::try_from(threads).unwrap_or(0), shared as usize)?;
+        let room = u64::from(state().cfg.sms) * per as u64;
+        if threads <= 1024 && grid.iter().fold(1u64, |n, x| n.saturating_mul(u64::from(*x))) > room {
+            return Err(code::COOPERATIVE_LAUNCH_TOO_LARGE);
+        }
+    }
     let mut s = state();
     let limit = s.function(h(f))?.max_dynamic;
     let threads = block.iter().map(|x| u64::from(*x)).product::<u64>();
@@ -204,7 +214,10 @@ fn launch(
     if blocks > if s.cfg.cc.0 >= 9 { 8 } else { 1 } || (0..3).any(|d| !grid[d].is_multiple_of(c[d])) {
         return Err(code::INVALID_CLUSTER_SIZE);
     }
-    s.enqueue(h(stream), Node::Launch { f: h(f), grid: dims(grid), block: dims(block), cluster, shared, params })
+    s.enqueue(
+        h(stream),
+        Node::Launch { f: h(f), grid: dims(grid), block: dims(block), cluster, shared, params, cooperative },
+    )
 }
 
 /// A copy whose direction its addresses tell.
@@ -958,14 +971,10 @@ api! {
     // ---- launches
 
     fn cuLaunchKernel(f: Handle, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: Handle, args: *mut *mut c_void, extra: *mut *mut c_void) {
-        launch(f, [gx, gy, gz], [bx, by, bz], None, shared, stream, args, extra)
+        launch(f, [gx, gy, gz], [bx, by, bz], None, false, shared, stream, args, extra)
     }
     fn cuLaunchCooperativeKernel(f: Handle, gx: c_uint, gy: c_uint, gz: c_uint, bx: c_uint, by: c_uint, bz: c_uint, shared: c_uint, stream: Handle, args: *mut *mut c_void) {
-        // Blocks run one after another: a grid-wide barrier would wait for ever.
-        if gx.saturating_mul(gy).saturating_mul(gz) > 1 {
-            return Err(code::NOT_SUPPORTED);
-        }
-        launch(f, [gx, gy, gz], [bx, by, bz], None, shared, stream, args, std::ptr::null_mut())
+        launch(f, [gx, gy, gz], [bx, by, bz], None, true, shared, stream, args, std::ptr::null_mut())
     }
     fn cuLaunchKernelEx(config: *const LaunchConfig, f: Handle, args: *mut *mut c_void, extra: *mut *mut c_void) {
         if config.is_null() {
@@ -973,7 +982,7 @@ api! {
         }
         // SAFETY: the interface requires a pointer to a launch configuration; null was excluded.
         let c = unsafe { &*config };
-        let mut cluster = None;
+        let (mut cluster, mut cooperative) = (None, false);
         for i in 0..c.num_attrs as usize {
             if c.attrs.is_null() {
                 return Err(code::INVALID_VALUE);
@@ -982,11 +991,11 @@ api! {
             let a = unsafe { &*c.attrs.add(i) };
             match a.id {
                 4 => cluster = Some(dims([a.value[0], a.value[1], a.value[2]])),
-                2 if a.value[0] != 0 && c.grid != [1, 1, 1] => return Err(code::NOT_SUPPORTED),
+                2 => cooperative = a.value[0] != 0,
                 _ => {}
             }
         }
-        launch(f, c.grid, c.block, cluster, c.shared, c.stream, args, extra)
+        launch(f, c.grid, c.block, cluster, cooperative, c.shared, c.stream, args, extra)
     }
     fn cuLaunchHostFunc(stream: Handle, f: Handle, data: *mut c_void) {
         if f.is_null() {

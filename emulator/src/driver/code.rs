@@ -21,6 +21,7 @@ pub(super) const ILLEGAL_ADDRESS: u32 = 700;
 pub(super) const LAUNCH_TIMEOUT: u32 = 702;
 pub(super) const MISALIGNED_ADDRESS: u32 = 716;
 pub(super) const LAUNCH_FAILED: u32 = 719;
+pub(super) const COOPERATIVE_LAUNCH_TOO_LARGE: u32 = 720;
 pub(super) const NOT_SUPPORTED: u32 = 801;
 pub(super) const STREAM_CAPTURE_UNSUPPORTED: u32 = 900;
 pub(super) const STREAM_CAPTURE_INVALIDATED: u32 = 901;

@@ -59,7 +59,7 @@ struct Event {
 /// A piece of work on a stream.
 #[derive(Clone)]
 enum Node {
-    Launch { f: usize, grid: Dim3, block: Dim3, cluster: Option<Dim3>, shared: u32, params: Vec<u8> },
+    Launch { f: usize, grid: Dim3, block: Dim3, cluster: Option<Dim3>, shared: u32, params: Vec<u8>, cooperative: bool },
     ToDevice { dst: u64, src: usize, len: usize },
     ToHost { dst: usize, src: u64, len: usize },
     OnDevice { dst: u64, src: u64, len: usize },
@@ -223,7 +223,8 @@ impl State {
         }
         let bad = |_| code::INVALID_VALUE;
         match n {
-            Node::Launch { f, grid, block, cluster, shared, params } => {
+            Node::Launch { f, grid, block, cluster, shared, params, cooperative } => {
+                self.dev.options.cooperative = *cooperative;
                 return self.launch(*f, *grid, *block, *cluster, *shared, params);
             }
             Node::ToDevice { dst, src, len } => {

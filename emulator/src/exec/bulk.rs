@@ -241,7 +241,7 @@ impl Warp {
         let mbar = self.cluster_at(env, lane, bar, 8, Some(clock))? as u32;
         let mut parts = Vec::new();
         for k in (0..total as usize).step_by(16) {
-            self.async_read(env, lane, source + k, false);
+            self.async_check(env, self.gid, lane, source + k, false);
             if x.red.is_none() {
                 if let Some(c) = env.sh.race.bulk_write(target + k, 16, self.gid, clock, self.at) {
                     self.race(env, lane, target + k, &c);
@@ -283,7 +283,10 @@ impl Warp {
         }
     }
 
-    pub(super) fn async_read(&mut self, env: &mut Env<'_, '_>, lane: usize, o: usize, wgmma: bool) -> [u32; 4] {
+    /// Checks that sixteen bytes of shared memory can be read by the asynchronous proxy on behalf of the warp of a number, of the block's.
+    pub(super) fn async_check(&mut self, env: &mut Env<'_, '_>, gid: u32, lane: usize, o: usize, wgmma: bool) {
+        let own = self.id;
+        self.id = own + gid - self.gid;
         if env.l.opt.check_init
             && let Some(coming) = env.sh.unready(o, 16)
         {
@@ -296,10 +299,10 @@ impl Warp {
                 format!("read of shared memory at offset {} {why}", env.sh.local(o)),
             );
         }
-        if let Some(c) = env.sh.race.async_read(o, 16, self.gid, self.at, wgmma) {
+        if let Some(c) = env.sh.race.async_read(o, 16, gid, self.at, wgmma) {
             self.race(env, lane, o, &c);
         }
-        env.sh.read(o, 16)
+        self.id = own;
     }
 
     pub(super) fn bulk_store(&mut self, env: &mut Env<'_, '_>, x: &BulkStore, m: u32) -> Run<()> {
@@ -386,7 +389,7 @@ impl Warp {
                 for k in 0..row_bytes / 16 {
                     let a = swizzle(from[i] as u32 + at + 16 * k, t.swizzle);
                     let o = self.shared_at(env, i, u64::from(a), 16)? as u32;
-                    self.async_read(env, i, o as usize, false);
+                    self.async_check(env, self.gid, i, o as usize, false);
                     if !have.contains(&(16 * k)) {
                         continue;
                     }

@@ -1,5 +1,6 @@
 //! The blocks that run together: a block alone or those of a cluster, and whose turn it is.
 
+use super::undefined::Lack;
 use super::*;
 
 /// A block of a cluster.
@@ -45,9 +46,13 @@ impl Cta {
                 hint: 0,
                 at: 0,
                 red: None,
-                undefined: vec![0; if k.doubtful.ins.is_empty() { 0 } else { (k.n_w + k.n_d + k.n_p) as usize }],
+                undefined: vec![Lack::ALL; k.doubtful.registers],
+                local_undefined: vec![0xff; if k.doubtful.registers == 0 { 0 } else { k.local_bytes as usize * 32 }],
                 at_wgmma: false,
+                registers: None,
+                met: false,
                 asynchronous: vec![Pending::default(); if k.watch.is_empty() { 0 } else { k.n_w as usize }],
+                late: std::collections::VecDeque::new(),
                 wgmma_group: 1,
                 wgmma_done: 0,
                 wgmma_fences: 0,
@@ -146,6 +151,7 @@ impl Group {
                         warp.state = State::Ready;
                     }
                     State::Cluster(g) if sh.cluster.generation > g => warp.state = State::Ready,
+                    State::Registers(n) if sh.registers[*rank as usize] >= n => warp.state = State::Ready,
                     State::Warpgroup(n) if sh.warpgroup_is_at(warp.gid, n) => warp.state = State::Ready,
                     _ => {}
                 }
@@ -230,6 +236,11 @@ impl Group {
     pub(super) fn deadlock(l: &Launch<'_>, ctas: &[Cta], sh: &Shared) {
         let mut text = String::from("no warp can go on:");
         let mut first = None;
+        // Who waits for registers keeps all others waiting.
+        let starved = ctas
+            .iter()
+            .flat_map(|c| c.warps.iter().map(|w| (c.at, w)))
+            .find(|(_, w)| matches!(w.state, State::Registers(_)));
         for cta in ctas {
             if ctas.len() > 1 {
                 text += &format!(" block of rank {}:", cta.rank);
@@ -271,15 +282,23 @@ impl Group {
                         );
                     }
                     State::Warpgroup(_) => {
-                        text +=
-                            &format!(" warp {} waits at a wgmma for the other warps of its warpgroup at {at};", w.id);
+                        text += &format!(
+                            " warp {} waits at a warpgroup's instruction for the other warps of its warpgroup at {at};",
+                            w.id
+                        );
+                    }
+                    State::Registers(n) => {
+                        text += &format!(
+                            " warp {} waits for {n} more registers a thread, of which the block's pool has {} for one warp, at {at};",
+                            w.id, sh.registers[cta.rank as usize]
+                        );
                     }
                     State::Cluster(_) => text += &format!(" warp {} waits at the cluster's barrier at {at};", w.id),
                     State::Ready => {}
                 }
             }
         }
-        let (cta, id, pc) = first.unwrap_or_default();
+        let (cta, id, pc) = starved.map(|(at, w)| (at, w.id, w.at)).or(first).unwrap_or_default();
         l.found(Kind::Deadlock, pc, cta, id, None, None, text);
         l.halt.store(true, Relaxed);
     }

@@ -98,6 +98,7 @@ impl Warp {
                 _ => {}
             }
             let mut mb = std::mem::take(self.mbar_at(env, i, off)?);
+            mb.dropped |= kind == MbarOp::Drop;
             // The phase, and below it the arrivals that were pending.
             let token = mb.phase << 20 | u64::from(mb.pending);
             let mut wrong = None;
@@ -137,7 +138,9 @@ impl Warp {
                 mb.came(self.gid, self.at, n);
             }
             mb.settle();
+            let unseen = mb.unseen.take();
             env.sh.mbars.insert(off, mb);
+            self.unseen_phase(env, i, addrs[i], unseen);
             if let Some(w) = wrong {
                 return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), w);
             }
@@ -161,7 +164,7 @@ impl Warp {
         m: u32,
     ) -> Run<Flow> {
         let addrs = self.addresses(a);
-        let (mut done, mut first, mut taken) = (0u32, None, u32::MAX);
+        let (mut done, mut first, mut taken, mut odd) = (0u32, None, u32::MAX, None);
         for i in lanes(m) {
             let o = self.shared_at(env, i, addrs[i], 8)?;
             let want = self.get(v, i);
@@ -171,6 +174,9 @@ impl Warp {
             let (id, off) = (self.gid, o as u32);
             let mb = self.mbar_at(env, i, off)?;
             let phase = mb.phase;
+            if let Some(unseen) = mb.unseen.take() {
+                odd = Some((i, unseen));
+            }
             let yes = if parity { phase & 1 != want & 1 } else { phase > want >> 20 };
             if !parity && phase > (want >> 20) + 1 {
                 let text = format!(
@@ -183,6 +189,7 @@ impl Warp {
             first.get_or_insert((off, phase));
             if yes {
                 done |= 1 << i;
+                mb.seen = true;
                 if taken != off {
                     let (order, remote) = (mb.done.clone(), mb.remote);
                     if relaxed {
@@ -196,6 +203,9 @@ impl Warp {
                     taken = off;
                 }
             }
+        }
+        if let Some((lane, unseen)) = odd {
+            self.unseen_phase(env, lane, addrs[lane], Some(unseen));
         }
         if blocking && env.l.opt.check_race && env.l.k.ignored.contains(&self.at) {
             let text =
@@ -212,6 +222,17 @@ impl Warp {
         }
         self.set_p(p, done, m);
         Ok(Flow::Next)
+    }
+
+    /// Tells that a phase of an mbarrier ended unseen before the next one did.
+    fn unseen_phase(&self, env: &Env<'_, '_>, lane: usize, address: u64, unseen: Option<u64>) {
+        if let Some(phase) = unseen.filter(|_| env.l.opt.check_race) {
+            let text = format!(
+                "phase {} of an mbarrier has ended, and nobody had seen the end of phase {phase}: only the phase before can be waited for",
+                phase + 1
+            );
+            env.find(Kind::Race, self, Some(lane as u32), Some(address), text);
+        }
     }
 
     /// `cp.async.mbarrier.arrive`: the thread's copies so far leave for the mbarrier, which hears of them when they land.

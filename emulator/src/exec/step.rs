@@ -449,7 +449,11 @@ impl Warp {
                 self.tensormap_copy(env, dst, src)?;
             }
             Op::MapFence { .. } => env.sh.race.fence(self.gid, true),
-            Op::SetMaxNReg => {}
+            Op::SetMaxNReg { inc, n } => {
+                if !self.together(env, m, u32::MAX, "setmaxnreg")? || !self.set_registers(env, *inc, *n)? {
+                    return Ok(Flow::Block);
+                }
+            }
             Op::BulkCommit => self.bulk_commit(m),
             Op::WgmmaFence => {
                 if !self.together(env, m, u32::MAX, "wgmma.fence")? {
@@ -472,14 +476,13 @@ impl Warp {
                     return Ok(Flow::Block);
                 }
                 self.full_warp(env, "wgmma.wait_group")?;
-                env.sh.race.wgmma_waited(self.gid, *n);
-                self.wgmma_done = self.wgmma_done.max((self.wgmma_group - 1).saturating_sub(*n));
+                self.wgmma_wait(env, *n);
             }
             Op::Wgmma(g) => {
                 if !self.together(env, m, u32::MAX, "wgmma")? {
                     return Ok(Flow::Block);
                 }
-                if !self.meet_warpgroup(env)? {
+                if !self.meet_warpgroup(env, "wgmma")? {
                     return Ok(Flow::Block);
                 }
                 self.wgmma(env, g)?;

@@ -1,6 +1,7 @@
 //! A warp: its registers, its lanes' ways through the kernel, and its turn.
 
-use super::undefined::{NO_TRUTH, NO_VALUE};
+use super::undefined::{Lack, NO_TRUTH, NO_VALUE};
+use super::wgmma::Late;
 use super::*;
 
 /// A set of lanes that runs as one, and where it joins the others.
@@ -29,6 +30,8 @@ pub(super) enum State {
     Mbar(u32, u64),
     /// Has come to its wgmma of that number and waits for the other warps of its warpgroup.
     Warpgroup(u64),
+    /// Waits for so many more registers a thread.
+    Registers(u32),
     /// Waits for the cluster's barrier of that number.
     Cluster(u64),
     Done,
@@ -59,12 +62,19 @@ pub(crate) struct Warp {
     pub at: u32,
     /// The reduction that a barrier in progress will give.
     pub red: Option<(BarRed, Reg, u32)>,
-    /// The lanes in which a register of the three files has no value, where that may matter; empty for a kernel where it cannot.
-    pub undefined: Vec<u32>,
+    /// What the registers lack that may be without a value; empty for a kernel where none can.
+    pub undefined: Vec<Lack>,
+    /// The bits of local memory that have no value, where registers are followed.
+    pub local_undefined: Vec<u8>,
     /// Whether the warp has come to the wgmma at which it is, and waits for the rest of its warpgroup.
     pub at_wgmma: bool,
+    /// The registers that each of its threads has, where that is known, and whether the warpgroup has met at the setmaxnreg.
+    pub registers: Option<u32>,
+    pub met: bool,
     /// What wgmma does to the registers, by register; empty for a kernel without.
     pub asynchronous: Vec<Pending>,
+    /// The wgmmas whose results are not in the registers yet, oldest first.
+    pub late: std::collections::VecDeque<Late>,
     /// The number of the wgmma group that is being filled, of the latest that was waited for, and of fences so far.
     pub wgmma_group: u32,
     pub wgmma_done: u32,
@@ -84,6 +94,7 @@ pub(super) struct Pending {
 }
 pub(super) const AS_A: u32 = u32::MAX;
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     Next,
     Jump,
@@ -95,10 +106,8 @@ impl Warp {
         self.w.fill([u32::from(NO_VALUE) * 0x1_0001; 32]);
         self.d.fill([u64::from(NO_VALUE) * 0x1_0001_0001_0001; 32]);
         self.p.fill(NO_TRUTH);
-        self.undefined.fill(0);
-        for r in &k.doubtful.registers {
-            self.undefined[*r] = u32::MAX;
-        }
+        self.undefined.fill(Lack::ALL);
+        self.local_undefined.fill(0xff);
         for (s, v) in &k.const_w {
             self.w[*s as usize] = [*v; 32];
         }
@@ -139,7 +148,9 @@ impl Warp {
                     Sreg::TotalSmem => l.k.static_shared + l.dyn_shared,
                     Sreg::WarpSize => 32,
                     Sreg::ExplicitCluster => u32::from(l.clustered),
-                    Sreg::Zero => 0,
+                    Sreg::EnvReg(1) => (l.workspace >> 32) as u32,
+                    Sreg::EnvReg(2) => l.workspace as u32,
+                    Sreg::EnvReg(_) | Sreg::Zero => 0,
                 };
             }
         }
@@ -154,6 +165,8 @@ impl Warp {
         self.state = State::Ready;
         self.arrived = None;
         self.at_wgmma = false;
+        (self.registers, self.met) = (k.thread_registers, false);
+        self.late.clear();
         self.at = 0;
         self.asynchronous.fill(Pending::default());
         (self.wgmma_group, self.wgmma_done, self.wgmma_fences) = (1, 0, 0);
@@ -172,6 +185,9 @@ impl Warp {
     pub(super) fn run(&mut self, env: &mut Env<'_, '_>, mut turn: u32) -> Run<()> {
         let l = env.l;
         let ins = &l.k.ins[..];
+        if !self.late.is_empty() && draw(&mut self.random).is_multiple_of(4) {
+            self.settle(env, u32::MAX);
+        }
         loop {
             let Some(top) = self.stack.last_mut() else {
                 self.state = State::Done;
@@ -216,8 +232,9 @@ impl Warp {
                     mask & if i.guard_not { !p } else { p }
                 }
             };
-            if !self.undefined.is_empty() && l.k.doubtful.ins[pc as usize] {
-                self.follow_undefined(env, i, mask, m);
+            let doubtful = !self.undefined.is_empty() && l.k.doubtful.ins[pc as usize];
+            if doubtful {
+                self.guard_undefined(env, i.guard, mask);
             }
             let flow = if m == 0 && !matches!(i.op, Op::Bra { .. } | Op::Brx { .. }) {
                 Flow::Next
@@ -225,7 +242,7 @@ impl Warp {
                 if !self.asynchronous.is_empty() {
                     self.watch(env, &l.k.watch[pc as usize]);
                 }
-                self.step(env, &i.op, mask, m)?
+                if doubtful { self.step_undefined(env, i, mask, m)? } else { self.step(env, &i.op, mask, m)? }
             };
             match flow {
                 Flow::Next => {
@@ -242,7 +259,10 @@ impl Warp {
                     s.1 += u64::from(mask.count_ones());
                 }
                 Flow::Block => {
-                    if matches!(self.state, State::Mbar(..) | State::Cluster(_) | State::Warpgroup(_)) {
+                    if matches!(
+                        self.state,
+                        State::Mbar(..) | State::Cluster(_) | State::Warpgroup(_) | State::Registers(_)
+                    ) {
                         return Ok(());
                     }
                     if matches!(self.state, State::Barrier(_)) {
@@ -292,6 +312,17 @@ impl Warp {
             }
             above |= f.mask;
         }
+        // Lanes that have nothing left but to end do so, and need not come.
+        let mut above = 0u32;
+        for i in (0..n).rev() {
+            let f = self.stack[i];
+            let rest = f.mask & !above & !have;
+            if rest != 0 && Self::only_ends(env, f.pc) {
+                self.end_lanes(rest);
+                return Ok(false);
+            }
+            above |= f.mask;
+        }
         let missing = need & self.live & !have;
         env.stop(
             Kind::Divergence,
@@ -300,6 +331,19 @@ impl Warp {
             None,
             format!("{what} needs lanes {:#010x} together, only {:#010x} are here", need & self.live, have),
         )
+    }
+
+    /// Whether nothing is between an instruction and the end.
+    fn only_ends(env: &Env<'_, '_>, mut pc: u32) -> bool {
+        for _ in 0..8 {
+            match env.l.k.ins.get(pc as usize) {
+                Some(Ins { op: Op::Exit, guard: NONE, .. }) => return true,
+                Some(Ins { op: Op::Bra { to, .. }, guard: NONE, .. }) => pc = *to,
+                Some(Ins { op: Op::Nop, .. }) => pc += 1,
+                _ => return false,
+            }
+        }
+        false
     }
 
     #[inline]

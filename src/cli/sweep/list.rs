@@ -1,5 +1,6 @@
 //! `--list`: the plan in its order, with what dispatch would run.
 
+use crate::cli::counted;
 use crate::device::DeviceInfo;
 use crate::dispatch::{Dispatcher, select};
 use crate::sweep::{Cell, Plan};
@@ -10,7 +11,13 @@ use std::io::{BufWriter, Write};
 pub(super) fn list(plan: &Plan, device: &DeviceInfo, dispatcher: &Dispatcher, as_json: bool) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     if !as_json {
-        writeln!(out, "# {} cells in {} units on {}, in their order", plan.cells(), plan.units(), device.record.name)?;
+        writeln!(
+            out,
+            "# {} in {} on {}, in their order",
+            counted(plan.cells(), "cell"),
+            counted(plan.units(), "unit"),
+            device.record.name
+        )?;
         writeln!(out, "# cell\tpart\tpair\tform\tm\tn\tk\tlda\tldb\tldc\toffsets\tregime\tkernel")?;
     }
     for position in 0..plan.units() {

@@ -1,10 +1,10 @@
 //! What a sweep shows: its progress, and at its end the pictures, the counts and how to go on.
 
 use super::Args;
-use crate::cli::Ending;
+use crate::cli::{Ending, counted, width};
 use crate::record::{CellRecord, DeviceKind, Manifest, Outcome, Status};
 use crate::report;
-use crate::sweep::Event;
+use crate::sweep::{Event, Resumed};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -24,15 +24,16 @@ pub(in crate::cli) fn show(bar: &ProgressBar, event: &Event<'_>) {
             bar.set_length(*cells);
             bar.set_position(resumed.done.len() as u64);
             bar.reset_eta();
-            let again = resumed.torn + resumed.halves + resumed.not_reached;
-            if !resumed.done.is_empty() || again > 0 {
-                eprintln!(
-                    "resuming: {} cells are done; {} lines were torn, {} cells had lost their pair, {} had not been reached",
-                    resumed.done.len(),
-                    resumed.torn,
-                    resumed.halves,
-                    resumed.not_reached
-                );
+            let Resumed { torn, halves, not_reached, twice, .. } = resumed;
+            if !resumed.done.is_empty() || torn + halves + not_reached + twice > 0 {
+                let dropped = [
+                    (torn, "torn lines were dropped"),
+                    (twice, "lines were there twice"),
+                    (halves, "cells had lost their pair"),
+                    (not_reached, "had not been reached"),
+                ];
+                let dropped = dropped.into_iter().filter(|(n, _)| **n > 0).map(|(n, what)| format!("; {n} {what}"));
+                eprintln!("resuming: {} of {cells} cells are done{}", resumed.done.len(), dropped.collect::<String>());
             }
         }
         Event::Unit(cells) => {
@@ -69,15 +70,15 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
             _ => format!(", {:.0} % of it inside kernels", 100.0 * progress.kernel_time_share),
         };
         say!(
-            "{} cells: {} ok, {} skipped, {} failed; {:.1} s{inside}",
-            progress.planned,
+            "{}: {} ok, {} skipped, {} failed; {:.1} s{inside}",
+            counted(progress.planned, "cell"),
             progress.ok,
             progress.skipped,
             progress.failed,
             progress.wall_ns as f64 * 1e-9
         )?;
-        for (reason, count) in reasons(&loaded.cells) {
-            say!("  {count} x {}", report::clean(&reason))?;
+        for line in reasons(&loaded.cells) {
+            say!("  {}", report::clean(&line))?;
         }
         say!("device: {}", report::clean(&manifest.device.name))?;
         for file in &written.files {
@@ -86,7 +87,8 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
     }
     match progress.outcome {
         Outcome::Interrupted => {
-            eprintln!("interrupted after {} of {} cells; go on with: {resume}", progress.ok, progress.planned);
+            let done = progress.ok + progress.skipped + progress.failed;
+            eprintln!("interrupted after {done} of {}; go on with: {resume}", counted(progress.planned, "cell"));
             return Ok(Ending::Interrupted);
         }
         Outcome::Budget => eprintln!("the budget was spent before all cells were reached; go on with: {resume}"),
@@ -107,23 +109,34 @@ pub(in crate::cli) fn quoted(out: &Path) -> String {
     if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
-/// Reasons of skipped and failed cells, the most frequent first, numbers left as they are in the first of each kind.
-fn reasons(cells: &[CellRecord]) -> Vec<(String, usize)> {
-    let mut kinds: BTreeMap<String, (String, usize)> = BTreeMap::new();
-    for reason in cells.iter().filter_map(|c| c.reason.as_ref()) {
+/// The most kinds of reasons that are printed.
+const REASONS: usize = 8;
+
+/// Reasons of skipped and failed cells, the most frequent first. Those that differ in numbers only are one kind, shown by its first.
+fn reasons(cells: &[CellRecord]) -> Vec<String> {
+    let mut kinds: BTreeMap<String, (&str, usize, bool)> = BTreeMap::new();
+    for reason in cells.iter().filter_map(|c| c.reason.as_deref()) {
         let kind: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
-        kinds.entry(kind).or_insert_with(|| (reason.clone(), 0)).1 += 1;
+        let (first, count, differ) = kinds.entry(kind).or_insert((reason, 0, false));
+        *count += 1;
+        *differ |= *first != reason;
     }
     let mut list: Vec<_> = kinds.into_values().collect();
-    list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    list.truncate(8);
-    list
+    list.sort_by_key(|(_, count, _)| std::cmp::Reverse(*count));
+    let more: usize = list.iter().skip(REASONS).map(|(_, count, _)| count).sum();
+    let line = |(reason, count, differ): &(&str, usize, bool)| {
+        format!("{count} x {}{reason}", if *differ { "such as: " } else { "" })
+    };
+    let mut lines: Vec<String> = list.iter().take(REASONS).map(line).collect();
+    if more > 0 {
+        lines.push(format!("{more} x other reasons, in summary.csv"));
+    }
+    lines
 }
 
 /// The pictures of runs in the terminal's width; of an emulated device's counts, those that are asked for or the first.
 pub fn miniature(runs: &[report::Run], metrics: &[&report::Metric]) -> String {
-    let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-    let width = asked.or_else(|| terminal_size::terminal_size().map(|(w, _)| usize::from(w.0))).unwrap_or(100);
+    let width = width().unwrap_or(100);
     let ansi = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     match metrics {
         [] => report::terminal(runs, width, ansi),

@@ -41,8 +41,8 @@ pub(super) struct Failed {
 
 impl From<Failed> for DeviceError {
     fn from(failed: Failed) -> Self {
-        let sticky = failed.is_sticky();
-        DeviceError::Driver { call: failed.call, name: format!("{} ({})", failed.name, failed.code), sticky }
+        let (sticky, lost) = (failed.is_sticky(), failed.is_lost());
+        DeviceError::Driver { call: failed.call, name: format!("{} ({})", failed.name, failed.code), sticky, lost }
     }
 }
 
@@ -54,6 +54,11 @@ impl Failed {
         // instruction, misaligned address, address space, program counter, launch failure. 721: contained error. 999:
         // unknown.
         matches!(self.code, 4 | 46 | 214 | 220 | 700 | 702 | 709 | 710 | 714..=719 | 721 | 999)
+    }
+
+    /// Whether the device is at fault: it is unavailable, or memory, NVLink or another part of it has failed.
+    fn is_lost(&self) -> bool {
+        matches!(self.code, 46 | 214 | 220 | 721)
     }
 }
 
@@ -249,6 +254,9 @@ mod tests {
         let text = error.to_string();
         assert!(text.starts_with("cuStreamSynchronize failed with CUDA_ERROR_ILLEGAL_ADDRESS (700)"), "{text}");
         assert!(!failed(1, "CUDA_ERROR_INVALID_VALUE").is_fatal());
+        assert!(!error.is_lost(), "an illegal address is the kernel's doing");
+        let gone = failed(46, "CUDA_ERROR_DEVICE_UNAVAILABLE");
+        assert!(gone.is_fatal() && gone.is_lost() && gone.to_string().contains("nvidia-smi"), "{gone}");
         assert!(
             !failed(701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES").is_fatal(),
             "a launch that asks for too much harms nothing"

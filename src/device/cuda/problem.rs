@@ -181,9 +181,7 @@ impl Prepared for CudaProblem {
     fn launch(&mut self) -> Result<(), DeviceError> {
         self.context.bind()?;
         let [address, row_bytes, rows, pitch] = self.operands.c_bytes(self.next);
-        self.queue_and(self.next, |launches| {
-            emulated::expect_written_once(address, row_bytes, rows, pitch, launches)
-        })?;
+        self.queue_and(self.next, |launches| emulated::expect_written_once(address, row_bytes, rows, pitch, launches))?;
         self.context.synchronize()?;
         self.next = (self.next + 1) % self.operands.copies();
         Ok(())

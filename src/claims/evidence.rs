@@ -1,0 +1,464 @@
+//! What records say of comparisons and of single cells: from samples to effects.
+
+use super::REPETITIONS;
+use super::bench::Bench;
+use super::experiment::Comparison;
+use super::judge::Judge;
+use super::records::{Found, Key};
+use super::sound::{Blocks, Fit, Unfit, blocks, fit, named};
+use crate::model::predict;
+use crate::problem::Problem;
+use crate::record::{ComparisonRecord, DeviceKind};
+use crate::stats::{
+    ALPHA, Estimate, MIN_BLOCKS, Order, UNSEEN_APART, Unit, combine, difference, median, repeated, unpaired,
+};
+use crate::sweep::Arm;
+
+/// Share of a question's comparisons that records must hold before their mean stands for all.
+const ENOUGH: f64 = 0.75;
+
+/// Fewest samples of a cell from which its fastest says anything.
+const MIN_SPREAD: usize = 20;
+
+/// An effect as times and as cycles tell it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Both {
+    pub time: Estimate,
+    pub cycles: Option<Estimate>,
+    /// The same by the medians of each arm's samples alone, without an error; the estimate's own where there are no pairs.
+    pub of_medians: f64,
+}
+
+impl Both {
+    fn zip(parts: &[Both], f: impl Fn(&[Estimate]) -> Option<Estimate>) -> Option<Both> {
+        let times: Vec<Estimate> = parts.iter().map(|b| b.time).collect();
+        let cycles: Option<Vec<Estimate>> = parts.iter().map(|b| b.cycles).collect();
+        let medians: Vec<Estimate> = parts.iter().map(|b| Estimate { value: b.of_medians, se: 0.0, df: 1.0 }).collect();
+        Some(Both { time: f(&times)?, cycles: cycles.and_then(|c| f(&c)), of_medians: f(&medians)?.value })
+    }
+
+    /// An effect that is known in time alone.
+    fn of_time(time: Estimate) -> Both {
+        Both { time, cycles: None, of_medians: time.value }
+    }
+
+    /// The effect of the first arm over the second.
+    fn reversed(self) -> Both {
+        let turned = |e: Estimate| Estimate { value: -e.value, ..e };
+        Both { time: turned(self.time), cycles: self.cycles.map(turned), of_medians: -self.of_medians }
+    }
+
+    /// One effect less another.
+    pub fn less(self, other: Both) -> Option<Both> {
+        Both::zip(&[self, other], |e| Some(difference(&e[0], &e[1])))
+    }
+}
+
+/// What records say of one comparison.
+pub(super) struct Compared {
+    pub effect: Option<Both>,
+    pub record: ComparisonRecord,
+    /// Whether there is any record of it.
+    pub any: bool,
+    /// An error that all comparisons of a question have in common, so that it does not average out.
+    pub shared: f64,
+}
+
+/// The units of a comparison.
+#[derive(Debug, Default)]
+struct Units {
+    units: Vec<Blocks>,
+    /// Why others were left out.
+    notes: Vec<String>,
+    /// Whether there are some whose arms were measured one after the other.
+    not_in_turn: bool,
+}
+
+impl Blocks {
+    /// Every second block, from the first or from the second on.
+    fn half(&self, which: usize) -> Blocks {
+        let every_second = |u: &Unit| Unit { blocks: u.blocks.iter().skip(which).step_by(2).copied().collect() };
+        Blocks { time: every_second(&self.time), cycles: self.cycles.as_ref().map(every_second), ..*self }
+    }
+}
+
+impl Judge<'_> {
+    /// Everything that records say of a comparison.
+    pub fn compare(&self, c: &Comparison) -> Compared {
+        let Units { units, notes, not_in_turn } = self.units(c);
+        let mut record = ComparisonRecord {
+            first: describe(&c.first),
+            second: describe(&c.second),
+            ratio: None,
+            samples: units.iter().map(|u| u.samples).sum(),
+            repetitions: units.len() as u64,
+            note: None,
+        };
+        let any = !units.is_empty() || !notes.is_empty();
+        if let Some(effect) = paired_effect(&units) {
+            record.ratio = Some(ratio(&effect.time));
+            record.note = (!notes.is_empty()).then(|| format!("left out: {}", notes.join("; ")));
+            let shared = units.iter().map(|u| u.rounding).fold(0.0, f64::max);
+            return Compared { effect: Some(effect), record, any, shared };
+        }
+        if !units.is_empty() {
+            let blocks: usize = units.iter().map(|u| u.time.blocks.len()).sum();
+            record.note = Some(format!("{blocks} blocks of four samples are too few: {MIN_BLOCKS} are the least"));
+            return Compared { effect: None, record, any, shared: 0.0 };
+        }
+        if !notes.is_empty() && !not_in_turn {
+            record.note = Some(notes.join("; "));
+            return Compared { effect: None, record, any, shared: 0.0 };
+        }
+        self.apart(c, record)
+    }
+
+    /// The units that measured a comparison in turn, and why others were left out. Units of other kernels with the same tiles stand in
+    /// only where none ran the planned ones, and then those of the one kernel that ran most of them.
+    fn units(&self, c: &Comparison) -> Units {
+        let key_b = Key::of(&c.second.problem, c.second.regime.name());
+        let scale = c.per.of(&c.first.problem) / c.per.of(&c.second.problem);
+        let mut found_units = Units::default();
+        let mut alike: Vec<(String, Vec<Blocks>)> = Vec::new();
+        let mut confounded = false;
+        for found in self.index.of(&c.first.problem, c.first.regime.name()) {
+            let Some((partner, is_first)) = found.partner else { continue };
+            let (mut first, mut second) = (found, &self.index.found[partner]);
+            if second.key != key_b {
+                continue;
+            }
+            if first.key == second.key {
+                // Both arms are one problem: each pair is met twice, and the kernels tell which arm is which.
+                if !is_first {
+                    continue;
+                }
+                let rank = |a: &Found, b: &Found| match fit(c, a, b, self.device) {
+                    Fit::Right => 0,
+                    Fit::Alike => 1,
+                    Fit::Other | Fit::Confounded(_) => 2,
+                };
+                if rank(second, first) < rank(first, second) {
+                    std::mem::swap(&mut first, &mut second);
+                }
+            }
+            let fits = fit(c, first, second, self.device);
+            let outcome = match [first, second].iter().find_map(|f| f.unusable.clone()) {
+                Some(why) => Err(Unfit::Useless(why)),
+                None => match &fits {
+                    Fit::Right | Fit::Alike => blocks(first, second, scale),
+                    Fit::Other => continue,
+                    Fit::Confounded(why) => {
+                        confounded = true;
+                        Err(Unfit::Useless(why.clone()))
+                    }
+                },
+            };
+            match outcome {
+                Ok(unit) if fits == Fit::Alike => {
+                    let name = format!("{} {}", first.name(), second.name());
+                    match alike.iter_mut().find(|(other, _)| *other == name) {
+                        Some((_, units)) => units.push(unit),
+                        None => alike.push((name, vec![unit])),
+                    }
+                }
+                Ok(unit) => found_units.units.push(unit),
+                Err(Unfit::NotInTurn) => found_units.not_in_turn = true,
+                Err(Unfit::Useless(why)) if found_units.notes.contains(&why) => {}
+                Err(Unfit::Useless(why)) => found_units.notes.push(why),
+            }
+        }
+        if found_units.units.is_empty() && !confounded {
+            // The first of those with the most units, so that the order of names decides between equals.
+            alike.sort_by(|a, b| b.1.len().cmp(&a.1.len()).then_with(|| a.0.cmp(&b.0)));
+            found_units.units = alike.into_iter().next().map(|(_, units)| units).unwrap_or_default();
+        }
+        found_units
+    }
+
+    /// A comparison whose cells were measured, but not in turn.
+    fn apart(&self, c: &Comparison, mut record: ComparisonRecord) -> Compared {
+        let arm = |arm: &Arm| -> Vec<&Found> { self.index.of(&arm.problem, arm.regime.name()).collect() };
+        let (all_a, all_b) = (arm(&c.first), arm(&c.second));
+        let missing = |record: &mut ComparisonRecord, arm: &Arm| {
+            record.note = Some(format!("there is no record of {}", describe(arm)));
+        };
+        for (found, arm) in [(&all_a, &c.first), (&all_b, &c.second)] {
+            if found.is_empty() {
+                missing(&mut record, arm);
+                let any = !(all_a.is_empty() && all_b.is_empty());
+                return Compared { effect: None, record, any, shared: 0.0 };
+            }
+        }
+        let right = |a: &&Found| all_b.iter().any(|b| fit(c, a, b, self.device) == Fit::Right && usable(a, b));
+        let alike = |a: &&Found| all_b.iter().any(|b| fit(c, a, b, self.device) == Fit::Alike && usable(a, b));
+        // The one kernel that stands in, where one must; none at all where the planned ones ran.
+        let planned: Option<String> = match all_a.iter().any(|a| right(a)) {
+            true => Some(String::new()),
+            false => all_a.iter().find(|a| alike(a)).map(|a| a.name()),
+        };
+        // All pairs of records that fit; one reason where none does.
+        let (mut first, mut second): (Vec<&Found>, Vec<&Found>) = (Vec::new(), Vec::new());
+        let mut why = None;
+        for a in &all_a {
+            for b in &all_b {
+                if let Some(reason) = a.unusable.as_ref().or(b.unusable.as_ref()) {
+                    why.get_or_insert(reason.clone());
+                    continue;
+                }
+                match fit(c, a, b, self.device) {
+                    Fit::Right | Fit::Alike if (a.throttled_share() - b.throttled_share()).abs() > 0.1 => {
+                        why.get_or_insert("only one arm was held back by the device".to_owned());
+                    }
+                    // Another kernel stands in only where the planned ones did not run.
+                    Fit::Alike if a.name() != b.name() || planned.as_ref().is_some_and(|p| *p != a.name()) => {}
+                    Fit::Right | Fit::Alike => {
+                        if !first.iter().any(|f| std::ptr::eq(*f, *a)) {
+                            first.push(a);
+                        }
+                        if !second.iter().any(|f| std::ptr::eq(*f, *b)) {
+                            second.push(b);
+                        }
+                    }
+                    Fit::Other => {
+                        why.get_or_insert(format!(
+                            "the records are of {} and {}, which it does not compare",
+                            a.name(),
+                            b.name()
+                        ));
+                    }
+                    Fit::Confounded(reason) => {
+                        why.get_or_insert(reason);
+                    }
+                }
+            }
+        }
+        record.samples = first.iter().chain(&second).map(|f| f.times.len() as u64).sum();
+        record.repetitions = first.len().min(second.len()) as u64;
+        let series = |found: &[&Found], per: &Problem, cycles: bool| -> Option<Vec<Vec<f64>>> {
+            let one = |f: &&Found| {
+                let values = if cycles { f.cycles.as_ref()? } else { &f.times };
+                Some(values.iter().filter(|v| v.is_finite()).map(|v| v / c.per.of(per)).collect())
+            };
+            found.iter().map(one).collect()
+        };
+        let order = order(&first, &second);
+        let rounding = first.iter().chain(&second).map(|f| f.rounding).fold(0.0, f64::max) * 2f64.sqrt();
+        let drift = if order == Order::OneAfterTheOther { UNSEEN_APART * 2f64.sqrt() } else { 0.0 };
+        let shared = drift.hypot(rounding);
+        let effect = |cycles: bool| {
+            let (a, b) = (series(&first, &c.first.problem, cycles)?, series(&second, &c.second.problem, cycles)?);
+            unpaired(&a, &b, order).map(|e| e.with_error(rounding))
+        };
+        match effect(false) {
+            Some(time) => {
+                record.ratio = Some(ratio(&time));
+                record.note = Some("its arms were not measured in turn, so the interval is wider".to_owned());
+                let effect = Both { cycles: effect(true), ..Both::of_time(time) };
+                Compared { effect: Some(effect), record, any: true, shared }
+            }
+            None => {
+                record.note = Some(why.unwrap_or_else(|| {
+                    format!("{} samples are too few: {} of each arm are the least", record.samples, 2 * MIN_BLOCKS)
+                }));
+                Compared { effect: None, record, any: true, shared }
+            }
+        }
+    }
+
+    /// For each group, what the best second arm saves: chosen on one half of the blocks, weighed on the other, both ways round.
+    pub fn best(&self, groups: &[Vec<Comparison>]) -> (Vec<Compared>, Option<Both>) {
+        let mut compared = Vec::new();
+        let mut gains: Vec<Both> = Vec::new();
+        for group in groups {
+            let halves: Vec<[Vec<Blocks>; 2]> = group
+                .iter()
+                .map(|c| {
+                    let units = self.units(c).units;
+                    [0, 1].map(|half| units.iter().map(|u| u.half(half)).collect())
+                })
+                .collect();
+            compared.extend(group.iter().map(|c| self.compare(c)));
+            let mut of_group = Vec::new();
+            for (choice, weighing) in [(0, 1), (1, 0)] {
+                let blocks = |h: &[Vec<Blocks>; 2]| -> Vec<f64> {
+                    h[choice].iter().flat_map(|u| u.time.blocks.iter().copied()).collect()
+                };
+                let costs: Option<Vec<f64>> = halves.iter().map(|h| median(&blocks(h))).collect();
+                let best = costs.and_then(|costs| {
+                    let at = (0..costs.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b]))?;
+                    Some((at, costs[at]))
+                });
+                // Where the fixed arm is the best itself nothing is gained, for sure.
+                let none = Estimate { value: 0.0, se: 0.0, df: f64::from(REPETITIONS) };
+                of_group.extend(match best {
+                    Some((_, cost)) if cost >= 0.0 => Some(Both { cycles: Some(none), ..Both::of_time(none) }),
+                    Some((at, _)) => paired_effect(&halves[at][weighing]).map(Both::reversed),
+                    None => None,
+                });
+            }
+            if of_group.len() == 2 {
+                gains.extend(Both::zip(&of_group, combine));
+            }
+        }
+        let enough = gains.len() as f64 >= ENOUGH * groups.len() as f64;
+        let effect = if enough { Both::zip(&gains, combine) } else { None };
+        (compared, effect)
+    }
+
+    /// How much of the variance of the cells' times the model explains.
+    pub fn fitted(&self, arms: &[Arm]) -> (Vec<Compared>, Option<Both>) {
+        let description = Bench::new(self.device).description().ok();
+        let mut compared = Vec::new();
+        let mut points = Vec::new();
+        for arm in arms {
+            let records: Vec<&Found> = self.index.of(&arm.problem, arm.regime.name()).collect();
+            let usable: Vec<&Found> =
+                records.iter().copied().filter(|f| f.unusable.is_none() && f.name() == arm.kernel).collect();
+            let medians: Vec<f64> = usable
+                .iter()
+                .filter_map(|f| median(&f.times.iter().copied().filter(|t| t.is_finite()).collect::<Vec<_>>()))
+                .collect();
+            let point = median(&medians).and_then(|time| {
+                let (kernel, variant) = named(&arm.kernel, self.device.kind())?;
+                let predicted = predict(&arm.problem, kernel, variant, description.as_ref()?).total_ns();
+                Some((time.ln(), predicted.ln()))
+            });
+            points.extend(point);
+            compared.push(Compared {
+                effect: None,
+                record: ComparisonRecord {
+                    first: format!("model of {}", describe(arm)),
+                    second: "measured".to_owned(),
+                    ratio: point.map(|(time, model)| [(time - model).exp(); 3]),
+                    samples: usable.iter().map(|f| f.times.len() as u64).sum(),
+                    repetitions: usable.len() as u64,
+                    note: point.is_none().then(|| format!("there is no usable record of {}", describe(arm))),
+                },
+                any: !records.is_empty(),
+                shared: 0.0,
+            });
+        }
+        let enough = points.len() as f64 >= ENOUGH * arms.len() as f64;
+        let effect = if enough { super::fit::explained(&points).map(Both::of_time) } else { None };
+        (compared, effect)
+    }
+
+    /// How far the fastest sample of each cell is below its median.
+    pub fn spread(&self, arms: &[Arm]) -> (Vec<Compared>, Option<Both>) {
+        let mut compared = Vec::new();
+        for arm in arms {
+            let records: Vec<&Found> = self.index.of(&arm.problem, arm.regime.name()).collect();
+            let usable: Vec<&Found> = records
+                .iter()
+                .copied()
+                .filter(|f| f.unusable.is_none() && f.times.len() >= MIN_SPREAD && f.name() == arm.kernel_name())
+                .collect();
+            let gap = |f: &&Found| {
+                let valid: Vec<f64> = f.times.iter().copied().filter(|t| t.is_finite()).collect();
+                let fastest = valid.iter().copied().fold(f64::INFINITY, f64::min);
+                median(&valid).map(|m| (m / fastest).ln())
+            };
+            let gaps: Option<Vec<f64>> = usable.iter().map(gap).collect();
+            // Each record gives one number, so that several are needed for a scatter.
+            let rounding = usable.iter().map(|f| f.rounding).fold(0.0, f64::max);
+            let effect = gaps.as_deref().and_then(|g| if g.len() >= 3 { Estimate::of_independent(g) } else { None });
+            let effect = effect.map(|e| e.with_error(rounding));
+            let note = match (&effect, records.len()) {
+                (Some(_), _) => None,
+                (None, 0) => Some(format!("there is no record of {}", describe(arm))),
+                (None, n) => Some(format!("{} of {n} records are long enough, and 3 are the least", usable.len())),
+            };
+            let record = ComparisonRecord {
+                first: format!("fastest sample of {}", describe(arm)),
+                second: "median".to_owned(),
+                ratio: effect.as_ref().map(ratio),
+                samples: usable.iter().map(|f| f.times.len() as u64).sum(),
+                repetitions: usable.len() as u64,
+                note,
+            };
+            compared.push(Compared {
+                effect: effect.map(Both::of_time),
+                record,
+                any: !records.is_empty(),
+                shared: 0.0,
+            });
+        }
+        let effect = mean(&compared);
+        (compared, effect)
+    }
+}
+
+/// The mean of the comparisons' effects, where enough of them have one.
+pub(super) fn mean(compared: &[Compared]) -> Option<Both> {
+    let effects: Vec<Both> = compared.iter().filter_map(|c| c.effect).collect();
+    if effects.is_empty() || (effects.len() as f64) < ENOUGH * compared.len() as f64 {
+        return None;
+    }
+    let shared = compared.iter().map(|c| c.shared).fold(0.0, f64::max);
+    let shared = if compared.len() > 1 { shared } else { 0.0 };
+    let mean = Both::zip(&effects, combine)?;
+    Some(Both { time: mean.time.with_error(shared), ..mean })
+}
+
+/// ln(B / A) from all units of a comparison.
+fn paired_effect(units: &[Blocks]) -> Option<Both> {
+    let times: Vec<Unit> = units.iter().map(|u| u.time.clone()).collect();
+    let cycles: Option<Vec<Unit>> = units.iter().map(|u| u.cycles.clone()).collect();
+    // Repetitions do not average out what the clock's steps hide: each is rounded the same way.
+    let rounding = units.iter().map(|u| u.rounding).fold(0.0, f64::max);
+    let estimate = |units: &[Unit]| repeated(units).map(|e| e.with_error(rounding));
+    let of_medians = median(&units.iter().map(|u| u.of_medians).filter(|m| m.is_finite()).collect::<Vec<_>>());
+    let time = estimate(&times)?;
+    Some(Both { time, cycles: cycles.and_then(|c| estimate(&c)), of_medians: of_medians.unwrap_or(time.value) })
+}
+
+fn usable(a: &Found, b: &Found) -> bool {
+    a.unusable.is_none() && b.unusable.is_none()
+}
+
+/// Whether the records of two arms lie among each other in time, or one arm's after the other's.
+fn order(first: &[&Found], second: &[&Found]) -> Order {
+    let began = |found: &[&Found]| -> Vec<u64> {
+        found.iter().filter_map(|f| f.record.samples.first().map(|s| s.at_ns)).collect()
+    };
+    let (a, b) = (began(first), began(second));
+    let span = |x: &[u64]| x.iter().min().copied().zip(x.iter().max().copied());
+    match (span(&a), span(&b)) {
+        (Some((a0, a1)), Some((b0, b1))) if a1 < b0 || b1 < a0 => Order::OneAfterTheOther,
+        _ => Order::Mixed,
+    }
+}
+
+/// A ratio with its interval.
+fn ratio(e: &Estimate) -> [f64; 3] {
+    let (lo, hi) = e.interval(ALPHA);
+    [e.value, lo, hi].map(finite_exp)
+}
+
+/// The ratio of a logarithm, within what JSON can hold.
+pub(super) fn finite_exp(log: f64) -> f64 {
+    log.clamp(-50.0, 50.0).exp()
+}
+
+/// An arm in a line.
+pub(super) fn describe(arm: &Arm) -> String {
+    let p = &arm.problem;
+    let mut text = format!("{}x{}x{} {}", p.m, p.n, p.k, p.layout.name());
+    if (p.lda, p.ldb, p.ldc) != (p.k, p.n, p.n) {
+        text += &format!(" ld {},{},{}", p.lda, p.ldb, p.ldc);
+    }
+    if p.offset_a + p.offset_b + p.offset_c > 0 {
+        text += &format!(" offset {},{},{}", p.offset_a, p.offset_b, p.offset_c);
+    }
+    format!("{text} {} {}", arm.kernel, arm.regime.name())
+}
+
+impl Arm {
+    /// The name under which records know the kernel.
+    fn kernel_name(&self) -> String {
+        match named(&self.kernel, DeviceKind::Cpu).filter(|_| !self.kernel.contains('/')) {
+            Some((kernel, only)) => format!("{}/{}", kernel.name, only.name),
+            None => self.kernel.clone(),
+        }
+    }
+}
