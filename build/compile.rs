@@ -47,12 +47,13 @@ impl Cache {
         Self { folder: target.join("kernel-cache") }
     }
 
-    fn get(&self, key: &str) -> Option<Vec<u8>> {
+    /// What was put there under this name.
+    pub(super) fn get(&self, key: &str) -> Option<Vec<u8>> {
         fs::read(self.folder.join(key)).ok()
     }
 
     /// A cache that cannot be written only costs time, so that this does not fail.
-    fn put(&self, key: &str, bytes: &[u8]) {
+    pub(super) fn put(&self, key: &str, bytes: &[u8]) {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let unique = COUNT.fetch_add(1, Ordering::Relaxed);
         let partial = self.folder.join(format!("{key}.{}.{unique}", std::process::id()));
@@ -117,10 +118,8 @@ impl Compiler<'_> {
 
     /// The PTX of a file, checked against the catalogue.
     fn ptx(&self, catalog: &Catalog, file: &SourceFile) -> Result<String, Error> {
-        // Any header may be included; following which ones are would save little.
-        let sources = sources::list(self.root)?;
-        let inputs = sources.iter().map(String::as_str).filter(|s| *s == file.path || is_header(s));
-        let inputs = sources::hash(self.root, inputs)?;
+        let inputs = sources::with_includes(self.root, &file.path)?;
+        let inputs = sources::hash(self.root, inputs.iter().map(String::as_str))?;
         let Toolchain { nvcc, version, .. } = self.toolchain;
         let key = format!("{inputs} {} {} {version} {} {NVCC_FLAGS:?}", file.path, file.ptx_arch, nvcc.display());
         let key = sources::sha256(key.as_bytes()) + ".ptx";
@@ -173,8 +172,9 @@ impl Compiler<'_> {
     /// The compressed cubin, or `None` where this ptxas does not know the architecture.
     fn cubin(&self, file: &str, text: &str, arch: &str, promises: &[Promise]) -> Result<Option<Vec<u8>>, Error> {
         let Toolchain { ptxas, version, .. } = self.toolchain;
+        let limits: Vec<_> = promises.iter().map(|p| (&p.entry, p.registers_max)).collect();
         let key = format!(
-            "{} {arch} {version} {} {PTXAS_FLAGS:?} {promises:?}",
+            "{} {arch} {version} {} {PTXAS_FLAGS:?} {limits:?}",
             sources::sha256(text.as_bytes()),
             ptxas.display()
         );
@@ -212,11 +212,6 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether a source may be included by others.
-fn is_header(source: &str) -> bool {
-    !source.ends_with(".cu") && source != "catalog.toml"
-}
-
 /// The catalogue and the PTX must have the same entries.
 fn check_entries(file: &str, text: &str, promises: &[Promise]) -> Result<(), Error> {
     let made = ptx::entries(text);
@@ -226,17 +221,7 @@ fn check_entries(file: &str, text: &str, promises: &[Promise]) -> Result<(), Err
         .map(|e| format!("kernels/{file} defines no entry {e:?}; correct the name or the file"));
     let unlisted =
         made.difference(&listed).map(|e| format!("the entry {e:?} of kernels/{file} is not listed; add or remove it"));
-    // ptxas makes wgmma an HGMMA (or QGMMA, IGMMA) or refuses the file, so that its PTX tells.
-    let without = promises.iter().filter(|p| p.wgmma && made.contains(p.entry.as_str())).filter_map(|p| {
-        let holds = ptx::body(text, &p.entry).contains("wgmma.mma_async");
-        (!holds).then(|| {
-            format!(
-                "the unit of {:?} in kernels/{file} is wgmma, and its code has none; correct the unit or the kernel",
-                p.entry
-            )
-        })
-    });
-    let problems: Vec<String> = missing.chain(unlisted).chain(without).collect();
+    let problems: Vec<String> = missing.chain(unlisted).collect();
     if problems.is_empty() { Ok(()) } else { Err(Error::Catalog(problems)) }
 }
 
@@ -254,7 +239,10 @@ pub fn compress(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Maps in as many threads as there are cores; the first error in the list's order wins.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R, Error> + Sync) -> Result<Vec<R>, Error> {
+pub(super) fn in_parallel<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, Error> + Sync,
+) -> Result<Vec<R>, Error> {
     let next = AtomicUsize::new(0);
     let results: Mutex<Vec<Option<Result<R, Error>>>> = Mutex::new(items.iter().map(|_| None).collect());
     thread::scope(|scope| {
@@ -295,7 +283,12 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             Self {
-                root: tree(&[("catalog.toml", CATALOG), ("a.cu", "code"), ("b.cuh", "")]),
+                root: tree(&[
+                    ("catalog.toml", CATALOG),
+                    ("a.cu", "#include \"tile/b.cuh\"\n"),
+                    ("tile/b.cuh", ""),
+                    ("c.cuh", ""),
+                ]),
                 home: tempfile::tempdir().unwrap(),
             }
         }
@@ -352,8 +345,12 @@ mod tests {
         bench.compile(NVCC, PTXAS).unwrap();
         bench.compile(NVCC, PTXAS).unwrap();
         assert_eq!(runs(&bench), (1, 2));
+        // A header of other files.
+        fs::write(bench.root.path().join("kernels/c.cuh"), "// a comment").unwrap();
+        bench.compile(NVCC, PTXAS).unwrap();
+        assert_eq!(runs(&bench), (1, 2));
         // The same PTX comes out, so that there is nothing to assemble.
-        fs::write(bench.root.path().join("kernels/b.cuh"), "// a comment").unwrap();
+        fs::write(bench.root.path().join("kernels/tile/b.cuh"), "// a comment").unwrap();
         bench.compile(NVCC, PTXAS).unwrap();
         assert_eq!(runs(&bench), (2, 2));
         let catalog = CATALOG.replace("registers_max = 128", "registers_max = 64");
@@ -408,21 +405,6 @@ mod tests {
         let error = Bench::new().compile(&nvcc, PTXAS).unwrap_err().to_string();
         assert!(error.contains("kernels/a.cu defines no entry \"fill\""), "{error}");
         assert!(error.contains("the entry \"full\" of kernels/a.cu is not listed"), "{error}");
-    }
-
-    #[test]
-    fn a_wgmma_kernel_holds_wgmma() {
-        let with_unit = |nvcc: &str| {
-            let bench = Bench::new();
-            let catalog = CATALOG.replace("unit = \"simt\"", "unit = \"wgmma\"");
-            fs::write(bench.root.path().join("kernels/catalog.toml"), catalog).unwrap();
-            bench.compile(nvcc, PTXAS)
-        };
-        // In another entry it does not count.
-        let error = with_unit(&format!("{NVCC}\necho 'wgmma.mma_async x;' >> $out")).unwrap_err().to_string();
-        assert!(error.contains("the unit of \"gemm\" in kernels/a.cu is wgmma"), "{error}");
-        let inside = NVCC.replace(".visible .entry gemm(\\n", ".visible .entry gemm(\\nwgmma.mma_async x;\\n");
-        with_unit(&inside).unwrap();
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! From `kernels/` to images: the one copy of what `build.rs` and `cargo xtask kernels` both do.
 //!
 //! `sources` reads and hashes the tree, `toolchain` finds nvcc, `compile` turns a catalogue into PTX and cubins, with
-//! `ptx` making the text the same on every machine and `ptxas` judging the assembler's report, and `prebuilt` is the
-//! PTX for machines without nvcc. Nothing here touches the network.
+//! `ptx` making the text the same on every machine and `ptxas` judging the assembler's report. `sass` judges the machine code
+//! itself, for `cargo xtask kernels` alone, and `prebuilt` is the PTX for machines without nvcc. Nothing here touches the network.
 
 pub mod compile;
 pub mod prebuilt;
 pub mod ptx;
 pub mod ptxas;
+pub mod sass;
 #[path = "../src/catalog/schema.rs"]
 pub mod schema;
 pub mod sources;
@@ -20,6 +21,9 @@ use thiserror::Error;
 
 /// The version of nvcc that `cargo xtask kernels` installs and that made `kernels/prebuilt/`.
 pub const PINNED_NVCC: &str = "13.0.88";
+
+/// The version of nvdisasm that `cargo xtask kernels` installs: the first on PyPI, which has none of the pinned nvcc's release.
+pub const PINNED_NVDISASM: &str = "13.2.51";
 
 /// Why there are no images.
 #[derive(Debug, Error)]

@@ -128,18 +128,6 @@ pub fn entries(text: &str) -> BTreeSet<&str> {
     named.map(|(_, name)| name.split(['(', ' ', '\t']).next().unwrap_or_default()).collect()
 }
 
-/// The text of an entry point, up to the next one; empty where there is no such entry.
-pub fn body<'a>(text: &'a str, entry: &str) -> &'a str {
-    let mut starts = text.match_indices(".entry ").map(|(at, _)| at).peekable();
-    while let Some(start) = starts.next() {
-        let name = text[start + ".entry ".len()..].split(['(', ' ', '\t', '\n']).next();
-        if name == Some(entry) {
-            return &text[start..starts.peek().copied().unwrap_or(text.len())];
-        }
-    }
-    ""
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

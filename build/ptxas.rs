@@ -110,7 +110,7 @@ ptxas info    : Function properties for called
 ";
 
     fn promise(registers: u32) -> Promise {
-        Promise { entry: "gemm".to_owned(), registers_max: Some(registers), wgmma: false }
+        Promise { entry: "gemm".to_owned(), registers_max: Some(registers), needs: Vec::new() }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The files below `kernels/`: their list, their hash, and the catalogue that must agree with them.
 
 use super::Error;
+use super::sass::{self, Need};
 use super::schema::{self, Catalog, Kernel, Variant};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -70,6 +71,31 @@ pub fn hash<'a>(root: &Path, files: impl IntoIterator<Item = &'a str>) -> Result
         hasher.update(&bytes);
     }
     Ok(hex(hasher.finalize().as_slice()))
+}
+
+/// A source and all that it includes below `root/kernels/`, directly or not: every `#include "..."` line counts, also one that the
+/// preprocessor would leave out. What is not there comes from elsewhere.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn with_includes(root: &Path, file: &str) -> Result<BTreeSet<String>, Error> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![file.to_owned()];
+    while let Some(source) = open.pop() {
+        let text = read(root, &source)?;
+        let folder = source.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        for line in String::from_utf8_lossy(&text).lines() {
+            let Some(rest) = line.trim_start().strip_prefix('#') else { continue };
+            let Some(rest) = rest.trim_start().strip_prefix("include") else { continue };
+            let Some(name) = rest.trim_start().strip_prefix('"').and_then(|r| r.split('"').next()) else { continue };
+            // Beside the file that includes it, or from the folder that nvcc is told of.
+            let places = [format!("{folder}{name}"), name.to_owned()];
+            let here = places.into_iter().find(|place| root.join("kernels").join(place).is_file());
+            open.extend(here.filter(|place| !found.contains(place)));
+        }
+        found.insert(source);
+    }
+    Ok(found)
 }
 
 /// The hash of the whole source set, as `kernels/prebuilt/manifest.toml` records it.
@@ -260,20 +286,30 @@ pub struct Promise {
     pub entry: String,
     /// Highest register count per thread that its launch bounds allow.
     pub registers_max: Option<u32>,
-    /// Whether it multiplies with wgmma, which its code must then hold.
-    pub wgmma: bool,
+    /// Instructions that its machine code must hold.
+    pub needs: Vec<Need>,
 }
 
 /// The entries that the catalogue lists for a file.
 pub fn promises(catalog: &Catalog, file: &str) -> Vec<Promise> {
-    let variants = catalog.kernels.iter().flat_map(|k| k.variants.iter().map(move |v| (k, v)));
-    let entries = variants.flat_map(|(k, v)| {
-        let wgmma = k.unit == "wgmma";
-        let symbols = v.symbols_of(|dtype| k.file_for(dtype) == file).into_iter();
-        symbols.map(move |entry| Promise { entry, registers_max: v.registers_max, wgmma })
-    });
+    let mut promises: Vec<Promise> = Vec::new();
+    for kernel in &catalog.kernels {
+        for variant in &kernel.variants {
+            for dtype in variant.dtypes.iter().filter(|dtype| kernel.file_for(dtype) == file) {
+                let needs = sass::needs(kernel, variant, dtype);
+                for entry in variant.symbols_of(|d| d == dtype) {
+                    // Types share an entry where its name leaves them out.
+                    if promises.iter().all(|p| p.entry != entry) {
+                        let (registers_max, needs) = (variant.registers_max, needs.clone());
+                        promises.push(Promise { entry, registers_max, needs });
+                    }
+                }
+            }
+        }
+    }
     let helpers = catalog.helpers.iter().filter(|h| h.file == file);
-    entries.chain(helpers.map(|h| Promise { entry: h.entry.clone(), registers_max: None, wgmma: false })).collect()
+    promises.extend(helpers.map(|h| Promise { entry: h.entry.clone(), registers_max: None, needs: Vec::new() }));
+    promises
 }
 
 #[cfg(test)]
@@ -313,6 +349,20 @@ mod tests {
     }
 
     #[test]
+    fn includes_are_followed_from_file_to_file() {
+        let tree = tree(&[
+            ("gemm/a.cu", "#include \"a.cuh\"\n  #  include \"tile/x.cuh\"\n#include <tile/no.cuh>\n// #include\n"),
+            ("gemm/a.cuh", "#include \"cuda_fp16.h\"\n"),
+            ("tile/x.cuh", "#include \"y.cuh\"\n"),
+            ("tile/y.cuh", "#include \"tile/x.cuh\"\n"),
+            ("tile/no.cuh", ""),
+            ("a.cuh", ""),
+        ]);
+        let found = with_includes(tree.path(), "gemm/a.cu").unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), ["gemm/a.cu", "gemm/a.cuh", "tile/x.cuh", "tile/y.cuh"]);
+    }
+
+    #[test]
     fn a_good_catalog_has_no_problems() {
         let tree = tree(&[("catalog.toml", CATALOG), ("a.cu", "")]);
         let catalog = catalog(tree.path()).unwrap();
@@ -320,8 +370,8 @@ mod tests {
         assert_eq!(
             promised,
             [
-                Promise { entry: "gemm".to_owned(), registers_max: Some(128), wgmma: false },
-                Promise { entry: "fill".to_owned(), registers_max: None, wgmma: false }
+                Promise { entry: "gemm".to_owned(), registers_max: Some(128), needs: vec![] },
+                Promise { entry: "fill".to_owned(), registers_max: None, needs: vec![] }
             ]
         );
     }

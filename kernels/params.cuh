@@ -39,3 +39,16 @@ struct LayoutTN {
 struct LayoutTT {
     static constexpr bool kTransA = true, kTransB = true;
 };
+
+// The problem of C transposed: B transposed times A transposed. Nothing moves; only what is read as what changes. C's own leading
+// dimension stays.
+template <class In, class Out>
+__device__ __forceinline__ GemmParamsT<In, Out> swap_operands(const GemmParamsT<In, Out>& p) {
+    return {p.b, p.a, p.c, p.ldb, p.lda, p.ldc, p.n, p.m, p.k, p.alpha, p.beta, p.reserved};
+}
+
+// Its layout: B as it is stored is B transposed the other way round.
+template <class Layout>
+struct SwappedLayout {
+    static constexpr bool kTransA = !Layout::kTransB, kTransB = !Layout::kTransA;
+};

@@ -220,8 +220,17 @@ __device__ __forceinline__ void consume_all(const GemmParams& p, const Absorptio
             const int row = across + static_cast<int>(warp_row);
             const unsigned columns = tile.operand < in_class ? min(in_class - tile.operand, P::kN) : 0;
             const long long column = tile.index + static_cast<long long>(tile.operand) * x.period;
-            const WarpColumns to{reinterpret_cast<char*>(p.c) + (row * p.ldc + column) * 2, p.ldc * 2, x.period * 2,
-                                 max(-row, 0), min(static_cast<int>(p.m) - row, 16), columns};
+            char* const first = reinterpret_cast<char*>(p.c) + (row * p.ldc + column) * 2;
+            const int begin = max(-row, 0);
+            const int end = min(static_cast<int>(p.m) - row, 16);
+            if (x.period == 1) {
+                // One class: its columns are neighbours.
+                const WarpRows to{first, p.ldc * 2, static_cast<unsigned>(max(end, 0)), 0, static_cast<int>(columns),
+                                  static_cast<unsigned>(begin)};
+                output.store_rows(acc, to, p.alpha, p.beta);
+                continue;
+            }
+            const WarpColumns to{first, p.ldc * 2, x.period * 2, begin, end, columns};
             output.store_columns(acc, to, p.alpha, p.beta);
         }
     }

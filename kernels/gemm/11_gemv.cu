@@ -3,10 +3,11 @@
 // The large operand X has R rows or columns that count, the small one Y up to 8 vectors along k. Two shapes of X:
 //   dot:  X is K-major. A warp takes 4 of its rows, a lane 16 bytes of each, and lanes are summed up at the end.
 //   axpy: X is MN-major. 8 lanes take 128 bytes of a row of X, and a CTA 32 rows at a time; sums stay in place until the end.
-// A CTA: 256 threads; 32 rows of X (dot) or 64 columns (axpy), and the k of one split. Y is staged in shared memory, 1024
-// elements along k of 8 vectors (dot, 16 KiB as stored) or 512 (axpy, 16 KiB of FP32; later 24 KiB of sums of 8 warps).
-// Alignment contract: none. X is read in aligned 16-byte granules, each once, and funnel-shifted between lanes; single
-// elements only in the granules of its first and last element. Y, which is small, is read by elements.
+// A CTA: 256 threads; 32 rows of X (dot) or 64 columns (axpy), and the k of one split.
+// Shared memory: Y's 8 vectors as stored, one after the other, 1024 elements along k (dot, 16 KiB) or 512 (axpy, 8 KiB, and behind
+// them the same in FP32, 8 vectors of one k together, 16 KiB; in the end 24 KiB of sums of 8 warps in the place of both).
+// Alignment contract: none. X and Y are read in aligned 16-byte granules and funnel-shifted, X's between lanes, so that each is
+// read once; single elements only in the granules of a matrix's first and last element.
 // With several splits of k, partial sums go through a workspace and a second launch adds them in the order of k.
 #include "params.cuh"
 #include "tile/element.cuh"
@@ -36,21 +37,20 @@ struct Sides {
           y(plan.small_m ? p.a : p.b),
           ld_x(plan.small_m ? p.ldb : p.lda),
           ld_y(plan.small_m ? p.lda : p.ldb),
-          y_k(plan.y_along_k ? 1 : ld_y),
-          y_v(plan.y_along_k ? ld_y : 1),
           rows(plan.small_m ? p.n : p.m),
           vectors(plan.small_m ? p.m : p.n),
-          k(p.k) {}
+          k(p.k),
+          // A single vector without gaps is K-major however it is called.
+          y_k_major(plan.y_along_k || (vectors == 1 && ld_y == 1)) {}
 
     const In* x;
     const In* y;
     long long ld_x;
     long long ld_y;
-    long long y_k;
-    long long y_v;
     unsigned rows;
     unsigned vectors;
     unsigned k;
+    bool y_k_major;
 };
 
 template <class Type>
@@ -85,8 +85,52 @@ constexpr unsigned kDepthDot = 1024;
 constexpr unsigned kDepthAxpy = 512;
 // Sums of one warp: for each vector and each of a lane's 8 columns those of 8 lanes, spread over the banks.
 constexpr unsigned kSumPitch = 12;
-constexpr unsigned kSharedBytes = 8 * 8 * 8 * kSumPitch * 4;
-static_assert(kDepthDot * 8 * 2 <= kSharedBytes && kDepthAxpy * 8 * 4 <= kSharedBytes, "one buffer for all");
+constexpr unsigned kSharedBytes = 8 * 8 * 8 * kSumPitch * 4 + 128;
+static_assert(kDepthDot * 8 * 2 <= kSharedBytes, "one buffer for all");
+
+// From vector to vector of axpy's Y: a row of chunks and a gap, so that the vectors of one k lie in different banks.
+template <unsigned kVectors>
+constexpr unsigned kPitchAxpy = kDepthAxpy + (kVectors > 2 ? 8 : 16);
+static_assert(kPitchAxpy<8> * 8 * 2 + kDepthAxpy * 8 * 4 <= kSharedBytes, "both forms of Y");
+
+// Elements k0 .. k0+depth-1 of Y's vectors, as they are stored, at `to`: vector v from v * kPitch on. Zeros behind them, up to the
+// next multiple of 256 or `padded`, and for vectors that do not exist.
+template <class Type, unsigned kVectors, unsigned kPitch>
+__device__ __forceinline__ void stage_y(const Sides<Type>& in, unsigned k0, unsigned depth, unsigned padded,
+                                        typename Type::In* to) {
+    using In = typename Type::In;
+    if (in.y_k_major) {
+        // A warp takes 256 elements of a vector at a time.
+        const Span<sizeof(In)> span(in.y, in.ld_y, in.vectors, in.k);
+        const unsigned lane = threadIdx.x % 32;
+        const unsigned blocks = ceil_div(depth, 256);
+#pragma unroll 1
+        for (unsigned i = threadIdx.x / 32; i < blocks * kVectors; i += 8) {
+            const unsigned v = i / blocks;
+            const unsigned k = i % blocks * 256;
+            const char* const first = reinterpret_cast<const char*>(in.y + v * in.ld_y + k0 + k);
+            *reinterpret_cast<uint4*>(to + v * kPitch + k + lane * 8) =
+                load_row_chunk<32>(span, row_start(first), lane, (depth - k) * 2ll, v < in.vectors);
+        }
+    } else {
+        // A thread takes the up to 8 neighbours of one k.
+        const Span<sizeof(In)> span(in.y, in.ld_y, in.k, in.vectors);
+        const unsigned bytes = in.vectors * static_cast<unsigned>(sizeof(In));
+#pragma unroll 1
+        for (unsigned k = threadIdx.x; k < padded; k += 256) {
+            const bool exists = k < depth;
+            const RowStart start = row_start(reinterpret_cast<const char*>(in.y + (k0 + k) * in.ld_y));
+            const uint4 low = span.granule(start.granule, exists);
+            const uint4 high = span.granule(start.granule + 16, exists && start.shift + bytes > 16);
+            const uint4 chunk = keep_first_bytes(realign_bytes(low, high, start.shift), bytes);
+            const unsigned words[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
+#pragma unroll
+            for (unsigned v = 0; v < kVectors; ++v) {
+                to[v * kPitch + k] = unpack_low<In>(words[v / 2] >> v % 2 * 16);
+            }
+        }
+    }
+}
 
 template <class Type, unsigned kVectors>
 __device__ __forceinline__ void dot(const typename Sides<Type>::Params& p, const GemvPlan& plan, const Sides<Type>& in,
@@ -107,12 +151,7 @@ __device__ __forceinline__ void dot(const typename Sides<Type>::Params& p, const
         const unsigned depth = min(k_end - k0, kDepthDot);
         const unsigned padded = (depth + 255) & ~255u;
         __syncthreads();
-        for (unsigned i = threadIdx.x; i < padded * kVectors; i += 256) {
-            const unsigned v = i / padded;
-            const unsigned k = i % padded;
-            const bool exists = k < depth && v < in.vectors;
-            y[v * kDepthDot + k] = exists ? in.y[(k0 + k) * in.y_k + v * in.y_v] : In();
-        }
+        stage_y<Type, kVectors, kDepthDot>(in, k0, depth, padded, y);
         __syncthreads();
 #pragma unroll 1
         for (unsigned k = 0; k < depth; k += 256) {
@@ -172,7 +211,9 @@ __device__ __forceinline__ void axpy(const typename Sides<Type>::Params& p, cons
     const unsigned split = blockIdx.x % plan.splits;
     const unsigned k_begin = min(split * plan.k_split, in.k);
     const unsigned k_end = in.k - k_begin < plan.k_split ? in.k : k_begin + plan.k_split;
-    float* const shared = reinterpret_cast<float*>(memory);
+    constexpr unsigned kPitch = kPitchAxpy<kVectors>;
+    In* const stored = reinterpret_cast<In*>(memory);
+    float* const shared = reinterpret_cast<float*>(memory + kPitch * kVectors * sizeof(In));
     const Span<sizeof(In)> span(in.x, in.ld_x, in.k, in.rows);
     float acc[kVectors][8] = {};
 
@@ -181,11 +222,12 @@ __device__ __forceinline__ void axpy(const typename Sides<Type>::Params& p, cons
         const unsigned depth = min(k_end - k0, kDepthAxpy);
         const unsigned padded = (depth + 127) & ~127u;
         __syncthreads();
+        stage_y<Type, kVectors, kPitch>(in, k0, depth, padded, stored);
+        __syncthreads();
         for (unsigned i = threadIdx.x; i < padded * kVectors; i += 256) {
             const unsigned k = i / kVectors;
             const unsigned v = i % kVectors;
-            const bool exists = k < depth && v < in.vectors;
-            shared[i] = exists ? Type::load(in.y[(k0 + k) * in.y_k + v * in.y_v]) : 0.0f;
+            shared[i] = Type::load(stored[v * kPitch + k]);
         }
         __syncthreads();
 #pragma unroll 1
@@ -215,7 +257,8 @@ __device__ __forceinline__ void axpy(const typename Sides<Type>::Params& p, cons
 
     // The four rows of a warp, then the warps in their order.
     __syncthreads();
-    float* const sums = shared + threadIdx.x / 32 * (kVectors * 8 * kSumPitch);
+    float* const all_sums = reinterpret_cast<float*>(memory);
+    float* const sums = all_sums + threadIdx.x / 32 * (kVectors * 8 * kSumPitch);
 #pragma unroll
     for (unsigned v = 0; v < kVectors; ++v) {
 #pragma unroll
@@ -235,7 +278,7 @@ __device__ __forceinline__ void axpy(const typename Sides<Type>::Params& p, cons
         float sum = 0.0f;
 #pragma unroll
         for (unsigned warp = 0; warp < 8; ++warp) {
-            sum += shared[((warp * kVectors + v) * 8 + row % 8) * kSumPitch + row / 8];
+            sum += all_sums[((warp * kVectors + v) * 8 + row % 8) * kSumPitch + row / 8];
         }
         if (row0 + row < in.rows && v < in.vectors) {
             put<Type>(p, plan, split, in, row0 + row, v, sum);

@@ -38,6 +38,33 @@ template <unsigned kN>
 struct Wgmma;
 
 template <>
+struct Wgmma<16> {
+    static constexpr unsigned kRegisters = 8;
+
+    template <Element kElement, bool kTransA, bool kTransB>
+    __device__ __forceinline__ static void multiply(float (&d)[8], unsigned long long a, unsigned long long b,
+                                                    unsigned accumulate) {
+        if constexpr (kElement == Element::kF16) {
+            asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %10, 0;\n"
+                         "wgmma.mma_async.sync.aligned.m64n16k16.f32.f16.f16 {"
+                         "%0, %1, %2, %3, %4, %5, %6, %7"
+                         "}, %8, %9, p, 1, 1, %11, %12;\n}"
+                         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]),
+                           "+f"(d[6]), "+f"(d[7])
+                         : "l"(a), "l"(b), "r"(accumulate), "n"(kTransA), "n"(kTransB));
+        } else {
+            asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %10, 0;\n"
+                         "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {"
+                         "%0, %1, %2, %3, %4, %5, %6, %7"
+                         "}, %8, %9, p, 1, 1, %11, %12;\n}"
+                         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]),
+                           "+f"(d[6]), "+f"(d[7])
+                         : "l"(a), "l"(b), "r"(accumulate), "n"(kTransA), "n"(kTransB));
+        }
+    }
+};
+
+template <>
 struct Wgmma<64> {
     static constexpr unsigned kRegisters = 32;
 

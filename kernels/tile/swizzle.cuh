@@ -10,11 +10,13 @@ struct SwizzledTile {
     static constexpr unsigned kPitch = kCols * 2;
     static constexpr unsigned kChunks = kCols / 8;
     static constexpr unsigned kBytes = kRows * kPitch;
-    static_assert(kChunks == 4 || kChunks % 8 == 0, "rows are 64 bytes or a multiple of the 128 bytes of all banks");
+    static_assert(kChunks == 1 || kChunks == 2 || kChunks == 4 || kChunks % 8 == 0,
+                  "rows are a part of the 128 bytes of all banks, or a multiple of them");
 
-    // 64-byte rows: two rows fill the banks, so the permutation moves on every second row only.
+    // Where several rows fill the banks, the permutation moves on with each such group of rows only.
     __device__ __forceinline__ static unsigned swizzle(unsigned row) {
-        return kChunks == 4 ? (row >> 1) & 3 : row & 7;
+        constexpr unsigned kPermuted = kChunks < 8 ? kChunks : 8;
+        return row / (8 / kPermuted) % kPermuted;
     }
 
     __device__ __forceinline__ static unsigned offset(unsigned row, unsigned chunk) {
@@ -40,7 +42,7 @@ struct TileCover {
     static constexpr unsigned kColPasses = Tile::kPitch / kSpan;
     static_assert(kThreads % kLanes == 0 && (kSomeIdle || Tile::kRows % kRowStep == 0), "the passes cover the tile exactly");
     static_assert((kRowStep & (kRowStep - 1)) == 0, "flipping swizzle bits needs a power of two");
-    static_assert(kSpan == 128 || kRowStep % 8 == 0, "64-byte rows: each pass starts at the same swizzle");
+    static_assert(kSpan == 128 || kRowStep % 8 == 0, "shorter rows: each pass starts at the same swizzle");
 
     // Row of a thread's first piece, and the bytes in front of it in that row.
     __device__ __forceinline__ static unsigned row(unsigned thread) { return thread / kLanes; }

@@ -17,9 +17,10 @@
 struct WarpRows {
     char* first;          // C at the warp's first row and the tile's first column, which may lie left of C's
     long long row_bytes;  // from row to row
-    unsigned rows;        // how many of the 16 exist
+    unsigned rows;        // how many of the 16 exist, those before first_row included
     int begin;            // columns begin..end-1 of the tile exist
     int end;
+    unsigned first_row = 0;  // the first that exists
 };
 
 // Where a warp's columns go that are not neighbours in C.
@@ -87,7 +88,7 @@ public:
         for (unsigned c = 0; c < kN; c += kSpan) {
             constexpr int kMost = kN < kSpan ? kN : kSpan;
             const int columns = min(static_cast<int>(kN - c), kMost);
-            const Segment segment{to.first + c * 2, to.row_bytes, to.rows, max(to.begin - static_cast<int>(c), 0),
+            const Segment segment{to.first + c * 2, to.row_bytes, to.first_row, to.rows, max(to.begin - static_cast<int>(c), 0),
                                   min(to.end - static_cast<int>(c), columns)};
             if (segment.begin >= segment.end || segment.rows == 0) {
                 continue;
@@ -148,11 +149,13 @@ private:
     struct Segment {
         char* first;
         long long row_bytes;
+        unsigned first_row;
         unsigned rows;
         int begin;
         int end;
 
         __device__ __forceinline__ char* row(unsigned index) const { return first + index * row_bytes; }
+        __device__ __forceinline__ bool has(unsigned index) const { return index >= first_row && index < rows; }
     };
 
     // How many elements after a 16-byte boundary a row starts.
@@ -229,7 +232,7 @@ private:
         for (unsigned row = lane_ / 16; row < 16; row += 2) {
             char* const at = to.row(row);
             const int q = static_cast<int>(lane_ % 16 * 8) - residue(at);
-            if (row < to.rows && q >= to.begin && q + 8 <= to.end) {
+            if (to.has(row) && q >= to.begin && q + 8 <= to.end) {
                 *reinterpret_cast<uint4*>(at + q * 2) = staged(row, q, static_cast<int>(kSpan));
             }
         }
@@ -243,7 +246,7 @@ private:
         const int head = (to.begin + shift) / 8 * 8 - shift;
         const int tail = (to.end - 1 + shift) / 8 * 8 - shift;
         const int q = lane_ < 16 ? head : tail;
-        if (row < to.rows && (q < to.begin || q + 8 > to.end) && (lane_ < 16 || head != tail)) {
+        if (to.has(row) && (q < to.begin || q + 8 > to.end) && (lane_ < 16 || head != tail)) {
             const uint4 granule = staged(row, q, columns);
             const auto put = [&](unsigned word, int col) {
                 const bool low = col >= to.begin && col < to.end;
@@ -292,7 +295,7 @@ private:
                 continue;
             }
             uint4 old = {0, 0, 0, 0};
-            if (row < from.rows) {
+            if (from.has(row)) {
                 const char* const at = from.row(row);
                 const int shift = residue(at);
                 const int q = static_cast<int>(index * 8) - shift;

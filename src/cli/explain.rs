@@ -60,8 +60,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     record: Vec<PathBuf>,
     /// Choose by the model alone, whatever `gemmscope tune` has found
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tuned")]
     no_tuned: bool,
+    /// Go by what `gemmscope tune --cache FILE` has found [default: its own default]
+    #[arg(long, value_name = "FILE")]
+    tuned: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -96,6 +99,8 @@ pub fn run(args: &Args) -> Result<Ending> {
     let mut planned = plan(&args.device, &args.kernel)?;
     if args.no_tuned {
         planned.planner.tuned = None;
+    } else if let Some(path) = &args.tuned {
+        planned.planner.tuned = crate::tune::asked_for(&planned.planner.info, path)?;
     }
     let measured = measured(&problem, &planned.planner, &args.record)?;
     let explained = explain(problem, planned, measured);

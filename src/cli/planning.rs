@@ -143,7 +143,8 @@ pub fn reason(cause: Cause, p: &Prediction, tile: [u64; 3], problem: &crate::Pro
         Cause::Alignment => "copies narrower than the kernel's widest take more instructions".to_owned(),
         Cause::Memory => match p.limit {
             crate::model::Limit::Memory => format!("{} must come from DRAM or go there", super::bytes(p.memory_bytes)),
-            crate::model::Limit::L2 => format!("tiles fetch {} through L2", super::bytes(p.l2_bytes)),
+            crate::model::Limit::L2 => format!("tiles move {} through L2", super::bytes(p.l2_bytes)),
+            crate::model::Limit::SharedMemory => "operands come out of shared memory more slowly".to_owned(),
             crate::model::Limit::Multipliers => "loads hide under the products".to_owned(),
         },
         Cause::Ends => "before the first product of a wave and after the last".to_owned(),

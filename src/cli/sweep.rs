@@ -119,8 +119,11 @@ pub struct Args {
     #[arg(long, value_parser = duration, default_value = "60s")]
     watchdog: Duration,
     /// Choose kernels by the model alone, whatever `gemmscope tune` has found
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tuned")]
     no_tuned: bool,
+    /// Choose kernels by what `gemmscope tune --cache FILE` has found [default: its own default]
+    #[arg(long, value_name = "FILE")]
+    tuned: Option<PathBuf>,
     /// Measure in a process of its own on a CPU too
     #[arg(long)]
     isolate: bool,
@@ -223,15 +226,19 @@ fn fresh(args: &Args) -> Result<(Options, u64)> {
     }
     let seed = args.seed.unwrap_or_else(rand::random);
     let out = args.out.clone().unwrap_or_else(|| default_out(&device));
-    let conditions =
-        Conditions { seed, distribution: args.distribution.unwrap_or_default(), stopping, tuned: tuned(args, &device) };
+    let conditions = Conditions {
+        seed,
+        distribution: args.distribution.unwrap_or_default(),
+        stopping,
+        tuned: tuned(args, &device)?,
+    };
     Ok((options(args, choice, device, spec, conditions, out, args.shard.unwrap_or((1, 1))), seed))
 }
 
 fn resumed(args: &Args) -> Result<(Options, u64)> {
     let out = args.out.clone().expect("--resume requires --out");
     let mut old = begun(args.device, &out)?;
-    old.conditions.tuned = tuned(args, &old.device);
+    old.conditions.tuned = tuned(args, &old.device)?;
     let seed = old.conditions.seed;
     Ok((options(args, old.choice, old.device, old.spec, old.conditions, out, old.shard), seed))
 }
@@ -270,9 +277,18 @@ pub(super) fn begun(asked: DeviceChoice, out: &Path) -> Result<Begun> {
 }
 
 /// The file of measurements to go by, where it has some for this device; where it has none, a note says so.
-fn tuned(args: &Args, device: &DeviceInfo) -> Option<PathBuf> {
-    let path = tune::default_path().filter(|_| !args.no_tuned && device.kind() == DeviceKind::Cuda)?;
-    match tune::load(&path, &tune::Key::of(device)) {
+///
+/// # Errors
+/// A file that was asked for by name and cannot be used.
+fn tuned(args: &Args, device: &DeviceInfo) -> Result<Option<PathBuf>> {
+    if let Some(path) = &args.tuned {
+        // The worker has a folder of its own.
+        let path = std::path::absolute(path).with_context(|| format!("finding {}", path.display()))?;
+        return Ok(tune::asked_for(device, &path)?.map(|_| path));
+    }
+    let found = tune::default_path().filter(|_| !args.no_tuned && device.kind() == DeviceKind::Cuda);
+    let Some(path) = found else { return Ok(None) };
+    Ok(match tune::load(&path, &tune::Key::of(device)) {
         Ok(tune::Loaded { tuned: Some(_), .. }) => Some(path),
         Ok(tune::Loaded { note, .. }) => {
             note.iter().for_each(|note| eprintln!("note: {note}"));
@@ -282,7 +298,7 @@ fn tuned(args: &Args, device: &DeviceInfo) -> Option<PathBuf> {
             log::warn!("{why}; kernels are chosen without it");
             None
         }
-    }
+    })
 }
 
 fn options(

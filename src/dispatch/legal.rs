@@ -30,9 +30,7 @@ pub enum NoKernel {
         asked: String,
     },
     /// The addresses break the variant's alignment contract.
-    #[error(
-        "{kernel}/{variant} needs the base and every row of {operand} at a multiple of {needs} bytes, and it is at a multiple of {has} bytes ({place})"
-    )]
+    #[error("{kernel}/{variant} needs {}", contract(operand, *.stride_only, *.needs, *.has, place))]
     Alignment {
         /// The kernel.
         kernel: &'static str,
@@ -44,6 +42,8 @@ pub enum NoKernel {
         operand: &'static str,
         /// Bytes that the operand has.
         has: u64,
+        /// Whether the contract is for the distance from row to row alone, and the base may lie anywhere.
+        stride_only: bool,
         /// Its leading dimension and offset.
         place: String,
     },
@@ -120,6 +120,20 @@ pub enum NoKernel {
     Empty,
 }
 
+/// An alignment contract and what there is instead, to be read after "needs".
+fn contract(operand: &str, stride_only: bool, needs: u64, has: u64, place: &str) -> String {
+    if stride_only {
+        format!(
+            "the rows of {operand} a multiple of {needs} bytes apart (its base may lie at any element), and they are a multiple of \
+             {has} bytes apart ({place})"
+        )
+    } else {
+        format!(
+            "the base and every row of {operand} at a multiple of {needs} bytes, and it is at a multiple of {has} bytes ({place})"
+        )
+    }
+}
+
 /// Tiles of C that a variant covers a problem with.
 pub fn tiles(problem: &Problem, variant: &Variant) -> u64 {
     problem.m.div_ceil(u64::from(variant.tile[0])) * problem.n.div_ceil(u64::from(variant.tile[1]))
@@ -193,6 +207,7 @@ pub fn may_run(
                 needs,
                 operand: operand.name(),
                 has,
+                stride_only: variant.frees_base(operand),
                 place: place(problem, operand),
             });
         }
@@ -294,6 +309,16 @@ mod tests {
         assert!(b.contains("row of B at a multiple of 16 bytes") && b.contains("ldb = 36"), "{b}");
         let c = run(|p| p.offset_c = 2).unwrap_err();
         assert!(c.contains("row of C at a multiple of 8 bytes") && c.contains("a multiple of 4 bytes"), "{c}");
+        let free: &'static Variant =
+            Box::leak(Box::new(Variant { free_base: Some("b".to_owned()), ..variant.clone() }));
+        let odd = Problem { ldb: 36, offset_b: 1, ..Problem::new(32, 32, 32) };
+        let apart = may_run(&odd, kernel, free, &emulated(80)).unwrap_err().to_string();
+        assert!(
+            apart.contains("the rows of B a multiple of 16 bytes apart (its base may lie at any element)"),
+            "{apart}"
+        );
+        assert!(apart.contains("a multiple of 8 bytes apart") && !apart.contains("the base and every row"), "{apart}");
+        assert_eq!(may_run(&Problem { ldb: 40, ..odd }, kernel, free, &emulated(80)), Ok(()));
         let m = run(|p| p.m = 33).unwrap_err();
         assert!(m.contains("k/v takes m from 0 to 32, and the problem has m = 33"), "{m}");
     }

@@ -120,7 +120,7 @@ impl Dispatcher {
         let (mut candidates, mut refused) = (Vec::new(), Vec::new());
         // From the ladder's last rung down, so that of two that should take the same time the later one is first.
         for &kernel in all.iter().rev() {
-            for variant in kernel.variants.iter().filter(|v| selector.includes(kernel, v)) {
+            for variant in kernel.variants.iter().filter(|v| selector.may_choose(kernel, v)) {
                 if let Err(why) = may_run(problem, kernel, variant, &self.info) {
                     refused.push(Refused { kernel, variant, why });
                     continue;
@@ -188,9 +188,9 @@ impl Dispatcher {
 const RESOLUTION: f64 = 0.02;
 
 /// Of those that the model cannot tell from the fastest, puts first the one that suits the problem best in what is not in the model:
-/// one that reads its large operand as a stream, then fewer launches, then none of a cluster's waiting, then the largest tile, which
-/// reads the fewest bytes, then the strictest alignment contract, whose load path is the simplest. The others stay in the order of
-/// their times.
+/// one that reads its large operand as a stream, then fewer launches, then none of a cluster's waiting, then the tile that covers most of
+/// C, which reads the fewest bytes, with the least of it beyond C's edges, then the strictest alignment contract, whose load path is the
+/// simplest. The others stay in the order of their times.
 fn prefer_simple(problem: &Problem, candidates: &mut [Candidate]) {
     let Some(fastest) = candidates.first().map(Candidate::predicted_ns) else { return };
     let alike = candidates.iter().take_while(|c| c.predicted_ns() <= fastest * (1.0 + RESOLUTION));
@@ -198,7 +198,7 @@ fn prefer_simple(problem: &Problem, candidates: &mut [Candidate]) {
         let Execution { streams, launches, cluster, tile: [m, n, _], .. } = c.execution;
         let contract: u64 =
             [Operand::A, Operand::B].into_iter().map(|o| c.choice.variant.align_of(o, problem.dtype)).sum();
-        (!streams, launches, cluster, Reverse(m * n), Reverse(contract))
+        (!streams, launches, cluster, Reverse(m.min(problem.m) * n.min(problem.n)), m * n, Reverse(contract))
     };
     if let Some((at, _)) = alike.enumerate().min_by_key(|(_, c)| rank(c)) {
         candidates[..=at].rotate_right(1);
@@ -274,6 +274,50 @@ mod tests {
     }
 
     #[test]
+    fn operands_are_taken_to_be_static_only_where_that_is_said() {
+        let odd = Problem { lda: 4097, ldb: 4097, ..Problem::new(4096, 4096, 4096) };
+        let fixed = |selector: Selector| {
+            let ranking = rank(&odd, &selector, &h100());
+            ranking.candidates.iter().filter(|c| c.choice.variant.fixed.is_some()).count()
+        };
+        assert_eq!((fixed(Selector::Auto), fixed(Selector::Kernel("pack"))), (0, 0));
+        assert_eq!(fixed(Selector::Variant("pack", "a-static-b")), 1);
+    }
+
+    #[test]
+    fn of_tiles_that_cover_alike_the_one_with_less_beyond_the_edges_is_first() {
+        // Both are bound by memory; 8 rows of a tile are all that there are to cover.
+        let first = |m: u64, device: DeviceInfo| {
+            rank(&Problem::new(m, 8192, 4096), &Selector::Auto, &device).candidates.remove(0)
+        };
+        assert_eq!(first(8, a100()).execution.tile[0], 8);
+        assert_eq!(first(16, a100()).execution.tile[0], 16);
+        assert_eq!(first(16, h100()).execution.tile[0], 16);
+    }
+
+    #[test]
+    fn large_square_problems_have_tiles_that_shared_memory_can_feed() {
+        for size in [4096, 8192] {
+            let problem = Problem::new(size, size, size);
+            let tile = rank(&problem, &Selector::Auto, &a100()).candidates[0].execution.tile;
+            assert!(tile[0] * tile[1] >= 128 * 128, "{size}: {tile:?}");
+        }
+    }
+
+    #[test]
+    fn every_form_and_alignment_has_a_tensor_core_kernel() {
+        use crate::dispatch::testing::problems_of_each_alignment;
+        for device in [a100(), h100()] {
+            for problem in problems_of_each_alignment() {
+                let first = &rank(&problem, &Selector::Auto, &device).candidates[0];
+                let fast =
+                    ["mma.sync", "wgmma"].contains(&first.choice.kernel.unit.as_str()) || first.execution.streams;
+                assert!(fast, "{} on cc {}: {problem:?}", first.name(), device.cc);
+            }
+        }
+    }
+
+    #[test]
     fn a_measurement_goes_before_the_model_and_says_so() {
         let problem = Problem::new(8192, 8192, 8192);
         let mut tuned = Tuned::default();
@@ -335,7 +379,7 @@ mod tests {
             let fastest = times.iter().copied().fold(f64::INFINITY, f64::min);
             prop_assert!(times.first().is_none_or(|&first| first <= fastest * (1.0 + RESOLUTION)));
             prop_assert!(times.iter().skip(1).is_sorted());
-            let asked = all.iter().flat_map(|k| k.variants.iter().map(move |v| (*k, v))).filter(|(k, v)| selector.includes(k, v));
+            let asked = all.iter().flat_map(|k| k.variants.iter().map(move |v| (*k, v))).filter(|(k, v)| selector.may_choose(k, v));
             let legal = asked.clone().filter(|(k, v)| may_run(&p, k, v, &device).is_ok()).count();
             prop_assert_eq!(ranking.candidates.len(), legal);
             prop_assert_eq!(ranking.refused.len(), asked.count() - legal);

@@ -25,6 +25,12 @@ impl Selector {
             Selector::Variant(name, of) => kernel.name == *name && variant.name == *of,
         }
     }
+
+    /// Whether it may come to this variant. That an operand does not change from launch to launch is for the caller to say, by the
+    /// variant's name: its packing is not in the time.
+    pub(super) fn may_choose(&self, kernel: &Kernel, variant: &Variant) -> bool {
+        self.includes(kernel, variant) && (variant.fixed.is_none() || matches!(self, Selector::Variant(..)))
+    }
 }
 
 impl fmt::Display for Selector {

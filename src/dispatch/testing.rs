@@ -2,6 +2,7 @@
 
 use crate::catalog::{Kernel, Variant, catalog};
 use crate::device::DeviceInfo;
+use crate::problem::{DType, Layout, Problem};
 use crate::record::DeviceKind;
 use std::sync::LazyLock;
 
@@ -100,4 +101,26 @@ pub(super) fn ladder() -> Vec<&'static Kernel> {
         ]
     });
     LADDER.iter().collect()
+}
+
+/// Problems of FP16 and BF16 in every layout, with A, B and C at multiples of 2, 4, 8 and 16 bytes by their strides or bases, from few
+/// rows to many.
+pub(super) fn problems_of_each_alignment() -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (m, n, k) in
+        [(1, 4096, 4096), (8, 4096, 8192), (16, 4096, 4096), (64, 64, 65536), (300, 200, 100), (4096, 4096, 4096)]
+    {
+        for dtype in [DType::F16, DType::Bf16] {
+            for layout in Layout::ALL {
+                for (pad_a, pad_b, base) in
+                    [(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (2, 2, 0), (4, 4, 0), (0, 0, 1), (1, 1, 3)]
+                {
+                    let plain = Problem::new(m, n, k).in_form(layout, dtype);
+                    let (lda, ldb) = (plain.lda.next_multiple_of(8) + pad_a, plain.ldb.next_multiple_of(8) + pad_b);
+                    problems.push(Problem { lda, ldb, offset_a: base, offset_b: base, offset_c: base, ..plain });
+                }
+            }
+        }
+    }
+    problems
 }

@@ -31,8 +31,8 @@ pub struct Execution {
     pub shared_bytes: u32,
     /// CTAs of a cluster, which are placed together; 1 without clusters.
     pub cluster: u32,
-    /// CTAs that share one fetch of their columns of B.
-    pub multicast: u32,
+    /// CTAs that share one fetch of their tile of A, and of B.
+    pub multicast: [u32; 2],
     /// CTAs that share the k steps of a tile; 1 without split-K.
     pub split_k: u64,
     /// Order of the tiles.
@@ -134,7 +134,8 @@ impl Execution {
             registers: variant.registers_max,
             shared_bytes: variant.shared_bytes,
             cluster: variant.cluster.max(1),
-            multicast: variant.cluster.max(1),
+            multicast: [(variant.box_a, variant.tile[0]), (variant.box_b, variant.tile[1])]
+                .map(|(part, whole)| part.map_or(1, |[_, rows]| whole / rows.max(1)).max(1)),
             split_k: if stream_k { 1 } else { u64::from(variant.splits.max(1)) },
             order,
             unit: kernel.unit.clone(),
@@ -161,7 +162,7 @@ impl Execution {
         let each = TILES.into_iter().map(|(m, n)| Execution {
             unit: if aligned || !hopper { "library" } else { "mma.sync" }.to_owned(),
             load_bytes: [align.min(16); 2],
-            multicast: if hopper && aligned { 2 } else { 1 },
+            multicast: if hopper && aligned { [1, 2] } else { [1, 1] },
             threads: if m * n > 128 * 64 { 256 } else { 128 },
             registers: Some(if m * n > 128 * 128 { 255 } else { 128 }),
             ..Execution::textbook(m, n)
@@ -179,7 +180,7 @@ impl Execution {
             registers: Some(255),
             shared_bytes: 0,
             cluster: 1,
-            multicast: 1,
+            multicast: [1, 1],
             split_k: 1,
             order: Order::OnePerTile,
             unit: "textbook".to_owned(),

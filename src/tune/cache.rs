@@ -68,7 +68,7 @@ struct Section {
 #[derive(Debug, Error)]
 pub enum CacheError {
     /// It holds something else.
-    #[error("{path} is not a cache of tuned kernels ({why}); delete it, or name another file with --cache")]
+    #[error("{path} is not a cache of tuned kernels ({why}); delete it, or name another file with --cache or --tuned")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -76,7 +76,7 @@ pub enum CacheError {
         why: String,
     },
     /// It cannot be read.
-    #[error("cannot read {path}: {source}; make it readable, or name another file with --cache")]
+    #[error("cannot read {path}: {source}; make it readable, or name another file with --cache or --tuned")]
     Read {
         /// The file.
         path: PathBuf,
@@ -84,7 +84,7 @@ pub enum CacheError {
         source: std::io::Error,
     },
     /// It cannot be written.
-    #[error("cannot write {path}: {source}; make its folder writable, or name another file with --cache")]
+    #[error("cannot write {path}: {source}; make its folder writable, or name another file with --cache or --tuned")]
     Write {
         /// The file.
         path: PathBuf,

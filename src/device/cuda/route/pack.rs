@@ -4,14 +4,11 @@
 //! problem's layout. The copying is part of what is timed, except of operands that the variant calls static.
 
 use super::{Launch, Param, Route, Site, route};
-use crate::catalog::{Kernel, Variant, catalog};
+use crate::catalog::{Kernel, Packed, Variant, catalog, packed};
 use crate::device::DeviceError;
 use crate::device::cuda::launch::{GemmParams, grid_x};
-use crate::problem::{BASE_ALIGN_BYTES, Layout, Operand, Problem};
+use crate::problem::{BASE_ALIGN_BYTES, Operand, Problem};
 use bytemuck::{Pod, Zeroable};
-
-/// Elements that a packed row is a multiple of.
-const ROW_STEP: u64 = 64;
 
 /// PackParams for each operand that is packed, then the launches of another route.
 pub(super) struct Pack;
@@ -43,44 +40,20 @@ struct Packing {
 
 impl Packing {
     fn new(problem: &Problem, variant: &Variant) -> Result<Packing, DeviceError> {
-        let refused = |why: String| DeviceError::Image { file: "catalog.toml".to_owned(), why };
-        let then = variant.then.as_deref().unwrap_or_default();
-        let mut all = catalog().kernels.iter().flat_map(|kernel| kernel.variants.iter().map(move |v| (kernel, v)));
-        let (kernel, next) = all
-            .find(|(kernel, v)| then.split_once('/') == Some((kernel.name.as_str(), v.name.as_str())))
-            .ok_or_else(|| refused(format!("variant {} runs then {then:?}, which is not there", variant.name)))?;
-        let mut packed = *problem;
-        if !next.takes_form(problem) {
-            // Its own layout, for which some operands are transposed.
-            packed.layout =
-                Layout::ALL.into_iter().find(|l| next.takes(problem.dtype.name(), l.name())).ok_or_else(|| {
-                    refused(format!("{then} does not take {}, which {} packs", problem.dtype.name(), variant.name))
-                })?;
-        }
+        let Some(Packed { problem: packed, kernel, variant: next, .. }) = packed(catalog(), variant, problem) else {
+            let why = format!("variant {} runs then {:?}, which is not there", variant.name, variant.then);
+            return Err(DeviceError::Image { file: "catalog.toml".to_owned(), why });
+        };
         let mut bytes = 0;
-        let mut copies = [None; 2];
-        for (copy, operand) in copies.iter_mut().zip([Operand::A, Operand::B]) {
+        let copies = [Operand::A, Operand::B].map(|operand| {
             let transposes = packed.layout.transposes(operand) != problem.layout.transposes(operand);
-            if !names(&variant.pack, operand) {
-                if transposes {
-                    return Err(refused(format!(
-                        "{then} needs {} transposed, and {} does not pack it",
-                        operand.name(),
-                        variant.name
-                    )));
-                }
-                continue;
-            }
-            *copy = Some((bytes, transposes));
-            let from = problem.placement(operand);
-            let (rows, cols) = if transposes { (from.cols, from.rows) } else { (from.rows, from.cols) };
-            let ld = cols.max(1).next_multiple_of(ROW_STEP);
-            match operand {
-                Operand::A => (packed.lda, packed.offset_a) = (ld, 0),
-                _ => (packed.ldb, packed.offset_b) = (ld, 0),
-            }
-            bytes += (rows * ld * problem.dtype.bytes()).next_multiple_of(BASE_ALIGN_BYTES);
-        }
+            names(&variant.pack, operand).then(|| {
+                let stored = packed.placement(operand);
+                let at = bytes;
+                bytes += (stored.rows * stored.ld * problem.dtype.bytes()).next_multiple_of(BASE_ALIGN_BYTES);
+                (at, transposes)
+            })
+        });
         Ok(Packing { kernel, variant: next, problem: packed, copies, bytes })
     }
 
@@ -166,8 +139,8 @@ mod tests {
 
     #[test]
     fn copies_of_every_packing_variant_keep_the_contract_of_the_next() {
-        let kernel = catalog().kernels.iter().find(|k| k.name == "pack").unwrap();
-        for variant in &kernel.variants {
+        use crate::problem::Layout;
+        for variant in catalog().kernels.iter().flat_map(|k| &k.variants).filter(|v| v.route == "pack") {
             let all = DType::ALL.into_iter().flat_map(|dtype| Layout::ALL.map(|layout| (layout, dtype)));
             for (layout, dtype) in all.filter(|(layout, dtype)| variant.takes(dtype.name(), layout.name())) {
                 let problem = Problem { offset_a: 3, offset_b: 5, ..Problem::new(67, 131, 35).in_form(layout, dtype) };

@@ -1,4 +1,4 @@
-//! The route of `gemm/10_split_k.cu`: k shared out over CTAs, and a second launch that adds up their parts.
+//! The route of rungs 10 and 12 (`tile/split_k.cuh`): k shared out over CTAs, and a second launch that adds up their parts.
 
 use super::{Launch, Param, Route, Site};
 use crate::catalog::split_count;
@@ -115,7 +115,8 @@ impl Route for SplitK {
         if second > 0 {
             let symbol = format!("gemm_split_k_sum_{tile_m}x{tile_n}_{}", site.problem.dtype.name());
             let (threads, c_tile_bytes) = (site.variant.threads, tile_m * tile_n * 2);
-            let function = site.context.function(&site.kernel.file, &symbol, threads, c_tile_bytes)?;
+            let file = site.kernel.file_for(site.problem.dtype.name());
+            let function = site.context.function(&file, &symbol, threads, c_tile_bytes)?;
             launches.push(launch(function, second)?);
         }
         Ok(launches)
