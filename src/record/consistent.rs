@@ -5,8 +5,8 @@ use super::{CellRecord, DeviceRecord, Sample};
 /// How far a record's median may be from that of its samples, as a share.
 const MEDIAN_SLACK: f64 = 0.05;
 
-/// How far a record's throughput may be from what its time comes to, as a share.
-const RATE_SLACK: f64 = 0.1;
+/// How near a power of 1000 the factor between a record's throughput and what its time comes to is where one of them has another unit.
+const UNIT_SLACK: f64 = 0.1;
 
 /// How far above the device's peak a record may be.
 const PEAK_SLACK: f64 = 1.1;
@@ -42,13 +42,13 @@ impl CellRecord {
         }
         let flop = self.problem.flop() as f64;
         let rate = flop / time * 1e-3;
+        // The samples are what was measured, and a throughput only follows from them: one that was not kept up with them says nothing
+        // against them, one of another unit does.
         if let Some(stated) = self.tflops
-            && ((stated / rate - 1.0).abs() > RATE_SLACK || stated.is_nan())
-            // A time of a few nanoseconds says little about a rate.
-            && time > 10.0
+            && is_other_unit(stated / rate)
         {
             return Some(format!(
-                "its throughput of {stated:.3} TFLOP/s does not follow from its samples, {rate:.3}; the unit of one of them is wrong"
+                "its throughput of {stated:.3e} TFLOP/s does not follow from its samples, {rate:.3e}; the unit of one of them is wrong"
             ));
         }
         let mhz = clock.or(device.max_clock_mhz.map(f64::from))?;
@@ -56,6 +56,12 @@ impl CellRecord {
         (per_cycle > device.peak_flop_per_cycle * PEAK_SLACK)
             .then(|| format!("{per_cycle:.0} FLOP a cycle are more than the device can do; the time cannot be right"))
     }
+}
+
+/// Whether a factor is a power of 1000 other than 1.
+fn is_other_unit(factor: f64) -> bool {
+    let power = (factor.log10() / 3.0).round();
+    power != 0.0 && (factor / 1000f64.powf(power) - 1.0).abs() <= UNIT_SLACK
 }
 
 /// The median; `None` of nothing.
