@@ -29,7 +29,7 @@ use crate::report::*;
 use crate::shared::{Shared, wavefronts};
 pub(crate) use atomic::atom;
 use barrier::Bar;
-use group::Group;
+use group::{Group, block_at};
 use memory::*;
 use warp::*;
 
@@ -125,8 +125,8 @@ pub(crate) struct Launch<'a> {
     pub halt: AtomicBool,
     pub spent: AtomicU64,
     pub atomics: Mutex<()>,
-    pub order: crate::race::GridOrder,
-    pub cover: &'a crate::race::Coverage,
+    pub order: crate::order::GridOrder,
+    pub cover: &'a crate::coverage::Coverage,
 }
 
 #[derive(Default)]
@@ -197,12 +197,6 @@ fn flush(x: u32) -> u32 {
 }
 
 impl Env<'_, '_> {
-    /// What an access says to other blocks: a relaxed one publishes what the block did before only behind a fence.
-    fn publishing(&mut self, fl: MemFlags) -> MemFlags {
-        let fenced = &mut self.sh.cluster.fenced[self.rank as usize];
-        *fenced |= fl.release;
-        MemFlags { release: fl.release || (fl.strong && *fenced), ..fl }
-    }
     fn find(&self, kind: Kind, warp: &Warp, lane: Option<u32>, address: Option<u64>, message: String) {
         let pc = warp.at;
         self.l.found(kind, pc, self.cta, warp.id, lane, address, message);
@@ -217,6 +211,11 @@ impl Env<'_, '_> {
 impl Launch<'_> {
     fn rules(&self, wgmma: bool) -> mma::Rules {
         mma::Rules { numerics: self.opt.numerics, sm: self.opt.sm, wgmma }
+    }
+    /// The number in the grid of the block of a rank in a cluster.
+    pub fn block_number(&self, group: u32, rank: u32) -> u64 {
+        let at = block_at(self, u64::from(group), rank).map(u64::from);
+        at[0] + u64::from(self.grid[0]) * (at[1] + u64::from(self.grid[1]) * at[2])
     }
     pub fn source(&self, pc: u32) -> String {
         self.k.ins.get(pc as usize).map_or_else(String::new, |i| loc_text(self.files, i.loc))

@@ -89,6 +89,8 @@ pub(crate) struct MemFlags {
     pub strong: bool,
     pub acquire: bool,
     pub release: bool,
+    /// Of less than the device's scope.
+    pub near: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -677,9 +679,10 @@ pub(crate) enum Op {
         not: bool,
         d: Reg,
     },
-    /// A fence; `wide` where its scope is more than the block.
+    /// A fence; `wide` where its scope is more than the block, `device` where it is more than the cluster.
     Fence {
         wide: bool,
+        device: bool,
     },
     ClusterArrive {
         relaxed: bool,
@@ -977,6 +980,8 @@ pub(crate) struct Kernel {
     pub explicit_cluster: bool,
     /// Whether it asks for the grid's workspace, with which the blocks of a cooperative launch wait for one another.
     pub grid_workspace: bool,
+    /// Whether it can learn from flags in global memory what other blocks have done.
+    pub learns: bool,
     pub blocks_are_clusters: bool,
     pub max_cluster: Option<u32>,
 }

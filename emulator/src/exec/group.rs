@@ -111,17 +111,14 @@ impl Group {
     }
 
     pub(super) fn begin(&mut self, l: &Launch<'_>, index: u64) {
-        let (g, c) = (l.grid, l.cluster);
-        let n = [0, 1, 2].map(|d| u64::from(g[d] / c[d]));
-        let place = [index % n[0], index / n[0] % n[1], index / n[0] / n[1]].map(|x| x as u32);
+        let g = l.grid;
         self.random = l.opt.shuffle.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index + 1);
         self.tired = false;
         self.sh.reset();
-        self.sh.cluster.index = index;
+        self.sh.race.begin(index as u32, l.order.flags());
         let threads = l.block[0] * l.block[1] * l.block[2];
         for cta in &mut self.ctas {
-            let inside = [cta.rank % c[0], cta.rank / c[0] % c[1], cta.rank / c[0] / c[1]];
-            cta.at = std::array::from_fn(|d| place[d] * c[d] + inside[d]);
+            cta.at = block_at(l, index, cta.rank);
             let at = cta.at.map(u64::from);
             cta.index = at[0] + u64::from(g[0]) * (at[1] + u64::from(g[1]) * at[2]);
             cta.bars = Default::default();
@@ -195,16 +192,10 @@ impl Group {
                 if done && ctas[i / per].ended() {
                     Self::end(l, sh, &ctas[i / per]);
                 }
-                let opened = sh.open(|gid| {
+                sh.open(|gid| {
                     let n = slots(ctas.len(), per);
                     ctas[gid / n].warps.get(gid % n).is_none_or(|w| w.state == State::Done)
                 });
-                if opened && l.opt.check_race && ctas.len() > 1 {
-                    // What the cluster's blocks did to global memory is in order as well.
-                    for _ in 0..2 {
-                        ctas.iter().for_each(|c| l.order.sync(c.index as u32, 1 << 63 | sh.cluster.index, true));
-                    }
-                }
             }
             if tired {
                 *before = true;
@@ -311,6 +302,15 @@ impl Group {
         l.found(Kind::Deadlock, pc, cta, id, None, None, text);
         l.halt.store(true, Relaxed);
     }
+}
+
+/// Where the block of a rank in the cluster of a number stands in the grid.
+pub(super) fn block_at(l: &Launch<'_>, index: u64, rank: u32) -> [u32; 3] {
+    let (g, c) = (l.grid, l.cluster);
+    let n = [0, 1].map(|d| u64::from(g[d] / c[d]));
+    let place = [index % n[0], index / n[0] % n[1], index / n[0] / n[1]].map(|x| x as u32);
+    let inside = [rank % c[0], rank / c[0] % c[1], rank / c[0] / c[1]];
+    std::array::from_fn(|d| place[d] * c[d] + inside[d])
 }
 
 /// Numbers in the cluster that a block's warps take: warpgroups are four warps of one block.

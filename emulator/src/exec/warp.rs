@@ -276,6 +276,11 @@ impl Warp {
         }
     }
 
+    /// Lanes, or all there can be where they are all that live.
+    pub(super) fn full(&self, m: u32) -> u32 {
+        if self.live & !m == 0 { u32::MAX } else { m }
+    }
+
     /// Makes sure that the lanes an instruction needs are all here: otherwise lets the others come first.
     pub(super) fn together(&mut self, env: &Env<'_, '_>, have: u32, need: u32, what: &str) -> Run<bool> {
         if have & need == need & self.live {
