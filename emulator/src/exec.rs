@@ -9,6 +9,7 @@ mod matrix;
 mod mbar;
 mod memory;
 mod print;
+mod spin;
 mod step;
 mod tensormap;
 mod undefined;
@@ -31,6 +32,7 @@ pub(crate) use atomic::atom;
 use barrier::Bar;
 use group::{Group, block_at};
 use memory::*;
+pub(crate) use spin::idle;
 use warp::*;
 
 /// How a launch is run and what is checked.
@@ -124,6 +126,8 @@ pub(crate) struct Launch<'a> {
     pub findings: Mutex<Found>,
     pub halt: AtomicBool,
     pub spent: AtomicU64,
+    /// Counts whatever a warp that waits in a loop could notice.
+    pub changes: AtomicU64,
     pub atomics: Mutex<()>,
     pub order: crate::order::GridOrder,
     pub cover: &'a crate::coverage::Coverage,
@@ -288,7 +292,9 @@ impl Launch<'_> {
         };
         let threads = threads.min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);
         let next = AtomicU64::new(0);
-        let work = || {
+        // Of every host thread the count of changes at which all its blocks waited, plus one; zero while they do not.
+        let stuck: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
+        let work = |me: usize| {
             let mut st = Stats { pc: vec![(0, 0); self.k.ins.len()], ..Stats::default() };
             let mut free: Vec<Group> = Vec::new();
             let mut running: std::collections::VecDeque<Group> = std::collections::VecDeque::new();
@@ -296,6 +302,7 @@ impl Launch<'_> {
             let mut resident = if self.workspace == 0 { self.opt.resident.max(1) } else { usize::MAX };
             let patience: usize = if self.opt.shuffle == 0 { 2 } else { 256 };
             let mut turns = 0;
+            let mut quiet = 0;
             loop {
                 if self.halt.load(Relaxed) {
                     break;
@@ -308,6 +315,7 @@ impl Launch<'_> {
                     }
                     let mut c = free.pop().unwrap_or_else(|| Group::new(self));
                     c.begin(self, i);
+                    quiet = 0;
                     st.c.blocks += c.ctas.len() as u64;
                     c
                 } else if let Some(c) = running.pop_front() {
@@ -315,25 +323,44 @@ impl Launch<'_> {
                 } else {
                     break;
                 };
+                stuck[me].store(0, Relaxed);
                 if cta.run(self, &mut st) {
                     free.push(cta);
-                    turns = 0;
+                    (turns, quiet) = (0, 0);
                 } else {
+                    let changes = self.changes.load(Relaxed);
+                    quiet = if cta.stuck == Some(changes) { quiet + 1 } else { 0 };
                     running.push_back(cta);
                     turns += 1;
+                    if quiet >= running.len() {
+                        if next.load(Relaxed) < total && resident > 1 {
+                            resident = resident.max(running.len()).saturating_mul(2);
+                            continue;
+                        }
+                        stuck[me].store(changes + 1, Relaxed);
+                        let all = |s: &AtomicU64| matches!(s.load(Relaxed), n if n == changes + 1 || n == u64::MAX);
+                        if stuck.iter().all(all) && self.changes.load(Relaxed) == changes {
+                            Group::deadlock_of(self, &running);
+                        } else {
+                            std::thread::sleep(std::time::Duration::from_micros(50));
+                        }
+                        continue;
+                    }
                     if resident > 1 && turns > patience.saturating_mul(resident) {
                         resident = resident.saturating_mul(2);
                         turns = 0;
                     }
                 }
             }
+            stuck[me].store(u64::MAX, Relaxed);
             st
         };
         let all: Vec<Stats> = if threads == 1 {
-            vec![work()]
+            vec![work(0)]
         } else {
             std::thread::scope(|s| {
-                let h: Vec<_> = (0..threads).map(|_| s.spawn(work)).collect();
+                let work = &work;
+                let h: Vec<_> = (0..threads).map(|me| s.spawn(move || work(me))).collect();
                 h.into_iter().filter_map(|h| h.join().ok()).collect()
             })
         };

@@ -264,6 +264,22 @@ pub(crate) struct PlainMma {
     pub c: Vec<u32>,
 }
 
+/// A product with every other element, or every other pair, of A left out.
+#[derive(Clone, Debug)]
+pub(crate) struct SparseMma {
+    /// The types, and half the depth: that of the elements that are there.
+    pub f: Form,
+    pub d: [u32; 4],
+    pub a: [u32; 4],
+    pub b: [u32; 4],
+    pub c: [u32; 4],
+    /// The register that says where the elements stand, and which threads of four have it.
+    pub places: u32,
+    pub selector: u32,
+    /// Whether the places have to be in order.
+    pub ordered: bool,
+}
+
 /// An instruction. Registers are indices into the warp's register files.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -563,6 +579,7 @@ pub(crate) enum Op {
         c: [u32; 4],
     },
     PlainMma(Box<PlainMma>),
+    SparseMma(Box<SparseMma>),
     WmmaMove(Box<WmmaMove>),
     WmmaMma(Box<WmmaMma>),
     Vote {
@@ -982,6 +999,8 @@ pub(crate) struct Kernel {
     pub grid_workspace: bool,
     /// Whether it can learn from flags in global memory what other blocks have done.
     pub learns: bool,
+    /// Of every instruction, whether it changes nothing but registers.
+    pub idle: Vec<bool>,
     pub blocks_are_clusters: bool,
     pub max_cluster: Option<u32>,
 }

@@ -389,6 +389,7 @@ impl Device {
             findings: Mutex::default(),
             halt: AtomicBool::new(false),
             spent: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             atomics: Mutex::new(()),
             cover: &cover,
             order: order::GridOrder::new(

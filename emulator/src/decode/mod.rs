@@ -212,7 +212,6 @@ impl<'o, 'a> Decoder<'o, 'a> {
             watch: watches(&self.ins, &self.opcodes),
             doubtful,
             ignored: operands::ignored_waits(&self.ins),
-            ins: self.ins,
             opcodes: self.opcodes,
             n_w: self.n[0],
             n_d: self.n[1],
@@ -230,6 +229,8 @@ impl<'o, 'a> Decoder<'o, 'a> {
             explicit_cluster: f.explicit_cluster,
             grid_workspace,
             learns,
+            idle: self.ins.iter().map(|i| crate::exec::idle(&i.op)).collect(),
+            ins: self.ins,
             blocks_are_clusters: f.blocks_are_clusters,
             max_cluster: f.max_cluster,
         })

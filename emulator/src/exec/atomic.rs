@@ -46,6 +46,7 @@ impl Warp {
                         order.tell(race, &a, true);
                     }
                 }
+                self.changed |= v != old;
                 al.write(off, size, &v);
                 Ok(old)
             }
@@ -62,7 +63,9 @@ impl Warp {
                     self.race(env, lane, o, &c);
                 }
                 let old = env.sh.read(o, size);
-                env.sh.write(o, size, &new(old));
+                let v = new(old);
+                self.changed |= v != old;
+                env.sh.write(o, size, &v);
                 Ok(old)
             }
             _ => env.stop(

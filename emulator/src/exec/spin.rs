@@ -6,8 +6,10 @@
 
 use super::*;
 
-/// Instructions without a barrier or the like after which a warp is looked at, and the longest loop that is followed.
+/// Instructions without a barrier or the like after which a warp is looked at, and fewer where its lanes have parted and some may
+/// wait for others of them; and the longest loop that is followed.
 const PATIENCE: u32 = 10_000;
+const PARTED: u32 = 500;
 const LONGEST: u32 = 4_000;
 
 /// The state of a warp at an instruction to which it may come back.
@@ -24,7 +26,7 @@ pub(super) struct Probe {
 }
 
 /// Whether an instruction changes nothing but registers; of atomic operations that is known when they are done.
-pub(super) fn idle(op: &Op) -> bool {
+pub(crate) fn idle(op: &Op) -> bool {
     matches!(
         op,
         Op::Ld { .. }
@@ -60,7 +62,7 @@ impl Warp {
         }
         self.since = self.since.saturating_add(turn.min(PATIENCE));
         if self.probe.is_none()
-            && self.since > PATIENCE
+            && self.since > if self.stack.len() > 1 { PARTED } else { PATIENCE }
             && let Some(top) = self.stack.last()
         {
             self.since = 0;
@@ -107,7 +109,12 @@ impl Warp {
         }
         let (changes, reads) = (p.changes, p.reads);
         self.probe = None;
-        if self.others_first() {
+        // Lanes that go round one after another, and nothing has come of it, will do so for ever.
+        if self.parted.0 != changes {
+            self.parted = (changes, 0);
+        }
+        self.parted.1 += 1;
+        if self.parted.1 <= 2 * self.stack.len() as u32 && self.others_first() {
             return false;
         }
         self.spins = Some((changes, if reads == NONE { pc } else { reads }));

@@ -295,6 +295,12 @@ impl Warp {
                 env.st.c.mma_instructions += 1;
                 env.st.c.issued_macs += 128 * f.k() as u64;
             }
+            Op::SparseMma(x) => {
+                if !self.together(env, m, u32::MAX, "mma.sp")? {
+                    return Ok(Flow::Block);
+                }
+                self.sparse_mma(env, x)?;
+            }
             Op::PlainMma(x) => {
                 if !self.together(env, m, u32::MAX, "mma")? {
                     return Ok(Flow::Block);
