@@ -1001,6 +1001,8 @@ pub(crate) struct Kernel {
     pub learns: bool,
     /// Of every instruction, whether it changes nothing but registers.
     pub idle: Vec<bool>,
+    /// Of every relaxed load, whether a branch on what it brings can lead to it again.
+    pub polls: Vec<bool>,
     pub blocks_are_clusters: bool,
     pub max_cluster: Option<u32>,
 }

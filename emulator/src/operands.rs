@@ -565,6 +565,83 @@ pub(crate) fn compared_before_exchange(ins: &mut [Ins], opcodes: &[String]) {
     }
 }
 
+/// The relaxed loads that a branch on what they bring can lead to again, as in a loop that waits for a flag.
+pub(crate) fn polls(ins: &[Ins]) -> Vec<bool> {
+    let again = |pc: usize, d: &[Reg]| {
+        // All that is computed from the value, wherever it is.
+        let mut from_it: HashSet<Reg> = d.iter().copied().collect();
+        loop {
+            let n = from_it.len();
+            for i in ins {
+                let mut reads = i.guard != NONE && from_it.contains(&Reg::P(i.guard));
+                let mut results = Vec::new();
+                i.op.operands(&mut |r, written| {
+                    if written {
+                        results.push(r);
+                    } else {
+                        reads |= from_it.contains(&r);
+                    }
+                });
+                if reads {
+                    from_it.extend(results);
+                }
+            }
+            if from_it.len() == n {
+                break;
+            }
+        }
+        // What is compared by an atomic operation may be old.
+        if ins.iter().any(|i| matches!(&i.op, Op::Atom { op: AtomOp::Cas, b, .. } if from_it.contains(b))) {
+            return true;
+        }
+        // What leads to the load.
+        let mut before = vec![false; ins.len()];
+        before[pc] = true;
+        loop {
+            let mut more = false;
+            for at in (0..ins.len()).rev() {
+                if !before[at] {
+                    let mut leads = false;
+                    follow(ins, at, |next| leads |= before.get(next).copied().unwrap_or(false));
+                    before[at] = leads;
+                    more |= leads;
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+        let after_it = |at: usize| {
+            let mut seen = vec![false; ins.len()];
+            let mut work = vec![pc];
+            while let Some(x) = work.pop() {
+                follow(ins, x, |next| {
+                    if next < ins.len() && !std::mem::replace(&mut seen[next], true) {
+                        work.push(next);
+                    }
+                });
+            }
+            seen[at]
+        };
+        ins.iter().enumerate().any(|(at, i)| {
+            i.guard != NONE
+                && from_it.contains(&Reg::P(i.guard))
+                && before[at]
+                && matches!(i.op, Op::Bra { .. })
+                && after_it(at)
+        })
+    };
+    let mut out = vec![false; ins.len()];
+    for (pc, i) in ins.iter().enumerate() {
+        if let Op::Ld { d, n, fl, .. } = &i.op
+            && fl.strong
+        {
+            out[pc] = again(pc, &d[..usize::from(*n)]);
+        }
+    }
+    out
+}
+
 /// The `mbarrier.try_wait`s whose result decides nothing: no branch, guard or store depends on it.
 pub(crate) fn ignored_waits(ins: &[Ins]) -> Vec<u32> {
     let heeded = |pc: usize, p: u32| {

@@ -326,6 +326,8 @@ pub(crate) struct Access<'a> {
     pub fl: MemFlags,
     /// What is written, where that is known: the same value twice by one block is no harm.
     pub value: Option<&'a [u32; 4]>,
+    /// Whether a load asks again until it reads what it waits for.
+    pub polls: bool,
     pub pc: u32,
     /// The warp in its block and in its cluster, and the lane.
     pub warp: u32,
@@ -347,8 +349,9 @@ pub(crate) struct GridOrder {
 #[derive(Default)]
 struct Told {
     view: View,
-    /// A cluster that has used the flag, and the clocks of its warps that the others of it learn.
-    near: Option<(u32, Vec<u32>)>,
+    /// The cluster that has written the flag last, and the clocks of its warps: the others of it learn them, and who reads the flag
+    /// has seen something that comes after what they did until then, though it may not rely on that.
+    near: Option<(u32, Arc<[u32]>)>,
 }
 
 impl GridOrder {
@@ -375,10 +378,12 @@ impl GridOrder {
         let at = a.alloc.base + a.offset;
         for word in at / 4..(at + u64::from(a.size)).div_ceil(4) {
             if let Some(t) = told.get(&word) {
-                if let Some((group, clocks)) = &t.near
-                    && *group == race.cluster
-                {
-                    race.take_near(a.gid, clocks);
+                if let Some((group, clocks)) = &t.near {
+                    if *group == race.cluster {
+                        race.take_near(a.gid, clocks);
+                    } else {
+                        race.observe(*group, clocks);
+                    }
                 }
                 if !a.fl.near {
                     race.learn(a.gid, a.lane, &t.view, a.fl.acquire, atomic);
@@ -404,15 +409,27 @@ impl GridOrder {
             let clocks = race.clocks(a.gid);
             match &mut t.near {
                 Some((g, old)) if *g == race.cluster => {
-                    old.iter_mut().zip(clocks).for_each(|(a, b)| *a = (*a).max(*b));
+                    if old.iter().zip(clocks).any(|(a, b)| a < b) {
+                        *old = old.iter().zip(clocks).map(|(a, b)| *a.max(b)).collect();
+                    }
                 }
-                _ => t.near = Some((race.cluster, clocks.to_vec())),
+                _ => t.near = Some((race.cluster, clocks.into())),
             }
         }
         drop(told);
         race.tick(a.gid);
     }
 
+    /// Notes which write a load has seen.
+    pub fn seen(&self, race: &mut Race, a: &Access<'_>) {
+        if self.flags
+            && a.fl.strong
+            && let Some(t) = self.touch.get(a.allocation).and_then(OnceLock::get)
+        {
+            let (wide, pair) = (t.wide.strong.get(a.offset as usize / 16), t.pairs.strong.get(a.offset as usize / 2));
+            race.seen_at.insert(a.alloc.base + a.offset, if pair.0 == 0 { wide.0 } else { pair.0 });
+        }
+    }
     #[inline]
     pub fn access(&self, l: &Launch<'_>, race: &mut Race, a: &Access<'_>) {
         if !self.on {
@@ -481,6 +498,19 @@ impl Judge<'_, '_> {
                 self.report(w, true, at);
             }
         }
+        // What is read with no order is as it may be; where it is what stands before a flag that was seen, it is meant to be new.
+        let w = cells.strong.get(i);
+        if self.a.fl.strong
+            && !self.a.write
+            && !self.a.polls
+            && w.0 != 0
+            && w.group() != self.race.cluster
+            && self.race.seen_at.get(&(self.a.alloc.base + self.a.offset)) != Some(&w.0)
+            && self.race.observed(w.group(), w.warp(), w.clock())
+            && self.race.reach(self.a.gid).is_some_and(|r| !r.knows(self.a.lane, w))
+        {
+            self.stale(w, at);
+        }
         if self.a.write {
             for r in [cells.reader.get(i), cells.second.get(i)] {
                 if !self.ordered(r, false) {
@@ -528,6 +558,19 @@ impl Judge<'_, '_> {
         } else if cells.second.get(i) != self.me {
             cells.second.set(i, self.me);
         }
+    }
+    #[cold]
+    fn stale(&self, e: Epoch, at: u64) {
+        let (l, a) = (self.l, self.a);
+        let per = self.race.warps_of_a_block();
+        let (block, warp) = (l.block_number(e.group(), e.warp() as u32 / per), e.warp() as u32 % per);
+        let text = format!(
+            "read of global memory {at} bytes into {}, written by block {block} before a flag that was seen, with no order between \
+             the blocks (warp {warp} and lane {} there): without a fence on both sides the old value may come",
+            a.alloc.name,
+            e.lane()
+        );
+        l.found(Kind::Race, a.pc, a.cta, a.warp, Some(a.lane), Some(a.alloc.base + at), text);
     }
     #[cold]
     fn report(&self, e: Epoch, was_write: bool, at: u64) {

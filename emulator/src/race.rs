@@ -5,6 +5,7 @@
 //! Accesses by lanes of one warp count as ordered, as they are in lockstep here; that is laxer than the hardware's rules.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::order::{Far, Reach, View};
 
@@ -167,6 +168,10 @@ pub(crate) struct Race {
     /// What warps, barriers and the cluster's barrier know of other clusters; empty where no flag of the kernel can tell.
     reach: Vec<Reach>,
     bars_far: Vec<Far>,
+    /// The clocks of other clusters' warps before flags that this one has seen.
+    observed: HashMap<u32, Arc<[u32]>>,
+    /// The flags that were read, by address, and which write was seen: it will not be unseen.
+    pub seen_at: HashMap<u64, u64>,
     done_far: Vec<Far>,
 }
 
@@ -222,6 +227,8 @@ impl Race {
             sync: HashMap::new(),
             cluster: 0,
             reach: Vec::new(),
+            observed: HashMap::new(),
+            seen_at: HashMap::new(),
             bars_far: vec![Far::default(); bars],
             done_far: vec![Far::default(); bars],
         };
@@ -254,6 +261,8 @@ impl Race {
     pub fn begin(&mut self, cluster: u32, flags: bool) {
         self.cluster = cluster;
         self.reach.clear();
+        self.observed.clear();
+        self.seen_at.clear();
         if self.on && flags {
             self.reach.resize_with(self.n, Reach::default);
             self.bars_far.iter_mut().chain(&mut self.done_far).for_each(|f| *f = Far::default());
@@ -298,6 +307,17 @@ impl Race {
             r.together(false);
             self.tick(w);
         }
+    }
+    /// A flag was seen that a cluster has written; what its warps had done before, though it need not be visible.
+    pub fn observe(&mut self, cluster: u32, clocks: &Arc<[u32]>) {
+        let old = self.observed.entry(cluster).or_insert_with(|| clocks.clone());
+        if !Arc::ptr_eq(old, clocks) && old.iter().zip(clocks.iter()).any(|(a, b)| a < b) {
+            *old = old.iter().zip(clocks.iter()).map(|(a, b)| *a.max(b)).collect();
+        }
+    }
+    /// Whether a flag was seen that was written after what a warp of a cluster did at a clock.
+    pub fn observed(&self, cluster: u32, warp: usize, clock: u32) -> bool {
+        self.observed.get(&cluster).and_then(|c| c.get(warp)).is_some_and(|c| *c >= clock)
     }
     /// What another warp of the cluster has told.
     pub fn take_near(&mut self, w: u32, clocks: &[u32]) {

@@ -229,6 +229,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             explicit_cluster: f.explicit_cluster,
             grid_workspace,
             learns,
+            polls: operands::polls(&self.ins),
             idle: self.ins.iter().map(|i| crate::exec::idle(&i.op)).collect(),
             ins: self.ins,
             blocks_are_clusters: f.blocks_are_clusters,

@@ -198,12 +198,12 @@ impl Warp {
     ) {
         let a = self.access(env, alloc, offset, size, value, write, fl, lane);
         let (order, race) = (&env.l.order, &mut env.sh.race);
-        if !write {
-            order.learn(race, &a, false);
-        }
         order.access(env.l, race, &a);
         if write {
             order.tell(race, &a, false);
+        } else {
+            order.learn(race, &a, false);
+            order.seen(race, &a);
         }
     }
     #[allow(clippy::too_many_arguments)]
@@ -226,6 +226,7 @@ impl Warp {
             write,
             fl,
             value,
+            polls: write || env.l.k.polls[self.at as usize],
             pc: self.at,
             warp: self.id,
             gid: self.gid,
