@@ -465,3 +465,40 @@ fn device_functions_that_call_themselves_are_refused() {
     let ptx = format!("{HEAD}.func f() {{ call.uni f, (); ret; }}\n.visible .entry k() {{ call.uni f, (); ret; }}");
     assert!(Module::load(&ptx).unwrap_err().message.contains("recursion"));
 }
+#[test]
+fn lines_that_the_compiler_left_out() {
+    // `.loc` with line zero: the access belongs to what follows.
+    let r = run(
+        "bar.sync 0; .loc 1 0 3\n ld.shared.u32 %r5, [%r3]; .loc 1 85 3\n add.u32 %r5, %r5, 1; st.global.u32 [%rd5], %r5;",
+        32,
+    );
+    the_one(&r, Kind::Uninitialised, 85, "that nothing has written");
+    // Nothing follows but the end of the run: what stands before.
+    let r = run(
+        ".loc 1 86 3\n mov.u32 %r6, %r3; .loc 1 0 3\n ld.shared.u32 %r5, [%r6]; bra L; L: .loc 1 87 3\n st.global.u32 [%rd5], %r5;",
+        32,
+    );
+    the_one(&r, Kind::Uninitialised, 86, "that nothing has written");
+}
+#[test]
+fn wavefronts_of_fragments() {
+    // A 16x16 fragment of halves with rows of `ld` elements is four 8x8 tiles; an accumulator in rows is a request for each tile.
+    let counts = |ld: u32| {
+        let words = 16 * ld / 2;
+        let body = format!(
+            "mov.u32 %r6, %r0; F: setp.ge.u32 %p1, %r6, {words}; @%p1 bra D; shl.b32 %r7, %r6, 2; add.u32 %r7, %r7, %r1; st.shared.u32 [%r7], 0; add.u32 %r6, %r6, 32; bra F;
+             D: bar.sync 0; wmma.load.a.sync.aligned.row.m16n16k16.shared.f16 {{%r10,%r11,%r12,%r13,%r14,%r15,%r16,%r17}}, [sm], {ld};
+             bar.sync 0; wmma.store.d.sync.aligned.row.m16n16k16.shared.f32 [sm], {{%f0,%f1,%f2,%f3,%f4,%f5,%f6,%f7}}, 20;"
+        );
+        let zero = (0..8).map(|i| format!("mov.f32 %f{i}, 0f00000000; ")).collect::<String>();
+        let r = run(&format!("{zero}{body}"), 32);
+        clean(&r);
+        (r.report.counters.ldmatrix, r.report.counters.shared_store, u64::from(words / 32))
+    };
+    // Rows of 48 bytes do not meet in the banks, rows of 32 do in pairs, rows of 128 all eight.
+    for (ld, wavefronts) in [(24, 4), (16, 8), (64, 32)] {
+        let (load, store, filled) = counts(ld);
+        assert_eq!((load.requests, load.wavefronts, load.ideal), (1, wavefronts, 4), "{ld}");
+        assert_eq!((store.requests - filled, store.ideal - filled), (4, 8), "{ld}");
+    }
+}

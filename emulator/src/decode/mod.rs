@@ -189,6 +189,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 _ => {}
             }
         }
+        name_lines(&mut self.ins);
         crate::cfg::reconvergence(&mut self.ins);
         let static_shared = self.shared as u32;
         let dyn_at = u64::from(SHARED_BASE) + align_up(self.shared, self.dyn_align);
@@ -948,6 +949,21 @@ impl<'o, 'a> Decoder<'o, 'a> {
             "trap" => self.push(Op::Trap("trap instruction")),
             "brkpt" => self.push(Op::Trap("breakpoint instruction")),
             _ => self.err(format!("unknown opcode '{base}'")),
+        }
+    }
+}
+
+/// Gives instructions that the compiler has put on no line of a file the line of what comes after them in the same run of
+/// instructions, or else before: mostly they are part of the same statement.
+fn name_lines(ins: &mut [Ins]) {
+    let nowhere = |l: &Loc| l.file != 0 && l.line == 0;
+    for at in (0..ins.len()).filter(|at| nowhere(&ins[*at].loc)).collect::<Vec<_>>() {
+        let ends = |i: &&Ins| matches!(i.op, Op::Bra { .. } | Op::Brx { .. } | Op::Exit);
+        let named = |i: &Ins| (i.loc.line != 0).then_some(i.loc);
+        let after = ins[at..].iter().take_while(|i| !ends(i)).find_map(named);
+        let before = || ins[..at].iter().rev().take_while(|i| !ends(i)).find_map(named);
+        if let Some(l) = after.or_else(before) {
+            ins[at].loc = l;
         }
     }
 }
