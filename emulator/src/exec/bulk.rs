@@ -171,20 +171,7 @@ impl Warp {
                         );
                     }
                     if env.l.opt.check_race && !al.read_only {
-                        env.l.order.access(
-                            env.l,
-                            self.hint,
-                            al,
-                            off,
-                            n,
-                            false,
-                            MemFlags::default(),
-                            env.cta_id,
-                            self.at,
-                            self.id,
-                            i as u32,
-                            env.cta,
-                        );
+                        self.order(env, al, off, n, None, false, MemFlags::default(), i);
                     }
                     al.read_bytes(off, &mut buf[have.start as usize..have.end as usize]);
                 }
@@ -405,9 +392,7 @@ impl Warp {
                         );
                     }
                     if env.l.opt.check_race {
-                        env.l.order.access(
-                            env.l, self.hint, al, off, 16, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
-                        );
+                        self.order(env, al, off, 16, None, true, fl, i);
                     }
                     if red.is_none()
                         && env.l.cover.active()
