@@ -159,9 +159,9 @@ fn rows_off_sixteen_bytes() {
 fn canonical(k_major: bool, span: usize, turn: usize, mn: usize, k: usize) -> (usize, usize, usize) {
     // In an atom of eight rows a 16-byte piece moves by the row's number, halved or quartered for the narrower spans.
     let moved = |piece: usize, row: usize| match span {
-        128 => piece ^ (row + turn) % 8,
-        64 => piece ^ (row / 2 + turn) % 4,
-        _ => piece ^ (row / 4 + turn) % 2,
+        128 => piece ^ ((row + turn) % 8),
+        64 => piece ^ ((row / 2 + turn) % 4),
+        _ => piece ^ ((row / 4 + turn) % 2),
     };
     match (k_major, span) {
         (true, 0) => (mn / 8 * 256 + k / 8 * 128 + mn % 8 * 16 + k % 8 * 2, 128, 256),
