@@ -464,3 +464,15 @@ fn what_is_not_there_is_refused_by_name() {
         assert!(refused(s).contains(opcode), "{s}");
     }
 }
+#[test]
+fn policies_of_the_cache_change_no_value() {
+    for make in [
+        "createpolicy.fractional.L2::evict_first.b64 %rd6, 0.5;",
+        "createpolicy.range.global.L2::evict_last.L2::evict_first.b64 %rd6, [%rd1], 0x100, 0x200;",
+        "createpolicy.cvt.L2.b64 %rd6, 0x12f0000000000000;",
+    ] {
+        let out =
+            lanes("", &format!("{make} ld.global.L2::cache_hint.u32 %r11, [%rd4], %rd6;"), |i| [noise(i), 0, 0, 0]);
+        assert!(out.iter().enumerate().all(|(i, o)| o[0] == noise(i as u32)), "{make}");
+    }
+}

@@ -696,7 +696,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 self.push(Op::Prefetch)
             }
             "createpolicy" => {
-                m.any(&["fractional", "range"]);
+                if m.any(&["fractional", "range", "cvt"]) == Some("cvt") && !m.take("L2") {
+                    return self.unknown("modifiers");
+                }
                 while m
                     .any(&["L2::evict_last", "L2::evict_normal", "L2::evict_first", "L2::evict_unchanged", "global"])
                     .is_some()
