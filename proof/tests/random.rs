@@ -53,8 +53,8 @@ fn routed_problem(variant: &Variant, seed: u64) -> Problem {
         How::Vectors { rows: true, .. } => [1 + seed as usize % 8, n + 37, 2100],
         How::Vectors { rows: false, .. } => [2 * m + 5, 1 + seed as usize % 8, 1030],
         // Eight classes, of which some have fewer rows than others.
-        How::Absorb(_) if seed % 2 == 0 => [m + 3, n / 2 + 11, 2 * k + 5],
-        _ if seed % 3 == 0 => [m + 1, n / 2 + 5, 3 * k + 1],
+        How::Absorb(_) if seed.is_multiple_of(2) => [m + 3, n / 2 + 11, 2 * k + 5],
+        _ if seed.is_multiple_of(3) => [m + 1, n / 2 + 5, 3 * k + 1],
         _ => [m / 2 + 1, n + 3, 7 * k + 5],
     };
     let (beta, pad) = ((seed / 2 % 2) as f32, (seed % 9) as usize);

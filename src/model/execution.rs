@@ -124,13 +124,8 @@ impl Execution {
         let load_bytes = widths(variant);
         let widest = kernel.variants.iter().flat_map(widths).max().unwrap_or(load_bytes[0]);
         let streams = kernel.unit == "simt" && variant.limits()[..2].iter().any(|(_, max)| *max <= STREAMED);
-        let stream_k = variant.route == "stream_k";
         let stays = matches!(variant.route.as_str(), "persistent" | "absorb");
-        let order = match (stream_k, stays) {
-            (true, _) => Order::StreamK,
-            (false, true) => Order::Persistent,
-            (false, false) => Order::OnePerTile,
-        };
+        let order = if stays { Order::Persistent } else { Order::OnePerTile };
         Execution {
             tile: variant.tile.map(u64::from),
             threads: variant.threads,
@@ -139,7 +134,7 @@ impl Execution {
             cluster: variant.cluster.max(1),
             multicast: [(variant.box_a, variant.tile[0]), (variant.box_b, variant.tile[1])]
                 .map(|(part, whole)| part.map_or(1, |[_, rows]| whole / rows.max(1)).max(1)),
-            split_k: if stream_k { 1 } else { u64::from(variant.splits.max(1)) },
+            split_k: u64::from(variant.splits.max(1)),
             order,
             stream_ctas: 0,
             unit: kernel.unit.clone(),
@@ -149,7 +144,7 @@ impl Execution {
             asynchronous: kernel.unit == "wgmma",
             classes: [1, 1],
             packed_bytes: 0,
-            launches: if stream_k || variant.splits > 1 { 2 } else { 1 },
+            launches: if variant.splits > 1 { 2 } else { 1 },
         }
     }
 
