@@ -83,7 +83,8 @@ fn dr01(bench: &Bench) -> Result<Vec<Question>, Need> {
     if let (Ok(layout), false) = (bench.layout("tn"), bench.is_cpu()) {
         let columns = |m: u64| (compact(layout, m, s, s), pick);
         if let Ok(pair) = bench.compare(Per::Launch, &[Held::Kernel, Held::Tiles], columns(s - 8), columns(s - 7)) {
-            questions.push(Question::mean("stored by column it does not", at_least(1.05, 1.02), vec![pair]));
+            questions
+                .push(Question::mean("stored by column it does not", at_least(1.05, 1.02), vec![pair]).dispensable());
         }
     }
     Ok(questions)
@@ -127,6 +128,7 @@ fn dr03(bench: &Bench) -> Result<Vec<Question>, Need> {
         evidence: Evidence::Mean { comparisons: penalty(SMALL_TILE)?, less: penalty(MIDDLE_TILE)? },
         rule: at_least(1.05, 1.01),
         clock_is_effect: false,
+        dispensable: false,
     }])
 }
 

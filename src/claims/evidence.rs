@@ -10,12 +10,21 @@ use crate::model::predict;
 use crate::problem::Problem;
 use crate::record::{ComparisonRecord, DeviceKind};
 use crate::stats::{
-    ALPHA, Estimate, MIN_BLOCKS, Order, UNSEEN_APART, Unit, combine, difference, median, repeated, unpaired,
+    ALPHA, Estimate, MIN_BLOCKS, Order, Rule, UNSEEN_APART, Unit, combine, difference, median, repeated, unpaired,
 };
 use crate::sweep::Arm;
 
-/// Share of a question's comparisons that records must hold before their mean stands for all.
-const ENOUGH: f64 = 0.75;
+/// Share of a question's groups of comparisons, or of its cells, that records must hold before they stand for all.
+const ENOUGH: f64 = 0.5;
+
+/// Share of a question's comparisons that records must hold before their mean stands for all. An effect that is there may be shown by one; that
+/// there is none takes more of them.
+pub(super) fn enough(rule: Rule) -> f64 {
+    match rule {
+        Rule::AtLeast { .. } => 0.0,
+        Rule::Within { .. } => 0.3,
+    }
+}
 
 /// Fewest samples of a cell from which its fastest says anything.
 const MIN_SPREAD: usize = 20;
@@ -353,20 +362,33 @@ impl Judge<'_> {
                 .copied()
                 .filter(|f| f.unusable.is_none() && f.times.len() >= MIN_SPREAD && f.name() == arm.kernel_name())
                 .collect();
-            let gap = |f: &&Found| {
-                let valid: Vec<f64> = f.times.iter().copied().filter(|t| t.is_finite()).collect();
+            let gap = |valid: &[f64]| {
                 let fastest = valid.iter().copied().fold(f64::INFINITY, f64::min);
-                median(&valid).map(|m| (m / fastest).ln())
+                median(valid).map(|m| (m / fastest).ln())
             };
-            let gaps: Option<Vec<f64>> = usable.iter().map(gap).collect();
-            // Each record gives one number, so that several are needed for a scatter.
+            // Each stretch of samples gives one number, and several are needed for a scatter: records, or parts of long ones.
+            let parts = if usable.len() >= 3 { 1 } else { 3 };
+            let stretches: Vec<Vec<f64>> = usable
+                .iter()
+                .map(|f| f.times.iter().copied().filter(|t| t.is_finite()).collect::<Vec<f64>>())
+                .filter(|valid| valid.len() >= parts * MIN_SPREAD)
+                .flat_map(|valid| {
+                    let length = valid.len() / parts;
+                    valid.chunks_exact(length).take(parts).map(<[f64]>::to_vec).collect::<Vec<_>>()
+                })
+                .collect();
+            let gaps: Option<Vec<f64>> = stretches.iter().map(|s| gap(s)).collect();
             let rounding = usable.iter().map(|f| f.rounding).fold(0.0, f64::max);
             let effect = gaps.as_deref().and_then(|g| if g.len() >= 3 { Estimate::of_independent(g) } else { None });
             let effect = effect.map(|e| e.with_error(rounding));
             let note = match (&effect, records.len()) {
                 (Some(_), _) => None,
                 (None, 0) => Some(format!("there is no record of {}", describe(arm))),
-                (None, n) => Some(format!("{} of {n} records are long enough, and 3 are the least", usable.len())),
+                (None, n) => Some(format!(
+                    "{} of {n} records have {MIN_SPREAD} samples; it takes 3 of them, or one with {}",
+                    usable.len(),
+                    3 * MIN_SPREAD
+                )),
             };
             let record = ComparisonRecord {
                 first: format!("fastest sample of {}", describe(arm)),
@@ -383,15 +405,15 @@ impl Judge<'_> {
                 shared: 0.0,
             });
         }
-        let effect = mean(&compared);
+        let effect = mean(&compared, 0.0);
         (compared, effect)
     }
 }
 
 /// The mean of the comparisons' effects, where enough of them have one.
-pub(super) fn mean(compared: &[Compared]) -> Option<Both> {
+pub(super) fn mean(compared: &[Compared], enough: f64) -> Option<Both> {
     let effects: Vec<Both> = compared.iter().filter_map(|c| c.effect).collect();
-    if effects.is_empty() || (effects.len() as f64) < ENOUGH * compared.len() as f64 {
+    if effects.is_empty() || (effects.len() as f64) < enough * compared.len() as f64 {
         return None;
     }
     let shared = compared.iter().map(|c| c.shared).fold(0.0, f64::max);

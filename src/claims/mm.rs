@@ -82,5 +82,6 @@ fn mm04(bench: &Bench) -> Result<Vec<Question>, Need> {
         evidence: Evidence::Spread(arms?),
         rule: at_least(1.02, 1.005),
         clock_is_effect: true,
+        dispensable: false,
     }])
 }

@@ -327,8 +327,9 @@ fn nv02(bench: &Bench) -> Result<Vec<Question>, Need> {
         shifted.into_iter().map(|b| bench.compare(Per::Launch, &held, (aligned, pick), (b, pick))).collect()
     };
     Ok(vec![
-        Question::mean("rows at multiples of 8 bytes cost more than at 16", at_least(1.05, 1.02), step(4)?),
-        Question::mean("rows at odd elements cost more than at 16 bytes", at_least(1.05, 1.02), step(1)?),
+        Question::mean("rows at multiples of 8 bytes cost more than at 16", at_least(1.05, 1.02), step(4)?)
+            .dispensable(),
+        Question::mean("rows at odd elements cost more than at 16 bytes", at_least(1.05, 1.02), step(1)?).dispensable(),
     ])
 }
 
@@ -407,12 +408,14 @@ fn nv06(bench: &Bench) -> Result<Vec<Question>, Need> {
             format!("m = n = {small} costs more per FLOP than {middle}"),
             at_least(1.05, 1.01),
             step(small, middle)?,
-        ),
+        )
+        .dispensable(),
         Question::mean(
             format!("m = n = {middle} costs more per FLOP than {large}"),
             at_least(1.05, 1.01),
             step(middle, large)?,
-        ),
+        )
+        .dispensable(),
     ])
 }
 
@@ -429,12 +432,14 @@ fn nv07(bench: &Bench) -> Result<Vec<Question>, Need> {
             format!("k = {short} costs more per FLOP than {long}"),
             at_least(1.05, 1.01),
             step(short, long)?,
-        ),
+        )
+        .dispensable(),
         Question::mean(
             format!("k = {middle} costs more per FLOP than {long}"),
             at_least(1.02, 1.0),
             step(middle, long)?,
-        ),
+        )
+        .dispensable(),
     ])
 }
 
@@ -443,7 +448,8 @@ fn nv08(bench: &Bench) -> Result<Vec<Question>, Need> {
     let held = [Held::Sizes, Held::Alignment];
     let pair = |a, b| bench.compare(Per::Launch, &held, (p, Pick::Tile(a)), (p, Pick::Tile(b))).map(|c| vec![c]);
     Ok(vec![
-        Question::mean("64x64 tiles cost more than 128x256", at_least(1.10, 1.05), pair(WAVE_TILE, SMALL_TILE)?),
+        Question::mean("64x64 tiles cost more than 128x256", at_least(1.10, 1.05), pair(WAVE_TILE, SMALL_TILE)?)
+            .dispensable(),
         Question::mean("128x128 tiles cost no less than 128x256", at_least(1.0, 0.97), pair(WAVE_TILE, MIDDLE_TILE)?),
         Question::mean("64x64 tiles cost more than 128x128", at_least(1.05, 1.01), pair(MIDDLE_TILE, SMALL_TILE)?),
     ])
@@ -519,7 +525,7 @@ fn nv11(bench: &Bench) -> Result<Vec<Question>, Need> {
             no_more_than(0.03, 0.3),
             pair(264, 512, &[Held::Variant, Held::Alignment, Held::Tiles])?,
         ),
-        Question::mean("n = 520 takes a wave more than 512", at_least(1.4, 1.1), pair(512, 520, &held)?),
+        Question::mean("n = 520 takes a wave more than 512", at_least(1.4, 1.1), pair(512, 520, &held)?).dispensable(),
     ])
 }
 
@@ -535,12 +541,14 @@ fn nv12(bench: &Bench) -> Result<Vec<Question>, Need> {
             "a tail after two waves costs about a third",
             at_least(1.35, 1.1),
             one_more(bench, rows, 2 * columns)?,
-        ),
+        )
+        .dispensable(),
         Question::mean(
             "a tail after three waves costs about a fourth",
             at_least(1.23, 1.07),
             one_more(bench, rows, 3 * columns)?,
-        ),
+        )
+        .dispensable(),
     ])
 }
 
@@ -666,5 +674,6 @@ fn nv19(bench: &Bench) -> Result<Vec<Question>, Need> {
         evidence: Evidence::Best(groups?),
         rule: at_least(1.02, 1.005),
         clock_is_effect: false,
+        dispensable: false,
     }])
 }

@@ -91,13 +91,6 @@ pub fn fit(c: &Comparison, first: &Found, second: &Found, device: &DeviceInfo) -
     if planned(&c.first.kernel, &a) && planned(&c.second.kernel, &b) {
         return broken(c, &a, &b, device).map_or(Fit::Right, Fit::Confounded);
     }
-    if planned(&c.first.kernel, &a) || planned(&c.second.kernel, &b) {
-        // One arm is as planned and the other is not.
-        if let Some(why) = broken(c, &a, &b, device) {
-            return Fit::Confounded(why);
-        }
-        return Fit::Other;
-    }
     let same_kernel = |a: &str, b: &str| a.split('/').next() == b.split('/').next();
     let as_planned = |arm: &str, ran: &str| {
         let form = |name: &str| variant(name, device.kind()).map(|v| (&v.tile[..2], &v.route, v.splits, v.cluster));
@@ -106,8 +99,9 @@ pub fn fit(c: &Comparison, first: &Found, second: &Found, device: &DeviceInfo) -
     // Where the claim is about two kernels, no other can stand in for them.
     let may = same_kernel(&c.first.kernel, &c.second.kernel) && same_kernel(&a, &b);
     if !(may && as_planned(&c.first.kernel, &a) && as_planned(&c.second.kernel, &b)) {
+        let half = planned(&c.first.kernel, &a) || planned(&c.second.kernel, &b);
         return match broken(c, &a, &b, device) {
-            Some(why) if c.held.contains(&Held::Variant) && a != b => Fit::Confounded(why),
+            Some(why) if half || c.held.contains(&Held::Variant) && a != b => Fit::Confounded(why),
             _ => Fit::Other,
         };
     }
