@@ -5,7 +5,7 @@
 //! FLOP each arm does a byte. Everything else is free.
 
 use super::bench::Bench;
-use super::experiment::{Comparison, Evidence, Held, Question};
+use super::experiment::{Comparison, Evidence, Held, Per, Question};
 use super::facts::intensity;
 use super::judge::Judge;
 use super::records::Key;
@@ -14,6 +14,7 @@ use crate::device::DeviceInfo;
 use crate::measure::Regime;
 use crate::problem::{Operand, Problem};
 use crate::record::{DeviceKind, Status};
+use crate::stats::Rule;
 use crate::sweep::Arm;
 use std::collections::{BTreeMap, HashSet};
 
@@ -48,12 +49,16 @@ impl Judge<'_> {
     pub fn stand_ins(&self, q: &Question, all: &[Question]) -> Result<Option<Evidence>, String> {
         let places = Places::of(self);
         let bench = Bench::new(self.device);
-        let rivals: Vec<&Comparison> = all.iter().filter(|other| *other != q).flat_map(Question::comparisons).collect();
+        let rivals: Vec<Sketch<'_>> = all
+            .iter()
+            .filter(|other| *other != q)
+            .flat_map(|other| other.comparisons().into_iter().map(|c| Sketch::new(other, c, &bench)))
+            .collect();
         let mut why = None;
         let mut instead = |planned: &[Comparison]| -> Vec<Comparison> {
             let mut found: Vec<Comparison> = Vec::new();
             for c in planned {
-                for (a, b) in places.like(c, &bench, &rivals) {
+                for (a, b) in places.like(&Sketch::new(q, c, &bench), &rivals) {
                     let arm = |planned: &Arm, (problem, regime): Place| Arm { problem, regime, ..planned.clone() };
                     let new = Comparison { first: arm(&c.first, a), second: arm(&c.second, b), ..c.clone() };
                     if found.contains(&new) {
@@ -159,9 +164,7 @@ impl<'a> Places<'a> {
     }
 
     /// The pairs of problems that are like a comparison's, the nearest first: those measured in turn, or else any.
-    fn like(&self, c: &Comparison, bench: &Bench, rivals: &[&Comparison]) -> Vec<(Place, Place)> {
-        let sketch = Sketch::new(c, bench);
-        let rivals: Vec<Sketch<'_>> = rivals.iter().map(|r| Sketch::new(r, bench)).collect();
+    fn like(&self, sketch: &Sketch<'_>, rivals: &[Sketch<'_>]) -> Vec<(Place, Place)> {
         let mut found: Vec<(f64, Place, Place)> = Vec::new();
         let take = |a: &Place, b: &Place, found: &mut Vec<(f64, Place, Place)>| {
             if !sketch.like(a, b, self.device) {
@@ -184,7 +187,7 @@ impl<'a> Places<'a> {
                 places.truncate(TRIED);
                 places
             };
-            let (first, second) = (nearest(&c.first), nearest(&c.second));
+            let (first, second) = (nearest(&sketch.c.first), nearest(&sketch.c.second));
             for a in &first {
                 for b in &second {
                     take(a, b, &mut found);
@@ -217,16 +220,24 @@ struct Sketch<'a> {
     /// FLOP that the device does while memory gives a byte; 0 where that is not known.
     ratio: f64,
     units: f64,
+    /// Whether the number of waves is part of what is compared.
+    waves: bool,
 }
 
 impl<'a> Sketch<'a> {
-    fn new(c: &'a Comparison, bench: &Bench) -> Sketch<'a> {
+    fn new(q: &Question, c: &'a Comparison, bench: &Bench) -> Sketch<'a> {
         let (a, b) = (&c.first.problem, &c.second.problem);
         let differs = |cap: &u64| Operand::ALL.iter().any(|&o| class(a, o, *cap) != class(b, o, *cap));
         // The least class that tells the arms apart; among equal sizes that can be one beyond the width of loads.
         let caps: &[u64] = if c.held.contains(&Held::Sizes) { &[16, 128, 2048] } else { &[16] };
         let cap = caps.iter().copied().find(|cap| differs(cap)).unwrap_or(16);
-        Sketch { c, cap, ratio: bench.flop_per_byte().unwrap_or(0.0), units: bench.units() as f64 }
+        let far = sizes(a).into_iter().zip(sizes(b)).any(|(x, y)| (y as f64 / x as f64).ln().abs() > NEAR);
+        let held = c.held.contains(&Held::Tiles) || c.held.contains(&Held::Sizes) && c.first.kernel == c.second.kernel;
+        // That a row more makes no difference to the others is said of any number of waves.
+        let said_of_any =
+            c.per == Per::Row && matches!(q.rule, Rule::Within { .. }) || matches!(q.evidence, Evidence::Best(_));
+        let waves = !(bench.is_cpu() || far || held || said_of_any);
+        Sketch { c, cap, ratio: bench.flop_per_byte().unwrap_or(0.0), units: bench.units() as f64, waves }
     }
 
     fn distance(&self, a: &Place, b: &Place) -> f64 {
@@ -246,7 +257,7 @@ impl<'a> Sketch<'a> {
             && self.as_much_memory(first, a)
             && self.as_much_memory(second, b)
             && self.as_many_waves(a, b, device)
-            && self.regimes(a, *regime_a, b, *regime_b, device)
+            && self.regimes(*regime_a, *regime_b)
     }
 
     /// Whether, sizes being equal, the same strides and offsets are what differs.
@@ -265,11 +276,14 @@ impl<'a> Sketch<'a> {
         }
         let log = |x: u64, y: u64| (y as f64 / x as f64).ln();
         let (planned, found) = (log(first, second), log(a, b));
-        if a == b || (planned > 0.0) != (found > 0.0) {
+        // In the same tiles it does not matter which of the arms is the larger.
+        let upward = (planned > 0.0) == (found > 0.0);
+        let neighbours = planned.abs() <= NEAR;
+        if a == b || !upward && !(neighbours && self.c.held.contains(&Held::Tiles)) {
             return false;
         }
         let multiple = |x: u64, of: u32| x.trailing_zeros().min(of);
-        if planned.abs() > NEAR {
+        if !neighbours {
             let within = |planned: u64, x: u64| log(planned, x).abs() <= FAR_WINDOW.ln() + 1e-9;
             let ratio = found / planned;
             return within(first, a)
@@ -300,15 +314,10 @@ impl<'a> Sketch<'a> {
     /// tiles are compared.
     fn as_many_waves(&self, a: &Problem, b: &Problem, device: &DeviceInfo) -> bool {
         let c = self.c;
-        let one_kernel = c.first.kernel == c.second.kernel;
-        let sizes_held = c.held.contains(&Held::Sizes);
-        let far = sizes(&c.first.problem)
-            .into_iter()
-            .zip(sizes(&c.second.problem))
-            .any(|(x, y)| (y as f64 / x as f64).ln().abs() > NEAR);
-        if device.kind() == DeviceKind::Cpu || c.held.contains(&Held::Tiles) || far || (sizes_held && one_kernel) {
+        if !self.waves {
             return true;
         }
+        let sizes_held = c.held.contains(&Held::Sizes);
         let waves = |p: &Problem, name: &str| -> Option<f64> {
             let tile = named(name, device.kind())?.1.tile;
             let tiles = p.m.div_ceil(u64::from(tile[0].max(1))) * p.n.div_ceil(u64::from(tile[1].max(1)));
@@ -325,18 +334,10 @@ impl<'a> Sketch<'a> {
         alike(&c.first, a) && alike(&c.second, b)
     }
 
-    /// Whether the arms are in the planned regimes, or both in the other one where that makes no difference: operands that exceed the cache are
-    /// never hot, and where arithmetic limits, it does not matter where they are.
-    fn regimes(&self, a: &Problem, in_a: Regime, b: &Problem, in_b: Regime, device: &DeviceInfo) -> bool {
+    /// Whether the arms are in the planned regimes, or, where the claim is not about memory, both in the other one.
+    fn regimes(&self, in_a: Regime, in_b: Regime) -> bool {
         let (first, second) = (self.c.first.regime, self.c.second.regime);
-        if (first, second) == (in_a, in_b) {
-            return true;
-        }
-        let indifferent = |p: &Problem| {
-            p.compulsory_bytes() > device.record.l2_bytes
-                || self.ratio > 0.0 && intensity(p.m.max(1), p.n.max(1), p.k.max(1)) >= 2.0 * self.ratio
-        };
-        first == second && in_a == in_b && (first == Regime::Hot || indifferent(a) && indifferent(b))
+        (first, second) == (in_a, in_b) || first == second && in_a == in_b && !self.c.held.contains(&Held::Regime)
     }
 }
 

@@ -136,7 +136,7 @@ fn dr04(bench: &Bench) -> Result<Vec<Question>, Need> {
     let (m, s) = (bench.size(16, 4, 16), bench.size(4096, 512, 128));
     let p = Problem::new(m, s, s);
     let narrow = Pick::Class(SMALL_TILE, 2);
-    let held = [Held::Variant, Held::Sizes, Held::Tiles];
+    let held = [Held::Variant, Held::Sizes, Held::Tiles, Held::Regime];
     Ok(vec![Question::mean(
         "with the same loads, odd rows cost what aligned rows cost",
         no_more_than(0.02, 0.05),

@@ -48,6 +48,8 @@ pub enum Held {
     Tiles,
     /// How well the bases and rows of A, B and C are aligned, up to 16 bytes.
     Alignment,
+    /// The regime: operands come from where the plan has them, because the claim is about memory.
+    Regime,
 }
 
 /// Two arms that are measured in turn. The effect is the second's cost over the first's.

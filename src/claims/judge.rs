@@ -43,12 +43,19 @@ fn correct(verdicts: &mut [Verdict]) {
         verdict.p_corrected = Some(corrected);
         let decided = matches!(verdict.verdict, Finding::Supported | Finding::Contradicted);
         if decided && corrected > ALPHA {
-            verdict.reason = format!(
-                "it would be {} alone, but not among {} claims judged together (p = {corrected:.2}): {}",
-                verdict.verdict.name(),
-                tried.len(),
-                verdict.reason
-            );
+            let (would, among) = (verdict.verdict.name(), tried.len());
+            verdict.reason = if among > 1 {
+                format!(
+                    "it would be {would} alone, but not among {among} claims judged together (p = {corrected:.2}): {}",
+                    verdict.reason
+                )
+            } else {
+                format!(
+                    "it would be {would} by one question alone, but not among the {} that it comes down to (p = {corrected:.2}): {}",
+                    verdict.questions.len(),
+                    verdict.reason
+                )
+            };
             verdict.verdict = Finding::Unclear;
         }
     }

@@ -297,7 +297,7 @@ fn nv01(bench: &Bench) -> Result<Vec<Question>, Need> {
     let pick = Pick::Tile(tile);
     let plateau = Problem::new(m, bench.size(8192, 512, 4096).max(2 * high), k);
     let against = |n: u64| {
-        let held = [Held::Kernel, Held::Alignment];
+        let held = [Held::Kernel, Held::Alignment, Held::Regime];
         bench.compare(Per::Flop, &held, (plateau, pick), (Problem::new(m, n, k), pick)).map(|c| vec![c])
     };
     Ok(vec![
@@ -585,7 +585,8 @@ fn nv14(bench: &Bench) -> Result<Vec<Question>, Need> {
     let at = |batch: u64| (Problem::new(batch, outputs, inputs), pick);
     let plateau = 2048.min(bench.size(2048, 512, 512));
     let against = |batch: u64| {
-        bench.compare(Per::Row, &[Held::Variant, Held::Alignment], at(plateau), at(batch)).map(|c| vec![c])
+        let held = [Held::Variant, Held::Alignment, Held::Regime];
+        bench.compare(Per::Row, &held, at(plateau), at(batch)).map(|c| vec![c])
     };
     // The plateau is reached where a row costs at most a quarter more: at 192 if the rule holds, later if it does not.
     Ok(vec![
@@ -636,7 +637,7 @@ fn nv17(bench: &Bench) -> Result<Vec<Question>, Need> {
     let pick = Pick::Tile(SMALL_TILE);
     let comparison = bench.compare(
         Per::Flop,
-        &[Held::Variant, Held::Alignment],
+        &[Held::Variant, Held::Alignment, Held::Regime],
         (Problem::new(m, n, k), pick),
         (Problem::new(1, n, k), pick),
     )?;
