@@ -220,6 +220,8 @@ struct Sketch<'a> {
     /// FLOP that the device does while memory gives a byte; 0 where that is not known.
     ratio: f64,
     units: f64,
+    /// Whether the arms' sizes are no neighbours.
+    far: bool,
     /// Whether the number of waves is part of what is compared.
     waves: bool,
 }
@@ -237,7 +239,7 @@ impl<'a> Sketch<'a> {
         let said_of_any =
             c.per == Per::Row && matches!(q.rule, Rule::Within { .. }) || matches!(q.evidence, Evidence::Best(_));
         let waves = !(bench.is_cpu() || far || held || said_of_any);
-        Sketch { c, cap, ratio: bench.flop_per_byte().unwrap_or(0.0), units: bench.units() as f64, waves }
+        Sketch { c, cap, ratio: bench.flop_per_byte().unwrap_or(0.0), units: bench.units() as f64, far, waves }
     }
 
     fn distance(&self, a: &Place, b: &Place) -> f64 {
@@ -303,8 +305,12 @@ impl<'a> Sketch<'a> {
             && (!of_powers || (power(first), power(second)) == (power(a), power(b)))
     }
 
-    /// Whether memory limits a problem as it does the planned one: not at all, or at about as many FLOP a byte.
+    /// Whether memory limits a problem as it does the planned one: not at all, or at about as many FLOP a byte. Between neighbours it makes no
+    /// difference, unless the claim is about it.
     fn as_much_memory(&self, planned: &Problem, p: &Problem) -> bool {
+        if !self.far && !self.c.held.contains(&Held::Regime) {
+            return true;
+        }
         let [x, y] = [planned, p].map(|p| intensity(p.m.max(1), p.n.max(1), p.k.max(1)));
         let free = |x: f64| x >= 2.0 * self.ratio;
         (free(x) && free(y)) || (y / x).ln().abs() <= INTENSITY

@@ -386,7 +386,7 @@ fn fk14(bench: &Bench) -> Result<Vec<Question>, Need> {
 
 fn fk10(bench: &Bench) -> Result<Vec<Question>, Need> {
     let pick = Pick::Class(MIDDLE_TILE, 16);
-    let held = [Held::Variant, Held::Sizes, Held::Tiles, Held::Alignment, Held::Regime];
+    let held = [Held::Variant, Held::Sizes, Held::Tiles, Held::Alignment];
     let (n, ld) = (bench.size(4096, 512, 64), bench.size(4096, 4096, 1024));
     let batches: &[u64] = if bench.size(1, 1, 0) == 1 { &[16, 512] } else { &[16] };
     let comparisons = batches
