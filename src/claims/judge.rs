@@ -118,7 +118,7 @@ impl Judge<'_> {
             }
         }
         let mut near_miss = None;
-        for (q, answer) in asked.iter().zip(&mut answers).filter(|(_, a)| !a.any) {
+        for (q, answer) in asked.iter().zip(&mut answers).filter(|(_, a)| a.record.effect.is_none()) {
             match self.stand_ins(q, &asked) {
                 Ok(Some(evidence)) => *answer = Answered::new(q, self.by_stand_ins(q, evidence)),
                 Ok(None) => {}

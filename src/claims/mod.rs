@@ -9,9 +9,13 @@
 //! what the answers make of a claim (`judge`) and writing it down (`markdown`).
 
 mod analogue;
+#[cfg(test)]
+mod analogue_tests;
 mod answer;
 mod bench;
 mod dr;
+#[cfg(test)]
+mod error_rates;
 mod evidence;
 mod experiment;
 mod facts;

@@ -117,6 +117,8 @@ impl<'a> Tried<'a> {
         let error = of(here_scatter, inside.len()).hypot(of(beside, outside.len()));
         let own = here - there;
         let along = inside.iter().filter(|i| (time(i) - there) * own.signum() >= own.abs() / 2.0).count();
+        // A median of many cells does not have the tails of one.
+        let df = df.max(inside.len() as f64 - 1.0);
         Some(Tried { group, inside, outside, change: here, own, error, df, along })
     }
 

@@ -136,9 +136,10 @@ pub fn judge(observed: &[Observed], groups: &[Group], threshold: f64, shared: bo
         .map(|(r, s)| if *s > 0.0 { 2.0 * t.sf(r.abs() / s) } else { f64::from(u8::from(*r == 0.0)) })
         .collect();
     let adjusted = false_discovery(&p);
+    let quantile = t.inverse_cdf(0.975);
     let cells: Vec<CellChange> = (0..observed.len())
         .map(|i| {
-            let half_width = t.inverse_cdf(0.975) * errors[i];
+            let half_width = quantile * errors[i];
             // A change of just the threshold is found as often below it as above: one that reaches it within its error counts.
             let moved = adjusted[i] <= ALPHA && own[i].abs() + errors[i] >= margin;
             let verdict = match (moved, own[i] > 0.0) {

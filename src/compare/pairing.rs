@@ -350,12 +350,8 @@ mod tests {
         assert!(all.why.contains("no clocks were recorded"), "{}", all.why);
         // One cell may have been disturbed: it is named, and to be measured again.
         let one = against(&before, &scaled(4, false, |i| if i == 7 { 1.2 } else { 1.0 })).changes;
-        assert_eq!(
-            (one.overall.verdict, one.cells[7].verdict),
-            (Verdict::Unclear, Verdict::Slower),
-            "{}",
-            one.overall.why
-        );
+        assert_eq!(one.overall.verdict, Verdict::Unclear, "{}", one.overall.why);
+        assert_eq!(one.cells.iter().filter(|c| c.verdict == Verdict::Slower).count(), 1);
         // A few per cent are what two runs of one program differ by.
         let shift = against(&before, &scaled(5, false, |_| 1.035)).changes.overall;
         assert_eq!(shift.verdict, Verdict::Unclear, "{}", shift.why);
