@@ -104,10 +104,20 @@ impl Judge<'_> {
             note: None,
         };
         let any = !units.is_empty() || !notes.is_empty();
-        if let Some(effect) = paired_effect(&units) {
-            record.ratio = Some(ratio(&effect.time));
+        if let Some(mut effect) = paired_effect(&units) {
             record.note = (!notes.is_empty()).then(|| format!("left out: {}", notes.join("; ")));
-            let shared = units.iter().map(|u| u.rounding).fold(0.0, f64::max);
+            let mut shared = units.iter().map(|u| u.rounding).fold(0.0, f64::max);
+            if let Some([low, high]) = disagreement(&units) {
+                // Which of them is right is not for a mean to say.
+                let apart = (high - low) / 2.0;
+                shared = shared.hypot(apart);
+                effect.time = effect.time.with_error(apart);
+                effect.cycles = effect.cycles.map(|c| c.with_error(apart));
+                let [low, high] = [low, high].map(|log| 100.0 * log.exp_m1());
+                record.note =
+                    Some(format!("{DISAGREE}: {low:+.1} % in one and {high:+.1} % in another; judge each by itself"));
+            }
+            record.ratio = Some(ratio(&effect.time));
             return Compared { effect: Some(effect), record, any, shared };
         }
         if !units.is_empty() {
@@ -432,6 +442,28 @@ fn paired_effect(units: &[Blocks]) -> Option<Both> {
     let of_medians = median(&units.iter().map(|u| u.of_medians).filter(|m| m.is_finite()).collect::<Vec<_>>());
     let time = estimate(&times)?;
     Some(Both { time, cycles: cycles.and_then(|c| estimate(&c)), of_medians: of_medians.unwrap_or(time.value) })
+}
+
+/// How the note on runs that disagree begins.
+pub(super) const DISAGREE: &str = "the runs disagree";
+
+/// The least and the largest effect that single runs show, as logarithms, where they are further apart than their errors and 1 % explain.
+fn disagreement(units: &[Blocks]) -> Option<[f64; 2]> {
+    let mut runs: Vec<usize> = units.iter().map(|u| u.run).collect();
+    runs.sort_unstable();
+    runs.dedup();
+    if runs.len() < 2 {
+        return None;
+    }
+    let of = |run: usize| -> Option<Estimate> {
+        let own: Vec<Blocks> = units.iter().filter(|u| u.run == run).cloned().collect();
+        paired_effect(&own).map(|e| e.time)
+    };
+    let each: Vec<Estimate> = runs.into_iter().filter_map(of).collect();
+    let low = each.iter().min_by(|a, b| a.value.total_cmp(&b.value))?;
+    let high = each.iter().max_by(|a, b| a.value.total_cmp(&b.value))?;
+    let apart = high.value - low.value;
+    (apart > 0.01 && apart > 4.0 * low.se.hypot(high.se)).then_some([low.value, high.value])
 }
 
 fn usable(a: &Found, b: &Found) -> bool {

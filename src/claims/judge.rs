@@ -3,7 +3,7 @@
 use super::Claim;
 use super::answer::{answer, rule_record};
 use super::bench::{Bench, Scale};
-use super::evidence::{Compared, describe, enough, mean};
+use super::evidence::{Compared, DISAGREE, describe, enough, mean};
 use super::experiment::{Evidence, Question};
 use super::facts::Fact;
 use super::records::{Index, Records, SKIPPED};
@@ -221,6 +221,10 @@ impl Judge<'_> {
         match effect {
             Some(effect) => {
                 answer(q, &effect, &each, &mut record);
+                let notes = record.comparisons.iter().filter_map(|c| c.note.as_deref());
+                if let Some(why) = notes.into_iter().find(|note| note.starts_with(DISAGREE)) {
+                    record.reason += &format!("; {why}");
+                }
                 if let (Some(why), Evidence::Mean { .. }) = (missing, &q.evidence) {
                     let of = record.comparisons.len();
                     record.reason += &format!("; {unusable} of {of} comparisons lack data: {why}");
