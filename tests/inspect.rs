@@ -213,6 +213,28 @@ fn the_cpu_passes_the_verification_suite() {
 }
 
 #[test]
+fn the_shards_of_a_verification_are_the_whole() {
+    let list = |more: &[&str]| {
+        let args = [&["verify", "--device", "cpu", "--cases", "2", "--list", "--json"], more].concat();
+        let said = run(here(), &args);
+        assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
+        serde_json::from_str::<Vec<Value>>(&said.out).unwrap()
+    };
+    let whole = list(&[]);
+    let shards: Vec<Vec<Value>> = (1..=5).map(|i| list(&["--shard", &format!("{i}/5")])).collect();
+    assert_eq!(shards.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 2, 2, 2]);
+    for (i, form) in whole.iter().enumerate() {
+        assert_eq!(&shards[i % 5][i / 5], form);
+    }
+    let said = refused(here(), &["verify", "--device", "cpu", "--shard", "13/13"]);
+    assert!(
+        said.contains("--shard 13/13: there are 12 forms, so that this one has none; give COUNT of at most 12"),
+        "{said}"
+    );
+    assert!(refused(here(), &["verify", "--device", "cpu", "--shard", "0/2"]).contains("\"0/2\" is not a shard"));
+}
+
+#[test]
 fn tuning_says_what_there_is_to_choose() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("tuned.json");

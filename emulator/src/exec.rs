@@ -9,6 +9,7 @@ mod matrix;
 mod mbar;
 mod memory;
 mod print;
+mod spin;
 mod step;
 mod tensormap;
 mod undefined;
@@ -29,8 +30,9 @@ use crate::report::*;
 use crate::shared::{Shared, wavefronts};
 pub(crate) use atomic::atom;
 use barrier::Bar;
-use group::Group;
+use group::{Group, block_at};
 use memory::*;
+pub(crate) use spin::idle;
 use warp::*;
 
 /// How a launch is run and what is checked.
@@ -124,9 +126,11 @@ pub(crate) struct Launch<'a> {
     pub findings: Mutex<Found>,
     pub halt: AtomicBool,
     pub spent: AtomicU64,
+    /// Counts whatever a warp that waits in a loop could notice.
+    pub changes: AtomicU64,
     pub atomics: Mutex<()>,
-    pub order: crate::race::GridOrder,
-    pub cover: &'a crate::race::Coverage,
+    pub order: crate::order::GridOrder,
+    pub cover: &'a crate::coverage::Coverage,
 }
 
 #[derive(Default)]
@@ -197,12 +201,6 @@ fn flush(x: u32) -> u32 {
 }
 
 impl Env<'_, '_> {
-    /// What an access says to other blocks: a relaxed one publishes what the block did before only behind a fence.
-    fn publishing(&mut self, fl: MemFlags) -> MemFlags {
-        let fenced = &mut self.sh.cluster.fenced[self.rank as usize];
-        *fenced |= fl.release;
-        MemFlags { release: fl.release || (fl.strong && *fenced), ..fl }
-    }
     fn find(&self, kind: Kind, warp: &Warp, lane: Option<u32>, address: Option<u64>, message: String) {
         let pc = warp.at;
         self.l.found(kind, pc, self.cta, warp.id, lane, address, message);
@@ -217,6 +215,11 @@ impl Env<'_, '_> {
 impl Launch<'_> {
     fn rules(&self, wgmma: bool) -> mma::Rules {
         mma::Rules { numerics: self.opt.numerics, sm: self.opt.sm, wgmma }
+    }
+    /// The number in the grid of the block of a rank in a cluster.
+    pub fn block_number(&self, group: u32, rank: u32) -> u64 {
+        let at = block_at(self, u64::from(group), rank).map(u64::from);
+        at[0] + u64::from(self.grid[0]) * (at[1] + u64::from(self.grid[1]) * at[2])
     }
     pub fn source(&self, pc: u32) -> String {
         self.k.ins.get(pc as usize).map_or_else(String::new, |i| loc_text(self.files, i.loc))
@@ -289,7 +292,9 @@ impl Launch<'_> {
         };
         let threads = threads.min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);
         let next = AtomicU64::new(0);
-        let work = || {
+        // Of every host thread the count of changes at which all its blocks waited, plus one; zero while they do not.
+        let stuck: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
+        let work = |me: usize| {
             let mut st = Stats { pc: vec![(0, 0); self.k.ins.len()], ..Stats::default() };
             let mut free: Vec<Group> = Vec::new();
             let mut running: std::collections::VecDeque<Group> = std::collections::VecDeque::new();
@@ -297,6 +302,7 @@ impl Launch<'_> {
             let mut resident = if self.workspace == 0 { self.opt.resident.max(1) } else { usize::MAX };
             let patience: usize = if self.opt.shuffle == 0 { 2 } else { 256 };
             let mut turns = 0;
+            let mut quiet = 0;
             loop {
                 if self.halt.load(Relaxed) {
                     break;
@@ -309,6 +315,7 @@ impl Launch<'_> {
                     }
                     let mut c = free.pop().unwrap_or_else(|| Group::new(self));
                     c.begin(self, i);
+                    quiet = 0;
                     st.c.blocks += c.ctas.len() as u64;
                     c
                 } else if let Some(c) = running.pop_front() {
@@ -316,25 +323,44 @@ impl Launch<'_> {
                 } else {
                     break;
                 };
+                stuck[me].store(0, Relaxed);
                 if cta.run(self, &mut st) {
                     free.push(cta);
-                    turns = 0;
+                    (turns, quiet) = (0, 0);
                 } else {
+                    let changes = self.changes.load(Relaxed);
+                    quiet = if cta.stuck == Some(changes) { quiet + 1 } else { 0 };
                     running.push_back(cta);
                     turns += 1;
+                    if quiet >= running.len() {
+                        if next.load(Relaxed) < total && resident > 1 {
+                            resident = resident.max(running.len()).saturating_mul(2);
+                            continue;
+                        }
+                        stuck[me].store(changes + 1, Relaxed);
+                        let all = |s: &AtomicU64| matches!(s.load(Relaxed), n if n == changes + 1 || n == u64::MAX);
+                        if stuck.iter().all(all) && self.changes.load(Relaxed) == changes {
+                            Group::deadlock_of(self, &running);
+                        } else {
+                            std::thread::sleep(std::time::Duration::from_micros(50));
+                        }
+                        continue;
+                    }
                     if resident > 1 && turns > patience.saturating_mul(resident) {
                         resident = resident.saturating_mul(2);
                         turns = 0;
                     }
                 }
             }
+            stuck[me].store(u64::MAX, Relaxed);
             st
         };
         let all: Vec<Stats> = if threads == 1 {
-            vec![work()]
+            vec![work(0)]
         } else {
             std::thread::scope(|s| {
-                let h: Vec<_> = (0..threads).map(|_| s.spawn(work)).collect();
+                let work = &work;
+                let h: Vec<_> = (0..threads).map(|me| s.spawn(move || work(me))).collect();
                 h.into_iter().filter_map(|h| h.join().ok()).collect()
             })
         };

@@ -89,6 +89,8 @@ pub(crate) struct MemFlags {
     pub strong: bool,
     pub acquire: bool,
     pub release: bool,
+    /// Of less than the device's scope.
+    pub near: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,6 +262,22 @@ pub(crate) struct PlainMma {
     pub a: Vec<u32>,
     pub b: Vec<u32>,
     pub c: Vec<u32>,
+}
+
+/// A product with every other element, or every other pair, of A left out.
+#[derive(Clone, Debug)]
+pub(crate) struct SparseMma {
+    /// The types, and half the depth: that of the elements that are there.
+    pub f: Form,
+    pub d: [u32; 4],
+    pub a: [u32; 4],
+    pub b: [u32; 4],
+    pub c: [u32; 4],
+    /// The register that says where the elements stand, and which threads of four have it.
+    pub places: u32,
+    pub selector: u32,
+    /// Whether the places have to be in order.
+    pub ordered: bool,
 }
 
 /// An instruction. Registers are indices into the warp's register files.
@@ -561,6 +579,7 @@ pub(crate) enum Op {
         c: [u32; 4],
     },
     PlainMma(Box<PlainMma>),
+    SparseMma(Box<SparseMma>),
     WmmaMove(Box<WmmaMove>),
     WmmaMma(Box<WmmaMma>),
     Vote {
@@ -677,9 +696,10 @@ pub(crate) enum Op {
         not: bool,
         d: Reg,
     },
-    /// A fence; `wide` where its scope is more than the block.
+    /// A fence; `wide` where its scope is more than the block, `device` where it is more than the cluster.
     Fence {
         wide: bool,
+        device: bool,
     },
     ClusterArrive {
         relaxed: bool,
@@ -977,6 +997,10 @@ pub(crate) struct Kernel {
     pub explicit_cluster: bool,
     /// Whether it asks for the grid's workspace, with which the blocks of a cooperative launch wait for one another.
     pub grid_workspace: bool,
+    /// Whether it can learn from flags in global memory what other blocks have done.
+    pub learns: bool,
+    /// Of every instruction, whether it changes nothing but registers.
+    pub idle: Vec<bool>,
     pub blocks_are_clusters: bool,
     pub max_cluster: Option<u32>,
 }

@@ -35,6 +35,7 @@
 
 mod alu;
 mod cfg;
+mod coverage;
 mod decode;
 mod driver;
 mod error;
@@ -44,6 +45,7 @@ mod mem;
 mod mma;
 mod num;
 mod operands;
+mod order;
 mod ptx;
 mod race;
 mod report;
@@ -54,11 +56,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+pub use coverage::Region;
 pub use error::{LaunchError, LoadError};
 pub use exec::Options;
 pub use mem::{Alloc, MemError, Memory};
 pub use mma::Numerics;
-pub use race::Region;
 pub use report::{Counters, Finding, GlobalAccess, Kind, Report, SharedAccess};
 pub use tensormap::TensorMap;
 
@@ -273,7 +275,7 @@ pub struct Device {
     /// Shared memory that a block can have, in bytes.
     pub shared_limit: u32,
     /// What launches so far have written of outputs that others to come write as well.
-    pub(crate) cover: Option<race::Coverage>,
+    pub(crate) cover: Option<coverage::Coverage>,
 }
 
 impl Default for Device {
@@ -370,7 +372,7 @@ impl Device {
         };
         let blocks = u64::from(g[0]) * u64::from(g[1]) * u64::from(g[2]);
         let (regions, launches) = (&self.options.written_once, self.options.written_by);
-        let cover = self.cover.take().unwrap_or_else(|| race::Coverage::new(regions, launches));
+        let cover = self.cover.take().unwrap_or_else(|| coverage::Coverage::new(regions, launches));
         let l = exec::Launch {
             k: &entry.kernel,
             files: &entry.module.files,
@@ -387,9 +389,15 @@ impl Device {
             findings: Mutex::default(),
             halt: AtomicBool::new(false),
             spent: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             atomics: Mutex::new(()),
             cover: &cover,
-            order: race::GridOrder::new(self.memory.allocs.len(), blocks, self.options.check_race),
+            order: order::GridOrder::new(
+                self.memory.allocs.len(),
+                blocks,
+                self.options.check_race && (blocks > 1 || threads > 32),
+                blocks > 1 && entry.kernel.learns,
+            ),
         };
         let report = l.run();
         if report.fault.is_none() {

@@ -399,6 +399,88 @@ pub(crate) fn mma(f: &Form, rules: Rules, a: &[V; 4], b: &[V; 2], acc: &mut [V; 
     }
 }
 
+/// Where the elements of a row of a sparse A stand in the whole row, for all sixteen rows, or the row and place of bits that no
+/// element can have.
+///
+/// An element of eight or sixteen bits has a place among four, two of which are there; one of `tf32`, among two, as if it were two
+/// halves. Of sixteen and 32 bits, a thread has sixteen bits for its row and above them for the row eight below, and the next thread
+/// those of the second half of the depth; of eight bits, 32 for its row, and the next thread for the row eight below (PTX ISA
+/// 9.7.14.6.2; the figures there are not in the text: this is how published code lays the bits out).
+pub(crate) fn sparse_places(f: &Form, bits: &V, selector: u32, ordered: bool) -> Result<[[u8; 32]; 16], (usize, u32)> {
+    let k = f.k();
+    let mut out = [[0; 32]; 16];
+    // The first of the threads of four that count.
+    let first = match (f.a.per() == 4, f.deep) {
+        (true, true) => 0,
+        (true, false) | (false, true) => 2 * selector as usize,
+        (false, false) => selector as usize,
+    };
+    for (row, places) in out.iter_mut().enumerate() {
+        let (group, below) = (row % 8, row / 8);
+        // Four bits say where one or two elements stand: two of four, or one of two.
+        let (per, wide) = if f.a == El::Tf32 { (1, 2) } else { (2, 4) };
+        for chunk in 0..k / per {
+            let (thread, shift) = if f.a.per() == 4 {
+                (below + 2 * (chunk / 8), 4 * (chunk % 8))
+            } else {
+                (chunk / 4, 16 * below + 4 * (chunk % 4))
+            };
+            let four = bits[4 * group + first + thread] >> shift & 15;
+            let (low, high) = (four & 3, four >> 2);
+            let ok =
+                if f.a == El::Tf32 { matches!(four, 0b0100 | 0b1110) } else { low < high || (low > high && !ordered) };
+            if !ok {
+                return Err((row, four));
+            }
+            if per == 1 {
+                places[chunk] = (wide * chunk) as u8 + (low / 2) as u8;
+            } else {
+                places[2 * chunk] = (wide * chunk) as u8 + low as u8;
+                places[2 * chunk + 1] = (wide * chunk) as u8 + high as u8;
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// As [`mma`] with the elements of A that are there and their places in their rows, and twice as much of B.
+pub(crate) fn sparse_mma(f: &Form, rules: Rules, a: &[V; 4], places: &[[u8; 32]; 16], b: &[V; 4], acc: &mut [V; 4]) {
+    let (k, per) = (f.k(), f.b.per());
+    let [na, nb, nc, nd] = f.regs();
+    let mut fa = [[0f32; 32]; 16];
+    rows(f.a, &a[..na], &mut fa);
+    let mut whole = [[0f32; 8]; 64];
+    for (i, reg) in b.iter().enumerate().take(2 * nb) {
+        for (lane, word) in reg.iter().enumerate() {
+            for e in 0..per {
+                whole[per * (lane & 3) + 4 * per * i + e][lane >> 2] = f.b.value(*word, e);
+            }
+        }
+    }
+    let at = |lane: usize, i: usize| 8 * ((lane >> 2) + 8 * (i >> 1)) + 2 * (lane & 3) + (i & 1);
+    let mut c = [0u32; 8 * 16];
+    for lane in 0..32 {
+        for i in 0..4 {
+            c[at(lane, i)] = if nc == 2 { acc[i / 2][lane] >> (16 * (i & 1)) & 0xffff } else { acc[i][lane] };
+        }
+    }
+    // Every row meets other rows of B: one at a time.
+    for r in 0..16 {
+        let mut fb = [0f32; 8 * 32];
+        for (row, place) in fb.chunks_exact_mut(8).zip(&places[r][..k]) {
+            row.copy_from_slice(&whole[usize::from(*place)]);
+        }
+        let mut all = c;
+        multiply::<128>(f, rules, k, 8, &fa, &fb[..8 * k], &mut all);
+        c[8 * r..8 * r + 8].copy_from_slice(&all[8 * r..8 * r + 8]);
+    }
+    for lane in 0..32 {
+        for i in 0..nd {
+            acc[i][lane] = if nd == 2 { c[at(lane, 2 * i)] | c[at(lane, 2 * i + 1)] << 16 } else { c[at(lane, i)] };
+        }
+    }
+}
+
 /// What each lane receives of an 8x8 matrix of halves given as rows of 16 bytes.
 pub(crate) fn ldmatrix(rows: &[[u32; 4]], trans: bool) -> V {
     let half = |r: usize, c: usize| rows[r][c / 2] >> (16 * (c & 1)) & 0xffff;

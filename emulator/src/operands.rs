@@ -215,6 +215,14 @@ impl Op {
                 each!(false, W: c[..nc]);
                 each!(true, W: d[..nd]);
             }
+            Self::SparseMma(x) => {
+                let [na, nb, nc, nd] = x.f.regs();
+                each!(false, W: x.a[..na]);
+                each!(false, W: x.b[..2 * nb]);
+                each!(false, W: x.c[..nc]);
+                go!(false, W: x.places);
+                each!(true, W: x.d[..nd]);
+            }
             Self::PlainMma(x) => {
                 let wide = x.kind == PlainKind::F64;
                 let mut all = |list: &[u32], how| {

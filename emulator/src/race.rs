@@ -1,17 +1,12 @@
-//! Which accesses are ordered: vector clocks inside a block, and a coarser rule between blocks.
+//! Which accesses to shared memory are ordered: vector clocks.
 //!
-//! Inside a block the actors are the warps and, for each warp, its `cp.async` copies. A barrier orders everything before its
+//! The actors are the warps and, for each warp, its `cp.async` copies. A barrier orders everything before its
 //! arrivals ahead of everything after its waits; `cp.async.wait_group` orders a warp's own copies ahead of what the warp does next.
 //! Accesses by lanes of one warp count as ordered, as they are in lockstep here; that is laxer than the hardware's rules.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock};
+use std::collections::HashMap;
 
-use crate::exec::Launch;
-use crate::ins::MemFlags;
-use crate::mem::{Alloc, Sparse};
-use crate::report::Kind;
+use crate::order::{Far, Reach, View};
 
 /// Two accesses that nothing orders.
 pub(crate) struct Conflict {
@@ -166,7 +161,13 @@ pub(crate) struct Race {
     cells: Cells,
     many: Vec<Readers>,
     free: Vec<u32>,
-    sync: HashMap<usize, Vec<u32>>,
+    sync: HashMap<usize, (Vec<u32>, Far)>,
+    /// The number of the cluster, or of the block alone, in the grid.
+    pub cluster: u32,
+    /// What warps, barriers and the cluster's barrier know of other clusters; empty where no flag of the kernel can tell.
+    reach: Vec<Reach>,
+    bars_far: Vec<Far>,
+    done_far: Vec<Far>,
 }
 
 /// An empty list of readers.
@@ -219,6 +220,10 @@ impl Race {
             many: Vec::new(),
             free: Vec::new(),
             sync: HashMap::new(),
+            cluster: 0,
+            reach: Vec::new(),
+            bars_far: vec![Far::default(); bars],
+            done_far: vec![Far::default(); bars],
         };
         r.reset();
         r
@@ -245,22 +250,105 @@ impl Race {
         self.fenced_near.fill(Default::default());
         self.remote.clear();
     }
+    /// Begins with the cluster of a number; `flags` where flags in global memory can tell of other clusters.
+    pub fn begin(&mut self, cluster: u32, flags: bool) {
+        self.cluster = cluster;
+        self.reach.clear();
+        if self.on && flags {
+            self.reach.resize_with(self.n, Reach::default);
+            self.bars_far.iter_mut().chain(&mut self.done_far).for_each(|f| *f = Far::default());
+        }
+    }
+    pub fn warps_of_a_block(&self) -> u32 {
+        self.per
+    }
+    /// What a warp knows of the warps of its cluster.
+    pub fn clocks(&self, w: u32) -> &[u32] {
+        &self.vc[w as usize][..self.n]
+    }
+    pub fn clock(&self, w: u32) -> u32 {
+        self.vc[w as usize][w as usize]
+    }
+    pub fn reach(&self, w: u32) -> Option<&Reach> {
+        self.reach.get(w as usize)
+    }
+    pub fn has_reach(&self) -> bool {
+        !self.reach.is_empty()
+    }
+    /// A warp has used global memory.
+    #[inline]
+    pub fn touched(&mut self, w: u32) {
+        if let Some(r) = self.reach.get_mut(w as usize) {
+            r.dirty = true;
+        }
+    }
+    /// What a warp does from now on comes after what it has told of.
+    pub fn tick(&mut self, w: u32) {
+        let w = w as usize;
+        if let Some(r) = self.reach.get_mut(w)
+            && std::mem::take(&mut r.dirty)
+        {
+            self.vc[w][w] += 1;
+        }
+    }
+    /// Lanes of a warp come together.
+    #[inline]
+    pub fn lanes_meet(&mut self, w: u32) {
+        if let Some(r) = self.reach.get_mut(w as usize) {
+            r.together(false);
+            self.tick(w);
+        }
+    }
+    /// What another warp of the cluster has told.
+    pub fn take_near(&mut self, w: u32, clocks: &[u32]) {
+        join(&mut self.vc[w as usize], clocks);
+    }
+    /// What a lane learns from a flag.
+    pub fn learn(&mut self, w: u32, lane: u32, view: &View, acquire: bool, atomic: bool) {
+        let Some(r) = self.reach.get_mut(w as usize) else { return };
+        r.learn(1 << lane, view, acquire, atomic);
+        if acquire && let Some(own) = view.marks(self.cluster) {
+            for (x, m) in self.vc[w as usize].iter_mut().zip(own) {
+                let upto = (m >> 32) as u32 - u32::from(*m as u32 != u32::MAX && m >> 32 != 0);
+                *x = (*x).max(upto);
+            }
+        }
+    }
+    /// What a lane's write to a flag tells.
+    pub fn publish(&mut self, w: u32, lane: u32, release: bool) -> View {
+        let (cluster, n) = (self.cluster, self.n);
+        match self.reach.get_mut(w as usize) {
+            Some(r) => r.publish(cluster, w as usize, lane, &self.vc[w as usize][..n], release),
+            None => View::default(),
+        }
+    }
     pub fn barrier_arrive(&mut self, b: usize, w: u32) {
         let w = w as usize;
+        self.far_arrive(b, w);
         join(&mut self.bars[b], &self.vc[w]);
         join(&mut self.bars_a[b], &self.avc[w]);
         self.vc[w][w] += 1;
     }
+    fn far_arrive(&mut self, b: usize, w: usize) {
+        if let Some(r) = self.reach.get_mut(w) {
+            r.together(true);
+            self.bars_far[b].join(&r.far);
+        }
+    }
     /// As [`Self::barrier_arrive`], but of what the warp did only what stands before its latest fence counts.
     pub fn barrier_arrive_relaxed(&mut self, b: usize, w: u32) {
+        self.far_arrive(b, w as usize);
         let (vc, avc) = &self.fenced[w as usize];
         join(&mut self.bars[b], vc);
         join(&mut self.bars_a[b], avc);
     }
-    /// A fence; `wide` where its scope is the cluster's or a wider one.
-    pub fn fence(&mut self, w: u32, wide: bool) {
+    /// A fence by some lanes; `wide` where its scope is the cluster's or a wider one, `device` where it is wider still.
+    pub fn fence(&mut self, w: u32, lanes: u32, wide: bool, device: bool) {
         let w = w as usize;
         if self.on {
+            if device && let Some(r) = self.reach.get_mut(w) {
+                r.fence(w, lanes, &self.vc[w][..self.n]);
+            }
             let o = std::mem::take(&mut self.unacquired[w]);
             join(&mut self.vc[w], &o.generic);
             join(&mut self.avc[w], &o.proxy);
@@ -309,8 +397,14 @@ impl Race {
         self.bars[b].fill(0);
         self.done_a[b] = self.bars_a[b].clone();
         self.bars_a[b].fill(0);
+        if self.has_reach() {
+            self.done_far[b] = std::mem::take(&mut self.bars_far[b]);
+        }
     }
     pub fn barrier_pass(&mut self, b: usize, w: u32) {
+        if let Some(r) = self.reach.get_mut(w as usize) {
+            r.join(&self.done_far[b]);
+        }
         join(&mut self.vc[w as usize], &self.done[b]);
         join(&mut self.avc[w as usize], &self.done_a[b]);
     }
@@ -351,10 +445,15 @@ impl Race {
     /// An atomic access synchronises with the others at its address.
     fn meet(&mut self, o: usize, w: usize) {
         let n = self.n;
-        let s = self.sync.entry(o).or_insert_with(|| vec![0; ACTORS * n]);
+        let (s, far) = self.sync.entry(o).or_insert_with(|| (vec![0; ACTORS * n], Far::default()));
         join(s, &self.vc[w]);
         join(&mut self.vc[w], s);
         self.vc[w][w] += 1;
+        if let Some(r) = self.reach.get_mut(w) {
+            r.together(false);
+            far.join(&r.far);
+            r.join(far);
+        }
     }
 
     pub fn read(&mut self, o: usize, size: u32, w: u32, pc: u32, strong: bool) -> Option<Conflict> {
@@ -481,6 +580,18 @@ impl Race {
             join(&mut order.generic, &self.vc[w]);
             join(&mut order.proxy, &self.avc[w]);
             self.vc[w][w] += 1;
+            self.give_far(w, order);
+        }
+    }
+    fn give_far(&mut self, w: usize, order: &mut Order) {
+        if let Some(r) = self.reach.get_mut(w) {
+            r.together(false);
+            order.far.join(&r.far);
+        }
+    }
+    fn take_far(&mut self, w: usize, order: &Order) {
+        if let Some(r) = self.reach.get_mut(w) {
+            r.join(&order.far);
         }
     }
     /// As [`Self::give`] for a relaxed arrival: only what stands before a fence counts.
@@ -491,6 +602,7 @@ impl Race {
             let (vc, avc) = if near { &self.fenced_near[w] } else { &self.fenced[w] };
             join(&mut order.generic, vc);
             join(&mut order.proxy, avc);
+            self.give_far(w, order);
         }
     }
     /// As [`Self::take`] for a relaxed wait: it counts from the next fence on.
@@ -502,6 +614,7 @@ impl Race {
             o.fit(ACTORS * n);
             join(&mut o.generic, &order.generic);
             join(&mut o.proxy, &order.proxy);
+            self.take_far(w, order);
         }
     }
     pub fn take(&mut self, w: u32, order: &Order) {
@@ -509,6 +622,7 @@ impl Race {
         if self.on {
             join(&mut self.vc[w], &order.generic);
             join(&mut self.avc[w], &order.proxy);
+            self.take_far(w, order);
         }
     }
     /// The clock of a bulk copy that warp `w` issues; what has landed is known to whoever waits for the mbarrier.
@@ -651,6 +765,7 @@ impl Race {
 pub(crate) struct Order {
     generic: Vec<u32>,
     proxy: Vec<u32>,
+    far: Far,
 }
 impl Order {
     fn fit(&mut self, n: usize) {
@@ -658,330 +773,5 @@ impl Order {
             self.generic.resize(n, 0);
             self.proxy.resize(n, 0);
         }
-    }
-}
-
-/// Who touched which bytes of an allocation during a launch, block numbers plus one: by two bytes, and by sixteen where an access
-/// took them all.
-struct Touch {
-    writer: Sparse,
-    reader: Sparse,
-    writer_wide: Sparse,
-    reader_wide: Sparse,
-    /// Whether the tables by two bytes hold anything.
-    written_fine: AtomicBool,
-    read_fine: AtomicBool,
-    /// Writers and readers of single bytes, once there is an access of one byte.
-    bytes: OnceLock<[Sparse; 2]>,
-}
-
-impl Touch {
-    fn new(bytes: u64) -> Self {
-        let n = |per: u64| Sparse::new(bytes.div_ceil(per) as usize);
-        Self {
-            writer: n(2),
-            reader: n(2),
-            writer_wide: n(16),
-            reader_wide: n(16),
-            written_fine: AtomicBool::new(false),
-            read_fine: AtomicBool::new(false),
-            bytes: OnceLock::new(),
-        }
-    }
-}
-const SEVERAL: u32 = u32::MAX >> 1;
-const STRONG_BIT: u32 = 1 << 31;
-
-/// Order between the blocks of a launch. There is none but through atomics: a block that does an atomic operation on an address
-/// knows of all blocks that did one there before.
-pub(crate) struct GridOrder {
-    on: bool,
-    touch: Vec<OnceLock<Touch>>,
-    sync: Mutex<Sync>,
-}
-#[derive(Default)]
-struct Sync {
-    at: HashMap<u64, HashSet<u32>>,
-    known: HashMap<u32, HashSet<u32>>,
-}
-
-impl GridOrder {
-    pub fn new(allocs: usize, blocks: u64, on: bool) -> Self {
-        let on = on && blocks > 1 && blocks < u64::from(SEVERAL) - 2;
-        Self {
-            on,
-            touch: (0..if on { allocs } else { 0 }).map(|_| OnceLock::new()).collect(),
-            sync: Mutex::new(Sync::default()),
-        }
-    }
-    /// An atomic operation of a block.
-    ///
-    /// With `publish`, what the block did before is known to those who come later; without, it only learns.
-    pub fn sync(&self, cta: u32, addr: u64, publish: bool) {
-        if !self.on {
-            return;
-        }
-        let Ok(mut s) = self.sync.lock() else { return };
-        let Sync { at, known } = &mut *s;
-        let at = at.entry(addr).or_default();
-        let known = known.entry(cta).or_default();
-        known.extend(at.iter());
-        if publish {
-            at.insert(cta);
-            at.extend(known.iter());
-        }
-    }
-    fn knows(&self, cta: u32, other: u32) -> bool {
-        self.sync.lock().is_ok_and(|s| s.known.get(&cta).is_some_and(|k| k.contains(&other)))
-    }
-    fn knows_any(&self, cta: u32) -> bool {
-        self.sync.lock().is_ok_and(|s| s.known.get(&cta).is_some_and(|k| !k.is_empty()))
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    #[inline]
-    pub fn access(
-        &self,
-        l: &Launch<'_>,
-        index: usize,
-        al: &Alloc,
-        off: u64,
-        size: u32,
-        write: bool,
-        fl: MemFlags,
-        cta_id: u32,
-        pc: u32,
-        warp: u32,
-        lane: u32,
-        cta: [u32; 3],
-    ) {
-        if !self.on {
-            return;
-        }
-        let Some(slot) = self.touch.get(index) else {
-            return;
-        };
-        let t = slot.get_or_init(|| Touch::new(al.size));
-        if fl.strong {
-            // Flags order blocks as atomics do: a store publishes, a load learns.
-            self.sync(cta_id, al.base + off, fl.release);
-        }
-        let me = cta_id + 1;
-        let strong = if fl.strong { STRONG_BIT } else { 0 };
-        let report = |at: u64, what: String| {
-            l.found(Kind::Race, pc, cta, warp, Some(lane), Some(al.base + at), what);
-        };
-        let check_writer = |w: u32, at: u64| {
-            let other = w & !STRONG_BIT;
-            let ordered =
-                w == 0 || other == me || (strong != 0 && w & STRONG_BIT != 0) || self.knows(cta_id, other - 1);
-            if !ordered {
-                let (this, what) = if write { ("write", "also written") } else { ("read", "written") };
-                report(
-                    at,
-                    format!(
-                        "{this} of global memory {at} bytes into {}, {what} by block {} with no order between the blocks",
-                        al.name,
-                        other - 1
-                    ),
-                );
-            }
-        };
-        let check_reader = |r: u32, at: u64| {
-            let other = r & !STRONG_BIT;
-            if r == 0 || other == me || (strong != 0 && r & STRONG_BIT != 0) {
-                return;
-            }
-            let ordered = if other == SEVERAL { self.knows_any(cta_id) } else { self.knows(cta_id, other - 1) };
-            if !ordered {
-                let by = if other == SEVERAL { "several blocks".to_owned() } else { format!("block {}", other - 1) };
-                report(
-                    at,
-                    format!(
-                        "write of global memory {at} bytes into {}, read by {by} with no order between the blocks",
-                        al.name
-                    ),
-                );
-            }
-        };
-        let note = |writer: &AtomicU32, reader: &AtomicU32| {
-            if write {
-                writer.store(me | strong, Relaxed);
-                return;
-            }
-            let r = reader.load(Relaxed);
-            if r & !STRONG_BIT != me && r & !STRONG_BIT != SEVERAL {
-                reader.store(if r == 0 { me | strong } else { SEVERAL | (r & strong) }, Relaxed);
-            }
-        };
-        let end = off + u64::from(size);
-        if size == 1 {
-            let [writer, reader] = t.bytes.get_or_init(|| [0, 1].map(|_| Sparse::new(al.size as usize)));
-            let (pair, wide) = (off as usize / 2, off as usize / 16);
-            for w in [t.writer.at(pair), t.writer_wide.at(wide), writer.at(off as usize)] {
-                check_writer(w.load(Relaxed), off);
-            }
-            if write {
-                for r in [t.reader.at(pair), t.reader_wide.at(wide), reader.at(off as usize)] {
-                    check_reader(r.load(Relaxed), off);
-                }
-            }
-            note(writer.at(off as usize), reader.at(off as usize));
-            return;
-        }
-        if let Some([writer, reader]) = t.bytes.get() {
-            for at in off..end {
-                check_writer(writer.at(at as usize).load(Relaxed), at);
-                if write {
-                    check_reader(reader.at(at as usize).load(Relaxed), at);
-                }
-            }
-        }
-        if off.is_multiple_of(16) && size.is_multiple_of(16) {
-            let (fine_w, fine_r) = (t.written_fine.load(Relaxed), write && t.read_fine.load(Relaxed));
-            for g in off / 16..end / 16 {
-                let (w, r) = (t.writer_wide.at(g as usize), t.reader_wide.at(g as usize));
-                check_writer(w.load(Relaxed), 16 * g);
-                if write {
-                    check_reader(r.load(Relaxed), 16 * g);
-                }
-                if fine_w || fine_r {
-                    for c in 8 * g..8 * g + 8 {
-                        if fine_w {
-                            check_writer(t.writer.at(c as usize).load(Relaxed), 2 * c);
-                        }
-                        if fine_r {
-                            check_reader(t.reader.at(c as usize).load(Relaxed), 2 * c);
-                        }
-                    }
-                }
-                note(w, r);
-            }
-            return;
-        }
-        if write { &t.written_fine } else { &t.read_fine }.store(true, Relaxed);
-        for c in off / 2..end.div_ceil(2) {
-            let (w, r) = (t.writer.at(c as usize), t.reader.at(c as usize));
-            check_writer(w.load(Relaxed), 2 * c);
-            check_writer(t.writer_wide.at(c as usize / 8).load(Relaxed), 2 * c);
-            if write {
-                check_reader(r.load(Relaxed), 2 * c);
-                check_reader(t.reader_wide.at(c as usize / 8).load(Relaxed), 2 * c);
-            }
-            note(w, r);
-        }
-    }
-}
-
-/// An output every byte of which a launch has to write once and only once, with plain stores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
-    /// Where the first row starts.
-    pub address: u64,
-    /// Bytes of a row.
-    pub row_bytes: u64,
-    /// Number of rows.
-    pub rows: u64,
-    /// Bytes from one row's start to the next.
-    pub pitch: u64,
-}
-
-impl Region {
-    fn len(&self) -> u64 {
-        if self.rows == 0 { 0 } else { (self.rows - 1).saturating_mul(self.pitch).saturating_add(self.row_bytes) }
-    }
-}
-
-/// Counts the stores to the regions of a launch.
-#[derive(Debug)]
-pub(crate) struct Coverage {
-    regions: Vec<(Region, Sparse)>,
-    /// Launches to come that write the same outputs.
-    more: u32,
-}
-
-/// Who wrote a byte: nobody, a block of an earlier launch, or the block of this launch with this number less one.
-const UNWRITTEN: u32 = 0;
-const EARLIER: u32 = u32::MAX;
-
-impl Coverage {
-    /// Of outputs that so many launches write together.
-    pub fn new(regions: &[Region], launches: u32) -> Self {
-        // A region larger than that is a mistake of the caller.
-        let ok = |r: &&Region| r.len() > 0 && r.len() < 1 << 34 && r.pitch > 0;
-        let regions: Vec<_> = regions.iter().filter(ok).map(|r| (*r, Sparse::new(r.len() as usize))).collect();
-        let more = if regions.is_empty() { 0 } else { launches.saturating_sub(1) };
-        Self { regions, more }
-    }
-    /// For the next launch that writes the same outputs, if there is one.
-    pub fn next(mut self) -> Option<Self> {
-        self.more = self.more.checked_sub(1)?;
-        for (r, count) in &self.regions {
-            for row in 0..r.rows {
-                for col in 0..r.row_bytes {
-                    let by = count.at((row * r.pitch + col) as usize);
-                    if by.load(Relaxed) != UNWRITTEN {
-                        by.store(EARLIER, Relaxed);
-                    }
-                }
-            }
-        }
-        Some(self)
-    }
-    /// What is wrong with a store.
-    #[inline]
-    pub fn store(&self, addr: u64, size: u32, cta: u32) -> Option<String> {
-        let mut bad = None;
-        for (r, count) in &self.regions {
-            for a in addr..addr + u64::from(size) {
-                let Some(o) = a.checked_sub(r.address).filter(|o| *o < r.len()) else {
-                    continue;
-                };
-                let (row, col) = (o / r.pitch, o % r.pitch);
-                if col >= r.row_bytes {
-                    bad = Some(format!(
-                        "store {col} bytes into row {row}, between the rows of {} bytes of an output",
-                        r.row_bytes
-                    ));
-                    continue;
-                }
-                let was = count.at(o as usize).swap(cta + 1, Relaxed);
-                if was != UNWRITTEN && bad.is_none() {
-                    let by = if was == EARLIER { "an earlier launch".into() } else { format!("block {}", was - 1) };
-                    bad = Some(format!(
-                        "byte {col} of row {row} of an output is written a second time, the first was by {by}"
-                    ));
-                }
-            }
-        }
-        bad
-    }
-    /// What was never written, once the last launch has ended.
-    pub fn missing(&self) -> Vec<String> {
-        let mut out = Vec::new();
-        if self.more > 0 {
-            return out;
-        }
-        for (r, count) in &self.regions {
-            let (mut n, mut first) = (0u64, None);
-            for row in 0..r.rows {
-                for col in 0..r.row_bytes {
-                    if count.at((row * r.pitch + col) as usize).load(Relaxed) == UNWRITTEN {
-                        n += 1;
-                        first.get_or_insert((row, col));
-                    }
-                }
-            }
-            if let Some((row, col)) = first {
-                out.push(format!(
-                    "{n} bytes never written, the first in row {row} at byte {col} of an output of {} rows of {} bytes",
-                    r.rows, r.row_bytes
-                ));
-            }
-        }
-        out
-    }
-    pub fn active(&self) -> bool {
-        !self.regions.is_empty()
     }
 }

@@ -24,8 +24,6 @@ pub(crate) struct Mbar {
     /// Whether somebody has seen the end of the latest phase, and the phase that nobody saw end before the next one did.
     pub seen: bool,
     pub unseen: Option<u64>,
-    /// Whether another block has arrived here.
-    pub remote: bool,
     pub order: Order,
     pub done: Order,
     /// Who has arrived in this phase: warp, instruction and how often.
@@ -95,7 +93,6 @@ pub(crate) struct Product {
 /// What the blocks of a cluster share besides their memory.
 #[derive(Default)]
 pub(crate) struct Cluster {
-    pub index: u64,
     /// Barriers of the cluster that have completed.
     pub generation: u64,
     /// Warps that have arrived at the next, by their number in the cluster.
@@ -104,8 +101,6 @@ pub(crate) struct Cluster {
     pub ended: Vec<bool>,
     /// Numbers of the blocks in the grid, by rank.
     pub blocks: Vec<u32>,
-    /// Whether some thread of the block has made a fence of the device's scope, by rank.
-    pub fenced: Vec<bool>,
 }
 
 /// The shared memory of a block, or of the blocks of a cluster one after another.
@@ -144,7 +139,6 @@ impl Shared {
                 arrived: vec![false; (warps * blocks) as usize],
                 ended: vec![false; blocks as usize],
                 blocks: vec![0; blocks as usize],
-                fenced: vec![false; blocks as usize],
                 ..Cluster::default()
             },
             data: vec![0xff; all as usize],
@@ -181,16 +175,15 @@ impl Shared {
         if self.stride == 0 { o } else { o % self.stride }
     }
     /// Lets the cluster's barrier open where every warp has come.
-    pub fn open(&mut self, done: impl Fn(usize) -> bool) -> bool {
+    pub fn open(&mut self, done: impl Fn(usize) -> bool) {
         let c = &mut self.cluster;
         if !c.arrived.contains(&true) || !c.arrived.iter().enumerate().all(|(w, a)| *a || done(w)) {
-            return false;
+            return;
         }
         c.arrived.fill(false);
         c.generation += 1;
         let b = 16 * c.ended.len();
         self.race.barrier_done(b);
-        true
     }
     pub fn reset(&mut self) {
         self.data.fill(0xff);
@@ -204,7 +197,6 @@ impl Shared {
         self.flying.clear();
         self.cluster.arrived.fill(false);
         self.cluster.ended.fill(false);
-        self.cluster.fenced.fill(false);
         self.cluster.generation = 0;
     }
     /// Lets the oldest flight land, or with a random number any.

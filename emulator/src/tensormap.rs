@@ -159,11 +159,16 @@ impl TensorMap {
 
 /// The address to which a swizzle of a span in bytes moves a 16-byte piece.
 pub(crate) fn swizzle(addr: u32, span: u32) -> u32 {
+    swizzle_from(0, addr, span)
+}
+
+/// The same where the pattern begins `base` rows of 128 bytes past a multiple of 1024 bytes.
+pub(crate) fn swizzle_from(base: u32, addr: u32, span: u32) -> u32 {
     let mask = match span {
         128 => 7,
         64 => 3,
         32 => 1,
         _ => 0,
     };
-    addr ^ ((addr >> 7 & mask) << 4)
+    addr ^ (((addr >> 7).wrapping_sub(base) & mask) << 4)
 }

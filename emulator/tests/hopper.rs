@@ -154,13 +154,14 @@ fn rows_off_sixteen_bytes() {
     assert!(TensorMap { boxes: vec![64, 512], ..t }.encode().is_none());
 }
 
-/// Where the ISA's canonical layouts put element (mn, k) of an operand of 64 x 16 halves, and their two offsets (leading, stride).
-fn canonical(k_major: bool, span: usize, mn: usize, k: usize) -> (usize, usize, usize) {
+/// Where the ISA's canonical layouts put element (mn, k) of an operand of 64 x 16 halves, and their two offsets (leading, stride). The pattern
+/// of a swizzle began `turn` rows of 128 bytes before the operand does.
+fn canonical(k_major: bool, span: usize, turn: usize, mn: usize, k: usize) -> (usize, usize, usize) {
     // In an atom of eight rows a 16-byte piece moves by the row's number, halved or quartered for the narrower spans.
     let moved = |piece: usize, row: usize| match span {
-        128 => piece ^ row,
-        64 => piece ^ (row / 2),
-        _ => piece ^ (row / 4),
+        128 => piece ^ ((row + turn) % 8),
+        64 => piece ^ ((row / 2 + turn) % 4),
+        _ => piece ^ ((row / 4 + turn) % 2),
     };
     match (k_major, span) {
         (true, 0) => (mn / 8 * 256 + k / 8 * 128 + mn % 8 * 16 + k % 8 * 2, 128, 256),
@@ -181,7 +182,21 @@ fn canonical(k_major: bool, span: usize, mn: usize, k: usize) -> (usize, usize, 
 fn operands_in_every_layout() {
     let a = |m: usize, k: usize| value(m * 16 + k);
     let b = |k: usize, n: usize| value(k * 64 + n + 3);
-    for f16_acc in [false, true] {
+    // Operands lie some rows of 128 bytes past a multiple of 1024, in a pattern that begins at that multiple, as tensor copies lay it out, or in
+    // one that begins with them, which the base offset says.
+    let places = [
+        (0, false),
+        (1, false),
+        (3, false),
+        (4, false),
+        (6, false),
+        (7, false),
+        (1, true),
+        (3, true),
+        (4, true),
+        (6, true),
+    ];
+    for (f16_acc, (past, based)) in [false, true].into_iter().flat_map(|f| places.map(|p| (f, p))) {
         for span in [0usize, 32, 64, 128] {
             for (a_k, b_k) in [(true, true), (true, false), (false, true), (false, false)] {
                 let mut image = vec![0u8; 32768];
@@ -189,9 +204,10 @@ fn operands_in_every_layout() {
                 for mn in 0..64 {
                     for k in 0..16 {
                         for (op, k_major) in [(0, a_k), (1, b_k)] {
-                            let (off, lbo, sbo) = canonical(k_major, span, mn, k);
+                            let (off, lbo, sbo) = canonical(k_major, span, if based { 0 } else { past }, mn, k);
                             let v = if op == 0 { a(mn, k) } else { b(k, mn) };
-                            let at = 16384 * op + off;
+                            let start = 16384 * op + 128 * past;
+                            let at = start + off;
                             image[at..at + 2].copy_from_slice(&f16::from_f32(v).to_le_bytes());
                             let mode = match span {
                                 128 => 1u64,
@@ -200,9 +216,11 @@ fn operands_in_every_layout() {
                                 _ => 0,
                             };
                             // Dynamic shared memory starts at 1024 here; the kernel adds its address.
-                            desc[op] = (16384 * op as u64) >> 4
+                            let base = if based && span > 0 { past as u64 } else { 0 };
+                            desc[op] = (start as u64) >> 4
                                 | (lbo as u64 >> 4) << 16
                                 | (sbo as u64 >> 4) << 32
+                                | base << 49
                                 | mode << 62;
                         }
                     }
@@ -260,7 +278,7 @@ fn operands_in_every_layout() {
                         };
                         assert_eq!(
                             got, want,
-                            "span {span}, A along k: {a_k}, B along k: {b_k}, f16: {f16_acc}, thread {t}, element {e}"
+                            "span {span}, {past} rows past 1024 bytes, based {based}, A along k: {a_k}, B along k: {b_k}, f16: {f16_acc}, thread {t}, element {e}"
                         );
                     }
                 }

@@ -130,6 +130,7 @@ fn bugs() -> Vec<Bug> {
         bug("the wait by a thread that stored nothing", &store, (STORED, "setp.eq.u32 %p4, %r0, 32; @%p4 cp.async.bulk.wait_group.read 0;"), Race, 33, "not ordered after the read"),
         bug("a copy in no group", &store, (COMMIT, ""), Race, 33, "not ordered after the read"),
         bug("nobody is told of the wait", &store, ("wait_group.read 0; bar.sync 0;", "wait_group.read 0;"), Race, 33, "not ordered after the read"),
+        bug("a row of the box that nobody wrote and the tensor has", &[WRITE, FENCE, SYNC, "mov.u32 %r6, 56; .loc 1 34 1\n@%p0 cp.async.bulk.tensor.2d.global.shared::cta.tile.bulk_group [%rd4, {%r5, %r6}], [%r1];", COMMIT, STORED], ("56;", "55;"), Uninitialised, 34, "at offset 1024 that nothing has written"),
         // Products of a warpgroup.
         bug("operands without a fence", &product, (FENCE, ""), Race, 41, "no fence.proxy.async"),
         bug("no wgmma.fence", &product, (BEGIN, ""), Race, 41, "no wgmma.fence"),
@@ -146,7 +147,7 @@ fn bugs() -> Vec<Bug> {
         bug("a descriptor past the end of shared memory", &product, ("add.u64 %rd8, %rd8, 0x1000080000;", "add.u64 %rd8, %rd8, 0x1000080f00;"), OutOfBounds, 41, "shared"),
         bug("operands that were never written", &product, ("%r7, 4096;", "%r7, 512;"), Uninitialised, 41, ""),
         bug("a descriptor with another swizzle than the copy", &[INIT, "@%p0 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 8192;", LOAD, WAIT, DESCRIPTOR, BEGIN, MULTIPLY, DONE, RESULT], ("0x0000000100080000;", "0x4000000000080000;"), Trap, 41, "a swizzle of 128 bytes, of shared memory at offset 0 that a tensor copy wrote with no swizzle"),
-        bug("a matrix in the middle of its pattern", &[OPERANDS, "add.u64 %rd8, %rd8, 0x4000000000000000; mov.u64 %rd9, %rd8;", FENCE, SYNC, BEGIN, MULTIPLY, DONE, RESULT], ("0x4000000000000000;", "0x4000000000000008;"), Misaligned, 41, "128 bytes past a multiple of 1024"),
+        bug("a base offset for a pattern that a tensor copy began at 1024 bytes", &[INIT, "@%p0 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 8192;", LOAD, WAIT, DESCRIPTOR, BEGIN, MULTIPLY, DONE, RESULT], ("0x0000000100080000;", "0x4002000100080000;"), Trap, 41, "that a tensor copy wrote: its pattern begins at multiples of 1024"),
         // Barriers and matrices.
         bug("a barrier of 100 threads", &[".loc 1 50 1\nbar.sync 1, 128;"], ("128;", "100;"), Trap, 50, "multiple of"),
         bug("an arrival for nobody", &["setp.lt.u32 %p4, %r0, 64; .loc 1 51 1\n@%p4 bar.arrive 1, 128; .loc 1 52 1\n@!%p4 bar.sync 1, 128;"], ("bar.arrive 1", "bar.arrive 2"), Deadlock, 52, "64 arrived, 128"),

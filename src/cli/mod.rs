@@ -128,6 +128,14 @@ fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
+/// Reads one shard of several, as INDEX/COUNT, both counted from 1.
+fn shard(text: &str) -> Result<(u64, u64), String> {
+    text.split_once('/')
+        .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)))
+        .filter(|&(index, count): &(u64, u64)| 1 <= index && index <= count)
+        .ok_or_else(|| format!("{text:?} is not a shard: write INDEX/COUNT with 1 <= INDEX <= COUNT, such as 2/8"))
+}
+
 /// Parses a duration such as `90s`, `2m` or `1h30m`.
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     let parsed: Result<jiff::SignedDuration, _> = text.parse();

@@ -5,7 +5,7 @@ pub(super) mod show;
 
 pub use show::miniature;
 
-use super::{Ending, duration};
+use super::{Ending, duration, shard};
 use crate::claims::{self, Claim};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceInfo};
@@ -180,13 +180,6 @@ fn regimes(text: &str) -> Result<Regimes, String> {
 fn finite(text: &str) -> Result<f32, String> {
     let value = text.parse().ok().filter(|v: &f32| v.is_finite());
     value.ok_or_else(|| format!("{text:?} is not a finite number of single precision, such as 0.5 or -2"))
-}
-
-fn shard(text: &str) -> Result<(u64, u64), String> {
-    text.split_once('/')
-        .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)))
-        .filter(|&(index, count): &(u64, u64)| 1 <= index && index <= count)
-        .ok_or_else(|| format!("{text:?} is not a shard: write INDEX/COUNT with 1 <= INDEX <= COUNT, such as 2/8"))
 }
 
 pub fn run(args: Args) -> Result<Ending> {

@@ -1,6 +1,6 @@
 //! `gemmscope verify`: every kernel over the shapes at which kernels break.
 
-use super::{Ending, counted, table};
+use super::{Ending, counted, shard, table};
 use crate::catalog::{Kernel, Variant};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, DeviceError, Job, Prepared};
@@ -45,6 +45,9 @@ pub struct Args {
     /// Seed of the cases and of the data
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Check every COUNT-th form only, as INDEX/COUNT, such as 1/2: a form is a variant in one layout and type
+    #[arg(long, value_parser = shard, value_name = "INDEX/COUNT")]
+    shard: Option<(u64, u64)>,
     /// Print what would be checked, a variant in a layout and type a line, and stop
     #[arg(long)]
     list: bool,
@@ -98,6 +101,19 @@ pub fn run(args: &Args) -> Result<Ending> {
         args.kernel.join(","),
         info.record.name
     );
+    if let Some((index, count)) = args.shard {
+        let forms = variants.len();
+        let mut place = 0;
+        variants.retain(|_| {
+            place += 1;
+            (place - 1) % count == index - 1
+        });
+        anyhow::ensure!(
+            !variants.is_empty(),
+            "--shard {index}/{count}: there are {}, so that this one has none; give COUNT of at most {forms}",
+            counted(forms as u64, "form")
+        );
+    }
     let count = |variant: &Variant| {
         args.cases.unwrap_or(match args.set {
             Set::Small => cases_each(variant, 12, 2),

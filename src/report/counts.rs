@@ -143,7 +143,12 @@ impl Metric {
     /// instructions and anything per multiply-add does for a problem that has none.
     pub fn of(&self, cell: &CellRecord) -> Option<f64> {
         let p = &cell.problem;
-        (self.of)(cell.counters.as_ref()?, p.m as f64 * p.n as f64 * p.k as f64).filter(|v| v.is_finite())
+        self.of_counters(cell.counters.as_ref()?, p.m as f64 * p.n as f64 * p.k as f64)
+    }
+
+    /// The same of counters alone, with the multiply-adds of their problem.
+    pub(super) fn of_counters(&self, counters: &Counters, macs: f64) -> Option<f64> {
+        (self.of)(counters, macs).filter(|v| v.is_finite())
     }
 
     fn square(&self, cell: &CellRecord) -> Square {

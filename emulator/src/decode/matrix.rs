@@ -98,6 +98,9 @@ impl<'a> Decoder<'_, 'a> {
     }
 
     pub(super) fn mma(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>]) -> R<()> {
+        if let Some(how) = m.any(&["sp", "sp::ordered_metadata"]) {
+            return self.sparse_mma(m, ops, how != "sp");
+        }
         if !m.take("sync") | !m.take("aligned") {
             return self.unknown("modifiers");
         }
@@ -138,6 +141,59 @@ impl<'a> Decoder<'_, 'a> {
         let b = self.list::<2>(&o[2], nb, Ty::B32, false)?;
         let c = self.list::<4>(&o[3], nc, if f.c == Acc::F32 { Ty::F32 } else { Ty::B32 }, false)?;
         self.push(Op::Mma { f, d, a, b, c })
+    }
+
+    /// `mma.sp`, of which the depth in the shape counts the elements that are left out too.
+    fn sparse_mma(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>], ordered: bool) -> R<()> {
+        if !m.take("sync") | !m.take("aligned") {
+            return self.unknown("modifiers");
+        }
+        let k = match m.any(&["m16n8k8", "m16n8k16", "m16n8k32", "m16n8k64"]) {
+            Some(s) => s[6..].parse().unwrap_or(0usize),
+            None => return self.unknown("shape of a sparse product"),
+        };
+        if !m.take("row") | !m.take("col") {
+            return self.unknown("layout");
+        }
+        let saturate = m.take("satfinite");
+        let f = match *std::mem::take(&mut m.rest) {
+            [d, a, b, c] => Self::form(d, a, b, c),
+            _ => None,
+        };
+        let Some(f) = f.filter(|f| f.c == f.d && (f.c == Acc::S32 || !saturate)) else {
+            return self.unknown("types");
+        };
+        // Floats of eight bits have the deep form only, with sums in single precision.
+        if f.a.eight_bit_float() {
+            self.requires(89, false)?;
+            if f.c != Acc::F32 || k != 64 {
+                return self.unknown("shape or types");
+            }
+        }
+        let deep = match k * 4 / f.a.per() {
+            32 => false,
+            64 => true,
+            _ => return self.unknown("shape"),
+        };
+        let f = Form { deep, saturate, ..f };
+        let [na, nb, nc, nd] = f.regs();
+        let o = self.need(ops, 6)?;
+        // The threads of four that have the places: all of them, a pair, or one.
+        let most = match (f.a.per() == 4, deep) {
+            (true, true) => 0,
+            (true, false) | (false, true) => 1,
+            (false, false) => 3,
+        };
+        let selector = match o[5] {
+            Opd::Int(s) if s <= most => s as u32,
+            _ => return self.unknown("sparsity selector"),
+        };
+        let d = self.list::<4>(&o[0], nd, Ty::B32, true)?;
+        let a = self.list::<4>(&o[1], na, Ty::B32, false)?;
+        let b = self.list::<4>(&o[2], 2 * nb, Ty::B32, false)?;
+        let c = self.list::<4>(&o[3], nc, if f.c == Acc::F32 { Ty::F32 } else { Ty::B32 }, false)?;
+        let places = self.w(&o[4], Ty::B32)?;
+        self.push(Op::SparseMma(Box::new(SparseMma { f, d, a, b, c, places, selector, ordered })))
     }
 
     /// The types of a matrix instruction, where they go together.

@@ -28,7 +28,7 @@ impl<'a> Decoder<'_, 'a> {
             fl.acquire = true;
             fl.release = true;
         }
-        m.any(&["cta", "cluster", "gpu", "sys"]);
+        fl.near = matches!(m.any(&["cta", "cluster", "gpu", "sys"]), Some("cta" | "cluster"));
         fl.nc = m.take("nc");
         m.any(&["ca", "cg", "cs", "lu", "cv", "wb", "wt"]);
         m.any(&["L1::evict_normal", "L1::evict_unchanged", "L1::evict_first", "L1::evict_last", "L1::no_allocate"]);

@@ -206,12 +206,12 @@ impl<'o, 'a> Decoder<'o, 'a> {
         let grid_workspace = self.sregs.keys().any(|s| matches!(s, Sreg::EnvReg(1 | 2)));
         operands::compared_before_exchange(&mut self.ins, &self.opcodes);
         let doubtful = operands::doubtful(&self.ins, self.n, &preset, self.local > 0);
+        let learns = self.ins.iter().any(|i| learns(&i.op));
         Ok(Kernel {
             name: f.name.clone(),
             watch: watches(&self.ins, &self.opcodes),
             doubtful,
             ignored: operands::ignored_waits(&self.ins),
-            ins: self.ins,
             opcodes: self.opcodes,
             n_w: self.n[0],
             n_d: self.n[1],
@@ -228,6 +228,9 @@ impl<'o, 'a> Decoder<'o, 'a> {
             cluster: f.cluster,
             explicit_cluster: f.explicit_cluster,
             grid_workspace,
+            learns,
+            idle: self.ins.iter().map(|i| crate::exec::idle(&i.op)).collect(),
+            ins: self.ins,
             blocks_are_clusters: f.blocks_are_clusters,
             max_cluster: f.max_cluster,
         })
@@ -860,7 +863,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if !m.take("release") | !m.take("cluster") {
                     return self.unknown("modifiers");
                 }
-                self.push(Op::Fence { wide: true })
+                self.push(Op::Fence { wide: true, device: false })
             }
             "membar" | "fence" => {
                 let scope = m.any(&["cta", "cluster", "gl", "gpu", "sys"]);
@@ -874,7 +877,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
                 if scope.is_none() {
                     return self.unknown("scope");
                 }
-                self.push(Op::Fence { wide: scope != Some("cta") })
+                self.push(Op::Fence { wide: scope != Some("cta"), device: !matches!(scope, Some("cta" | "cluster")) })
             }
             "mapa" | "getctarank" => {
                 self.requires(90, false)?;
@@ -959,5 +962,16 @@ pub(crate) fn loc_text(files: &[(u32, String)], l: Loc) -> String {
         format!("{}:{} (in {}:{})", name(l.at_file), l.at_line, name(l.file), l.line)
     } else {
         format!("{}:{}", name(l.file), l.line)
+    }
+}
+
+/// Whether an instruction can read a flag in global memory.
+fn learns(op: &Op) -> bool {
+    let far = |s: Space| matches!(s, Space::Global | Space::Generic);
+    match op {
+        Op::Ld { space, fl, .. } => fl.strong && far(*space),
+        Op::Atom { space, d, .. } => d.is_some() && far(*space),
+        Op::Atom128(x) => x.d.is_some() && far(x.space),
+        _ => false,
     }
 }

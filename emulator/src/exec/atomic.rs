@@ -13,6 +13,7 @@ impl Warp {
         addr: u64,
         size: u32,
         fl: MemFlags,
+        (result, compares): (bool, bool),
         new: impl Fn([u32; 4]) -> [u32; 4],
     ) -> Run<[u32; 4]> {
         match space {
@@ -29,25 +30,24 @@ impl Warp {
                     );
                     env.find(Kind::Uninitialised, self, Some(lane as u32), Some(addr), text);
                 }
-                if env.l.opt.check_race {
-                    env.l.order.access(
-                        env.l,
-                        self.hint,
-                        al,
-                        off,
-                        size,
-                        true,
-                        fl,
-                        env.cta_id,
-                        self.at,
-                        self.id,
-                        lane as u32,
-                        env.cta,
-                    );
-                }
-                let _one_at_a_time = env.l.atomics.lock();
+                let l = env.l;
+                let _one_at_a_time = l.atomics.lock();
                 let old = al.read(off, size);
-                al.write(off, size, &new(old));
+                let v = new(old);
+                if env.l.opt.check_race {
+                    let a = self.access(env, al, off, size, None, true, fl, lane);
+                    let (order, race) = (&env.l.order, &mut env.sh.race);
+                    if result {
+                        order.learn(race, &a, true);
+                    }
+                    order.access(env.l, race, &a);
+                    // A comparison that fails writes nothing.
+                    if !(compares && v == old) {
+                        order.tell(race, &a, true);
+                    }
+                }
+                self.changed |= v != old;
+                al.write(off, size, &v);
                 Ok(old)
             }
             Space::Shared | Space::Cluster => {
@@ -63,7 +63,9 @@ impl Warp {
                     self.race(env, lane, o, &c);
                 }
                 let old = env.sh.read(o, size);
-                env.sh.write(o, size, &new(old));
+                let v = new(old);
+                self.changed |= v != old;
+                env.sh.write(o, size, &v);
                 Ok(old)
             }
             _ => env.stop(
@@ -102,7 +104,7 @@ impl Warp {
             }
             for i in lanes(part) {
                 let (vb, vc) = (self.get(b, i), c.map_or(0, |c| self.get(c, i)));
-                let old = self.replace(env, space, i, addrs[i], size, fl, |raw| {
+                let old = self.replace(env, space, i, addrs[i], size, fl, (d.is_some(), op == AtomOp::Cas), |raw| {
                     let new = atom(op, ty, u64::from(raw[0]) | u64::from(raw[1]) << 32, vb, vc);
                     [new as u32, (new >> 32) as u32, 0, 0]
                 })?;
@@ -127,16 +129,17 @@ impl Warp {
                 };
                 let b = value(self, &x.b);
                 let c = x.c.as_ref().map(|c| value(self, c));
-                let old = self.replace(env, space, i, addrs[i], 16, x.fl, |old| match c {
-                    Some(c) => {
-                        if old == b {
-                            c
-                        } else {
-                            old
+                let old =
+                    self.replace(env, space, i, addrs[i], 16, x.fl, (x.d.is_some(), c.is_some()), |old| match c {
+                        Some(c) => {
+                            if old == b {
+                                c
+                            } else {
+                                old
+                            }
                         }
-                    }
-                    None => b,
-                })?;
+                        None => b,
+                    })?;
                 if let Some(d) = &x.d {
                     self.set(d[0], i, u64::from(old[0]) | u64::from(old[1]) << 32);
                     self.set(d[1], i, u64::from(old[2]) | u64::from(old[3]) << 32);

@@ -171,20 +171,7 @@ impl Warp {
                         );
                     }
                     if env.l.opt.check_race && !al.read_only {
-                        env.l.order.access(
-                            env.l,
-                            self.hint,
-                            al,
-                            off,
-                            n,
-                            false,
-                            MemFlags::default(),
-                            env.cta_id,
-                            self.at,
-                            self.id,
-                            i as u32,
-                            env.cta,
-                        );
+                        self.order(env, al, off, n, None, false, MemFlags::default(), i);
                     }
                     al.read_bytes(off, &mut buf[have.start as usize..have.end as usize]);
                 }
@@ -389,10 +376,11 @@ impl Warp {
                 for k in 0..row_bytes / 16 {
                     let a = swizzle(from[i] as u32 + at + 16 * k, t.swizzle);
                     let o = self.shared_at(env, i, u64::from(a), 16)? as u32;
-                    self.async_check(env, self.gid, i, o as usize, false);
+                    // What lies outside the tensor goes nowhere, whatever it is.
                     if !have.contains(&(16 * k)) {
                         continue;
                     }
+                    self.async_check(env, self.gid, i, o as usize, false);
                     let a = addr + u64::from(16 * k);
                     let (al, off) = self.global(env, i, a, 16)?;
                     if al.read_only {
@@ -405,9 +393,7 @@ impl Warp {
                         );
                     }
                     if env.l.opt.check_race {
-                        env.l.order.access(
-                            env.l, self.hint, al, off, 16, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
-                        );
+                        self.order(env, al, off, 16, None, true, fl, i);
                     }
                     if red.is_none()
                         && env.l.cover.active()

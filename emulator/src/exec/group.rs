@@ -20,6 +20,8 @@ pub(super) struct Group {
     pub random: u64,
     /// Whether some warp has used up a turn: those to come are shorter, as it may wait for another block.
     pub tired: bool,
+    /// The count of changes at which every warp waited, some of them in loops.
+    pub stuck: Option<u64>,
 }
 
 impl Cta {
@@ -58,6 +60,11 @@ impl Cta {
                 wgmma_group: 1,
                 wgmma_done: 0,
                 wgmma_fences: 0,
+                changed: false,
+                since: 0,
+                probe: None,
+                spins: None,
+                parted: (0, 0),
             })
             .collect();
         Self { warps, bars: Default::default(), at: [0; 3], index: 0, rank }
@@ -107,21 +114,19 @@ impl Group {
             budget: 0,
             random: 0,
             tired: false,
+            stuck: None,
         }
     }
 
     pub(super) fn begin(&mut self, l: &Launch<'_>, index: u64) {
-        let (g, c) = (l.grid, l.cluster);
-        let n = [0, 1, 2].map(|d| u64::from(g[d] / c[d]));
-        let place = [index % n[0], index / n[0] % n[1], index / n[0] / n[1]].map(|x| x as u32);
+        let g = l.grid;
         self.random = l.opt.shuffle.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (index + 1);
         self.tired = false;
         self.sh.reset();
-        self.sh.cluster.index = index;
+        self.sh.race.begin(index as u32, l.order.flags());
         let threads = l.block[0] * l.block[1] * l.block[2];
         for cta in &mut self.ctas {
-            let inside = [cta.rank % c[0], cta.rank / c[0] % c[1], cta.rank / c[0] / c[1]];
-            cta.at = std::array::from_fn(|d| place[d] * c[d] + inside[d]);
+            cta.at = block_at(l, index, cta.rank);
             let at = cta.at.map(u64::from);
             cta.index = at[0] + u64::from(g[0]) * (at[1] + u64::from(g[1]) * at[2]);
             cta.bars = Default::default();
@@ -135,7 +140,8 @@ impl Group {
     /// Runs until the blocks have ended, or a warp has used its turn without coming to a barrier. Says whether they have ended.
     pub(super) fn run(&mut self, l: &Launch<'_>, st: &mut Stats) -> bool {
         let threads = l.block[0] * l.block[1] * l.block[2];
-        let Self { ctas, sh, budget, random, tired: before } = self;
+        let Self { ctas, sh, budget, random, tired: before, stuck } = self;
+        *stuck = None;
         loop {
             let (mut progress, mut tired) = (false, false);
             let per = ctas[0].warps.len();
@@ -159,7 +165,7 @@ impl Group {
                     State::Warpgroup(n) if sh.warpgroup_is_at(warp.gid, n) => warp.state = State::Ready,
                     _ => {}
                 }
-                if warp.state != State::Ready {
+                if warp.state != State::Ready || warp.still_spins(l) {
                     continue;
                 }
                 progress = true;
@@ -181,43 +187,44 @@ impl Group {
                 };
                 let r = warp.run(&mut env, turn);
                 *budget = env.budget;
+                if std::mem::take(&mut warp.changed) {
+                    l.changes.fetch_add(1, Relaxed);
+                }
                 if r.is_err() || l.halt.load(Relaxed) {
                     return true;
                 }
                 // With random timing, flights land at any time and in any order.
                 if l.opt.shuffle != 0 && !sh.flying.is_empty() && draw(random).is_multiple_of(4) {
                     let r = draw(random);
-                    sh.land(l.mem, &l.atomics, Some(r));
+                    land(l, sh, Some(r));
                 }
-                tired |= warp.state == State::Ready;
+                tired |= warp.state == State::Ready && warp.spins.is_none();
                 let done = warp.state == State::Done;
                 ctas[i / per].release(sh);
                 if done && ctas[i / per].ended() {
                     Self::end(l, sh, &ctas[i / per]);
                 }
-                let opened = sh.open(|gid| {
+                sh.open(|gid| {
                     let n = slots(ctas.len(), per);
                     ctas[gid / n].warps.get(gid % n).is_none_or(|w| w.state == State::Done)
                 });
-                if opened && l.opt.check_race && ctas.len() > 1 {
-                    // What the cluster's blocks did to global memory is in order as well.
-                    for _ in 0..2 {
-                        ctas.iter().for_each(|c| l.order.sync(c.index as u32, 1 << 63 | sh.cluster.index, true));
-                    }
-                }
             }
             if tired {
                 *before = true;
                 // Spinning warps wait for what a copy brings.
                 if l.opt.shuffle == 0 || draw(random).is_multiple_of(8) {
                     let r = (l.opt.shuffle != 0).then(|| draw(random));
-                    sh.land(l.mem, &l.atomics, r);
+                    land(l, sh, r);
                 }
                 return false;
             }
             // Bulk copies land when nothing else can go on.
             let any = (l.opt.shuffle != 0).then(|| draw(random));
-            if !progress && !sh.land(l.mem, &l.atomics, any) {
+            if !progress && !land(l, sh, any) {
+                if ctas.iter().any(|c| c.warps.iter().any(|w| w.spins.is_some() && w.state == State::Ready)) {
+                    *stuck = Some(l.changes.load(Relaxed));
+                    return false;
+                }
                 break;
             }
         }
@@ -242,9 +249,24 @@ impl Group {
         }
     }
 
+    /// All that run wait for what none of them can do.
+    pub(super) fn deadlock_of(l: &Launch<'_>, running: &std::collections::VecDeque<Self>) {
+        if let Some(g) = running.front() {
+            let more = (running.len() - 1) * g.ctas.len();
+            let text = match more {
+                0 => "no warp can go on:".to_owned(),
+                1 => "no warp can go on, here and in another block:".to_owned(),
+                n => format!("no warp can go on, here and in {n} other blocks:"),
+            };
+            Self::deadlock_text(l, &g.ctas, &g.sh, text);
+        }
+    }
     pub(super) fn deadlock(l: &Launch<'_>, ctas: &[Cta], sh: &Shared) {
-        let mut text = String::from("no warp can go on:");
-        let mut first = None;
+        Self::deadlock_text(l, ctas, sh, "no warp can go on:".to_owned());
+    }
+    fn deadlock_text(l: &Launch<'_>, ctas: &[Cta], sh: &Shared, mut text: String) {
+        let spins = |w: &Warp| w.spins.filter(|_| w.state == State::Ready).map(|(_, pc)| pc);
+        let (mut first, mut spinning) = (None, None);
         // Who waits for registers keeps all others waiting.
         let starved = ctas
             .iter()
@@ -256,6 +278,12 @@ impl Group {
             }
             for w in &cta.warps {
                 let waits = !matches!(w.state, State::Done | State::Ready);
+                if let Some(pc) = spins(w) {
+                    spinning = spinning.or(Some((cta.at, w.id, pc)));
+                    let at = l.place(pc);
+                    text += &format!(" warp {} asks again and again, at {at}, what nobody left can change;", w.id);
+                    continue;
+                }
                 first = first.or(waits.then_some((cta.at, w.id, w.at)));
                 let at = l.place(w.at);
                 match w.state {
@@ -307,10 +335,27 @@ impl Group {
                 }
             }
         }
-        let (cta, id, pc) = starved.map(|(at, w)| (at, w.id, w.at)).or(first).unwrap_or_default();
+        let (cta, id, pc) = starved.map(|(at, w)| (at, w.id, w.at)).or(spinning).or(first).unwrap_or_default();
         l.found(Kind::Deadlock, pc, cta, id, None, None, text);
         l.halt.store(true, Relaxed);
     }
+}
+
+/// Where the block of a rank in the cluster of a number stands in the grid.
+pub(super) fn block_at(l: &Launch<'_>, index: u64, rank: u32) -> [u32; 3] {
+    let (g, c) = (l.grid, l.cluster);
+    let n = [0, 1].map(|d| u64::from(g[d] / c[d]));
+    let place = [index % n[0], index / n[0] % n[1], index / n[0] / n[1]].map(|x| x as u32);
+    let inside = [rank % c[0], rank / c[0] % c[1], rank / c[0] / c[1]];
+    std::array::from_fn(|d| place[d] * c[d] + inside[d])
+}
+
+fn land(l: &Launch<'_>, sh: &mut Shared, random: Option<u64>) -> bool {
+    let any = sh.land(l.mem, &l.atomics, random);
+    if any {
+        l.changes.fetch_add(1, Relaxed);
+    }
+    any
 }
 
 /// Numbers in the cluster that a block's warps take: warpgroups are four warps of one block.

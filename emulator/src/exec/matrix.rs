@@ -80,6 +80,7 @@ impl Warp {
         let (n, cols) = (x.f.elements(), x.f.cols);
         let wide = x.f.el == WmmaEl::F64;
         let per = if wide { 1 } else { 4 / size };
+        let before = (env.st.c.shared_load, env.st.c.shared_store);
         if x.load && !wide {
             for r in &x.regs {
                 self.w[*r as usize] = [0; 32];
@@ -114,7 +115,50 @@ impl Warp {
                 self.write(env, space, &addrs, size, MemFlags::default(), u32::MAX, &data)?;
             }
         }
+        if matches!(space, Space::Shared | Space::Cluster) {
+            let by_element = (env.st.c.shared_load, env.st.c.shared_store);
+            (env.st.c.shared_load, env.st.c.shared_store) = before;
+            if !Self::count_wmma(&mut env.st.c, x, base as u32, ld as u32) {
+                (env.st.c.shared_load, env.st.c.shared_store) = by_element;
+            }
+        }
         Ok(())
+    }
+
+    /// Counts a fragment in shared memory as the hardware moves it, in 8x8 tiles: halves of A and B by `ldmatrix`, four tiles at a
+    /// time, and accumulators as `mma.sync` has them, two elements a lane, where those lie side by side.
+    fn count_wmma(c: &mut Counters, x: &WmmaMove, base: u32, ld: u32) -> bool {
+        let size = x.f.el.bytes();
+        let at = |row: u32, col: u32| base.wrapping_add(size * if x.row { row * ld + col } else { col * ld + row });
+        let tiles = (0..x.f.rows / 8).flat_map(|r| (0..x.f.cols / 8).map(move |k| (8 * r, 8 * k)));
+        if x.f.part != WmmaPart::C && size == 2 {
+            let all: Vec<(u32, u32)> = tiles.collect();
+            for four in all.chunks(4) {
+                let mut offs = [0u32; 32];
+                for (t, (row, col)) in four.iter().enumerate() {
+                    for i in 0..8 {
+                        offs[8 * t + i as usize] = if x.row { at(row + i, *col) } else { at(*row, col + i) };
+                    }
+                }
+                count_shared(&mut c.ldmatrix, &offs, 16, u32::MAX >> (32 - 8 * four.len()));
+            }
+            return true;
+        }
+        let words = if x.load { &mut c.shared_load } else { &mut c.shared_store };
+        if x.f.part != WmmaPart::C || !matches!(size, 2 | 4) {
+            return false;
+        }
+        for (row, col) in tiles {
+            let lane = |i: usize, k: u32| at(row + i as u32 / 4, col + 2 * (i as u32 % 4) + k);
+            if x.row {
+                count_shared(words, &std::array::from_fn(|i| lane(i, 0)), 2 * size, u32::MAX);
+            } else {
+                for k in 0..2 {
+                    count_shared(words, &std::array::from_fn(|i| lane(i, k)), size, u32::MAX);
+                }
+            }
+        }
+        true
     }
 
     /// Bits of the elements of a fragment, in row order.
@@ -198,6 +242,39 @@ impl Warp {
         }
         env.st.c.mma_instructions += 1;
         env.st.c.issued_macs += (rows * cols * k) as u64;
+        Ok(())
+    }
+
+    pub(super) fn sparse_mma(&mut self, env: &mut Env<'_, '_>, x: &SparseMma) -> Run<()> {
+        self.full_warp(env, "mma.sp")?;
+        let [na, nb, nc, nd] = x.f.regs();
+        let places = match mma::sparse_places(&x.f, &self.w[x.places as usize], x.selector, x.ordered) {
+            Ok(p) => p,
+            Err((row, bits)) => {
+                let text = format!(
+                    "mma.sp with {bits:04b} for the places of elements of row {row} of A, which has no meaning"
+                );
+                return env.stop(Kind::Trap, self, Some(4 * (row as u32 % 8)), None, text);
+            }
+        };
+        let mut fa = [[0u32; 32]; 4];
+        let mut fb = [[0u32; 32]; 4];
+        let mut acc = [[0u32; 32]; 4];
+        for (to, from) in fa.iter_mut().zip(&x.a[..na]) {
+            *to = self.w[*from as usize];
+        }
+        for (to, from) in fb.iter_mut().zip(&x.b[..2 * nb]) {
+            *to = self.w[*from as usize];
+        }
+        for (to, from) in acc.iter_mut().zip(&x.c[..nc]) {
+            *to = self.w[*from as usize];
+        }
+        mma::sparse_mma(&x.f, env.l.rules(false), &fa, &places, &fb, &mut acc);
+        for (from, to) in acc.iter().zip(&x.d[..nd]) {
+            self.w[*to as usize] = *from;
+        }
+        env.st.c.mma_instructions += 1;
+        env.st.c.issued_macs += 128 * x.f.k() as u64;
         Ok(())
     }
 

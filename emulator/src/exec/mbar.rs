@@ -3,11 +3,6 @@
 use super::*;
 use crate::shared::{Flight, Mbar, What};
 
-/// Where blocks that meet at an mbarrier learn of each other.
-fn remote_key(env: &Env<'_, '_>, off: u32) -> u64 {
-    1 << 62 | env.sh.cluster.index << 28 | u64::from(off)
-}
-
 const MAX_TX: i64 = (1 << 20) - 1;
 
 impl Warp {
@@ -116,10 +111,6 @@ impl Warp {
                     } else {
                         env.sh.race.give(self.gid, &mut mb.order);
                     }
-                    if away && env.l.opt.check_race {
-                        mb.remote = true;
-                        env.l.order.sync(env.cta_id, remote_key(env, off), true);
-                    }
                     given = off;
                 }
                 if kind == MbarOp::Drop {
@@ -191,14 +182,11 @@ impl Warp {
                 done |= 1 << i;
                 mb.seen = true;
                 if taken != off {
-                    let (order, remote) = (mb.done.clone(), mb.remote);
+                    let order = mb.done.clone();
                     if relaxed {
                         env.sh.race.take_relaxed(id, &order);
                     } else {
                         env.sh.race.take(id, &order);
-                    }
-                    if remote {
-                        env.l.order.sync(env.cta_id, remote_key(env, off), true);
                     }
                     taken = off;
                 }

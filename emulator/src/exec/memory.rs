@@ -1,6 +1,7 @@
 //! Loads, stores, atomics and asynchronous copies of a warp, with what is checked at each.
 
 use super::*;
+use crate::order::Access;
 use crate::shared::What;
 
 impl Warp {
@@ -182,6 +183,56 @@ impl Warp {
             _ => self.out_of_bounds(env, lane, addr, size, "global"),
         }
     }
+    /// Judges a load or a store of global memory, and hands on what a flag tells.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn order(
+        &self,
+        env: &mut Env<'_, '_>,
+        alloc: &Alloc,
+        offset: u64,
+        size: u32,
+        value: Option<&[u32; 4]>,
+        write: bool,
+        fl: MemFlags,
+        lane: usize,
+    ) {
+        let a = self.access(env, alloc, offset, size, value, write, fl, lane);
+        let (order, race) = (&env.l.order, &mut env.sh.race);
+        if !write {
+            order.learn(race, &a, false);
+        }
+        order.access(env.l, race, &a);
+        if write {
+            order.tell(race, &a, false);
+        }
+    }
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn access<'a>(
+        &self,
+        env: &Env<'_, '_>,
+        alloc: &'a Alloc,
+        offset: u64,
+        size: u32,
+        value: Option<&'a [u32; 4]>,
+        write: bool,
+        fl: MemFlags,
+        lane: usize,
+    ) -> Access<'a> {
+        Access {
+            allocation: self.hint,
+            alloc,
+            offset,
+            size,
+            write,
+            fl,
+            value,
+            pc: self.at,
+            warp: self.id,
+            gid: self.gid,
+            lane: lane as u32,
+            cta: env.cta,
+        }
+    }
     /// The place of an address in the block's own shared memory.
     pub(super) fn shared_at(&self, env: &Env<'_, '_>, lane: usize, addr: u64, size: u32) -> Run<usize> {
         let (rank, o) = self.place(env, lane, addr, size)?;
@@ -275,9 +326,7 @@ impl Warp {
                     }
                     data[i] = al.read(off, size);
                     if env.l.opt.check_race && !al.read_only {
-                        env.l.order.access(
-                            env.l, self.hint, al, off, size, false, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
-                        );
+                        self.order(env, al, off, size, None, false, fl, i);
                     }
                 }
                 if space != Space::Const {
@@ -408,9 +457,7 @@ impl Warp {
                         );
                     }
                     if env.l.opt.check_race {
-                        env.l.order.access(
-                            env.l, self.hint, al, off, size, true, fl, env.cta_id, self.at, self.id, i as u32, env.cta,
-                        );
+                        self.order(env, al, off, size, Some(&data[i]), true, fl, i);
                     }
                     if env.l.cover.active()
                         && let Some(what) = env.l.cover.store(addrs[i], size, env.cta_id)
@@ -527,20 +574,7 @@ impl Warp {
                     );
                 }
                 if env.l.opt.check_race {
-                    env.l.order.access(
-                        env.l,
-                        self.hint,
-                        al,
-                        off,
-                        n,
-                        false,
-                        MemFlags::default(),
-                        env.cta_id,
-                        self.at,
-                        self.id,
-                        i as u32,
-                        env.cta,
-                    );
+                    self.order(env, al, off, n, None, false, MemFlags::default(), i);
                 }
                 if n == 16 {
                     data[i] = al.read(off, 16);

@@ -24,12 +24,7 @@ impl Warp {
         }
         match op {
             Op::Nop | Op::Prefetch => {}
-            Op::Fence { wide } => {
-                env.sh.race.fence(self.gid, *wide);
-                if *wide {
-                    env.sh.cluster.fenced[env.rank as usize] = true;
-                }
-            }
+            Op::Fence { wide, device } => env.sh.race.fence(self.gid, self.full(m), *wide, *device),
             Op::Scalar(x) => {
                 let mut v = [0; 8];
                 for i in lanes(m) {
@@ -237,17 +232,10 @@ impl Warp {
                     self.set(*d, i, now);
                 }
             }
-            Op::Ld { space, bytes, n, ext, fl, d, a } => {
-                let fl = env.publishing(*fl);
-                self.load(env, *space, *bytes, *n, *ext, fl, d, a, m)?
-            }
-            Op::St { space, bytes, n, fl, s, a } => {
-                let fl = env.publishing(*fl);
-                self.store(env, *space, *bytes, *n, fl, s, a, m)?
-            }
+            Op::Ld { space, bytes, n, ext, fl, d, a } => self.load(env, *space, *bytes, *n, *ext, *fl, d, a, m)?,
+            Op::St { space, bytes, n, fl, s, a } => self.store(env, *space, *bytes, *n, *fl, s, a, m)?,
             Op::Atom { space, op, ty, fl, d, a, b, c, align } => {
-                let fl = env.publishing(*fl);
-                self.atomic(env, *space, *op, *ty, fl, *d, a, *b, *c, *align, m)?
+                self.atomic(env, *space, *op, *ty, *fl, *d, a, *b, *c, *align, m)?
             }
             Op::Atom128(x) => self.atomic128(env, x, m)?,
             Op::CpAsync { bytes, bypass, dst, src, src_size, ignore } => {
@@ -307,6 +295,12 @@ impl Warp {
                 env.st.c.mma_instructions += 1;
                 env.st.c.issued_macs += 128 * f.k() as u64;
             }
+            Op::SparseMma(x) => {
+                if !self.together(env, m, u32::MAX, "mma.sp")? {
+                    return Ok(Flow::Block);
+                }
+                self.sparse_mma(env, x)?;
+            }
             Op::PlainMma(x) => {
                 if !self.together(env, m, u32::MAX, "mma")? {
                     return Ok(Flow::Block);
@@ -330,6 +324,7 @@ impl Warp {
                 if !self.together(env, m, need, "vote")? {
                     return Ok(Flow::Block);
                 }
+                env.sh.race.lanes_meet(self.gid);
                 let v = self.p[*p as usize] ^ if *not { u32::MAX } else { 0 };
                 let q = need & m;
                 let yes = v & q;
@@ -351,6 +346,7 @@ impl Warp {
                 if !self.together(env, m, need, "shfl")? {
                     return Ok(Flow::Block);
                 }
+                env.sh.race.lanes_meet(self.gid);
                 let (va, vb, vc) = (*w!(a), *w!(b), *w!(c));
                 let mut t = va;
                 let mut ok = 0u32;
@@ -392,6 +388,7 @@ impl Warp {
                 if !self.together(env, m, need, "match")? {
                     return Ok(Flow::Block);
                 }
+                env.sh.race.lanes_meet(self.gid);
                 let v: D =
                     std::array::from_fn(
                         |i| {
@@ -417,6 +414,7 @@ impl Warp {
                 if !self.together(env, m, need, "redux")? {
                     return Ok(Flow::Block);
                 }
+                env.sh.race.lanes_meet(self.gid);
                 let v = *w!(a);
                 let r = lanes(need & m).map(|i| v[i]).reduce(|x, y| match op {
                     ReduxOp::AddU => x.wrapping_add(y),
@@ -448,7 +446,7 @@ impl Warp {
                 }
                 self.tensormap_copy(env, dst, src)?;
             }
-            Op::MapFence { .. } => env.sh.race.fence(self.gid, true),
+            Op::MapFence { .. } => env.sh.race.fence(self.gid, self.full(m), true, true),
             Op::SetMaxNReg { inc, n } => {
                 if !self.together(env, m, u32::MAX, "setmaxnreg")? || !self.set_registers(env, *inc, *n)? {
                     return Ok(Flow::Block);
@@ -556,6 +554,7 @@ impl Warp {
                 if !self.together(env, m, need, "bar.warp.sync")? {
                     return Ok(Flow::Block);
                 }
+                env.sh.race.lanes_meet(self.gid);
             }
             Op::Bar { id, count, arrive, red, not, d } => {
                 return self.barrier(env, *id, *count, *arrive, *red, *not, *d, m);

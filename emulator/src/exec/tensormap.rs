@@ -80,7 +80,7 @@ impl Warp {
             self.shared_read_checks(env, 0, o, 16, MemFlags::default());
             al.write(off + 16 * k as u64, 16, &env.sh.read(o, 16));
         }
-        env.sh.race.fence(self.gid, true);
+        env.sh.race.fence(self.gid, u32::MAX, true, true);
         Ok(())
     }
 }

@@ -1,11 +1,12 @@
 //! A warp: its registers, its lanes' ways through the kernel, and its turn.
 
+use super::spin::Probe;
 use super::undefined::{Lack, NO_TRUTH, NO_VALUE};
 use super::wgmma::Late;
 use super::*;
 
 /// A set of lanes that runs as one, and where it joins the others.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Frame {
     pub pc: u32,
     pub rpc: u32,
@@ -79,6 +80,14 @@ pub(crate) struct Warp {
     pub wgmma_group: u32,
     pub wgmma_done: u32,
     pub wgmma_fences: u32,
+    /// Whether it has changed anything but its registers in this turn, how long it has run without waiting, how it is watched, and
+    /// with what count of changes it was found to go round a loop, and where.
+    pub changed: bool,
+    pub since: u32,
+    pub probe: Option<Box<Probe>>,
+    pub spins: Option<(u64, u32)>,
+    /// How often lanes that go round have made room for others since a count of changes.
+    pub parted: (u64, u32),
 }
 
 /// The latest access to a register that a wgmma uses.
@@ -170,6 +179,8 @@ impl Warp {
         self.at = 0;
         self.asynchronous.fill(Pending::default());
         (self.wgmma_group, self.wgmma_done, self.wgmma_fences) = (1, 0, 0);
+        (self.changed, self.since, self.probe, self.spins) = (true, 0, None, None);
+        self.parted = (0, 0);
     }
 
     pub(super) fn end_lanes(&mut self, mask: u32) {
@@ -188,8 +199,10 @@ impl Warp {
         if !self.late.is_empty() && draw(&mut self.random).is_multiple_of(4) {
             self.settle(env, u32::MAX);
         }
+        self.watch_spin(l, turn);
         loop {
             let Some(top) = self.stack.last_mut() else {
+                self.changed = true;
                 self.state = State::Done;
                 return Ok(());
             };
@@ -222,7 +235,15 @@ impl Warp {
                 env.budget = SLICE;
             }
             env.budget -= 1;
-            let (pc, mask) = (top.pc, top.mask);
+            let (mut pc, mut mask) = (top.pc, top.mask);
+            if self.probe.is_some() {
+                if self.goes_round(l, pc) {
+                    return Ok(());
+                }
+                if let Some(top) = self.stack.last() {
+                    (pc, mask) = (top.pc, top.mask);
+                }
+            }
             self.at = pc;
             let i = &ins[pc as usize];
             let m = match i.guard {
@@ -239,6 +260,7 @@ impl Warp {
             let flow = if m == 0 && !matches!(i.op, Op::Bra { .. } | Op::Brx { .. }) {
                 Flow::Next
             } else {
+                self.changed |= !l.k.idle[pc as usize];
                 if !self.asynchronous.is_empty() {
                     self.watch(env, &l.k.watch[pc as usize]);
                 }
@@ -259,6 +281,7 @@ impl Warp {
                     s.1 += u64::from(mask.count_ones());
                 }
                 Flow::Block => {
+                    self.since = 0;
                     if matches!(
                         self.state,
                         State::Mbar(..) | State::Cluster(_) | State::Warpgroup(_) | State::Registers(_)
@@ -274,6 +297,11 @@ impl Warp {
                 }
             }
         }
+    }
+
+    /// Lanes, or all there can be where they are all that live.
+    pub(super) fn full(&self, m: u32) -> u32 {
+        if self.live & !m == 0 { u32::MAX } else { m }
     }
 
     /// Makes sure that the lanes an instruction needs are all here: otherwise lets the others come first.

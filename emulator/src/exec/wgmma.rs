@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::shared::Product;
-use crate::tensormap::swizzle;
+use crate::tensormap::swizzle_from;
 
 /// A wgmma whose result is not in a warp's registers yet.
 pub(super) struct Late {
@@ -34,27 +34,26 @@ impl Warp {
             3 => 32,
             _ => 0,
         };
-        if desc >> 49 & 7 != 0 {
-            return env.stop(Kind::Trap, self, None, None, "a matrix descriptor with a base offset".into());
-        }
-        // The permutation takes its bits from the address; where the matrix begins within the pattern would be the base offset's to say.
-        let rows = (span.saturating_sub(1) / 16) << 7;
-        if start & rows != 0 {
-            let text = format!(
-                "a matrix descriptor with a swizzle of {span} bytes that starts at {start:#x}, {} bytes past a multiple of {}",
-                start & (8 * span - 1),
-                8 * span
-            );
-            return env.stop(Kind::Misaligned, self, None, Some(u64::from(start)), text);
-        }
+        // Where the pattern begins, in rows of 128 bytes past a multiple of 1024. A matrix may begin anywhere in it: the permutation takes
+        // its bits from the address.
+        let base = if span == 0 { 0 } else { (desc >> 49 & 7) as u32 };
         let addr = match (trans, span) {
             (false, 0) => start + mn / 8 * sbo + k / 8 * lbo + mn % 8 * 16,
             (false, s) => start + mn / 8 * sbo + mn % 8 * s + k * 2,
             (true, 0) => start + mn / 8 * sbo + k / 8 * lbo + k % 8 * 16,
             (true, s) => start + mn / (s / 2) * lbo + k / 8 * sbo + k % 8 * s + mn % (s / 2) * 2,
         };
-        let o = self.shared_at(env, 0, u64::from(swizzle(addr, span)), 16)?;
-        if let Some(was) = env.sh.swizzle_of(o).filter(|was| *was != span) {
+        let o = self.shared_at(env, 0, u64::from(swizzle_from(base, addr, span)), 16)?;
+        let copied = env.sh.swizzle_of(o);
+        if copied.is_some() && base & (span.saturating_sub(1) / 16) != 0 {
+            let text = format!(
+                "a matrix descriptor with a base offset of {base}, of shared memory at offset {} that a tensor copy wrote: its pattern begins at multiples of {}",
+                env.sh.local(o),
+                8 * span
+            );
+            return env.stop(Kind::Trap, self, None, Some(u64::from(addr)), text);
+        }
+        if let Some(was) = copied.filter(|was| *was != span) {
             let mode = |s: u32| if s == 0 { "no swizzle".to_owned() } else { format!("a swizzle of {s} bytes") };
             let text = format!(
                 "a matrix descriptor with {}, of shared memory at offset {} that a tensor copy wrote with {}",

@@ -1,5 +1,6 @@
 //! A cell as the page needs it: numbers and indices of strings, without samples. A million of them fit in half a gibibyte.
 
+use super::super::counts::METRICS;
 use super::line::{Line, Maybe};
 use crate::problem::{Operand, Problem};
 use crate::record::{Counters, Role};
@@ -95,11 +96,15 @@ pub(super) const COUNTERS: [&str; 16] = [
     "warp_instructions",
 ];
 
-fn counters(c: &Counters) -> Box<[f64; COUNTERS.len()]> {
+/// Counters and metrics of a cell together.
+pub(super) const COUNTS: usize = COUNTERS.len() + METRICS.len();
+
+/// The counters in the order of [`COUNTERS`], then the metrics in theirs; NaN where one makes no sense.
+fn counters(c: &Counters, macs: f64) -> Box<[f64; COUNTS]> {
     let loads = [&c.global_load, &c.cp_async_ca, &c.cp_async_cg];
     let sum = |of: fn(&crate::record::Traffic) -> u64| loads.iter().map(|t| of(t) as f64).sum::<f64>();
     let shared = [&c.shared_load, &c.shared_store, &c.ldmatrix, &c.shared_cp_async];
-    Box::new([
+    let counted: [f64; COUNTERS.len()] = [
         sum(|t| t.requests),
         sum(|t| t.sectors),
         sum(|t| t.bytes),
@@ -116,7 +121,13 @@ fn counters(c: &Counters) -> Box<[f64; COUNTERS.len()]> {
         c.issued_macs as f64,
         c.blocks as f64,
         c.warp_instructions as f64,
-    ])
+    ];
+    let mut all = Box::new([f64::NAN; COUNTS]);
+    all[..COUNTERS.len()].copy_from_slice(&counted);
+    for (place, metric) in all[COUNTERS.len()..].iter_mut().zip(&METRICS) {
+        *place = metric.of_counters(c, macs).unwrap_or(f64::NAN);
+    }
+    all
 }
 
 /// A throughput above this, in TFLOP/s, comes from a clock that failed or a damaged record and not from a device.
@@ -166,7 +177,7 @@ pub(super) struct Cell {
     /// Elements compared, elements in all, and the worst error as a share of its bound.
     pub check: Option<[f64; 3]>,
     pub reference: u32,
-    pub counters: Option<Box<[f64; COUNTERS.len()]>>,
+    pub counters: Option<Box<[f64; COUNTS]>>,
 }
 
 fn parse<'de, T: Deserialize<'de>>(text: &'de str) -> Option<T> {
@@ -309,7 +320,7 @@ impl Cell {
             at_ns,
             check,
             reference,
-            counters: line.counters.get().map(|c| counters(&c)),
+            counters: line.counters.get().map(|c| counters(&c, shape[..3].iter().map(|&v| v as f64).product())),
         };
         Some((cell, timeless && timed))
     }

@@ -6,6 +6,7 @@
 mod cell;
 mod columns;
 mod group;
+mod head;
 mod line;
 mod load;
 mod model;

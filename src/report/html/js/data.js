@@ -99,13 +99,6 @@ function alignment(name) {
   };
 }
 
-function ratioOf(over, under) {
-  return (run) => {
-    const [a, b] = [run.col(over), run.col(under)];
-    return run.make((i) => (b[i] > 0 ? a[i] / b[i] : NaN));
-  };
-}
-
 const DERIVED = {
   lda: stride("lda", "k"),
   ldb: stride("ldb", "n"),
@@ -149,18 +142,6 @@ const DERIVED = {
     return run.make((i) => model[i] / ns[i]);
   },
   equal_work: equalWork,
-  mac_ratio: ratioOf("issued_macs", "macs"),
-  sectors_per_request: ratioOf("load_sectors", "load_requests"),
-  store_sectors_per_request: ratioOf("store_sectors", "store_requests"),
-  bank_ratio: ratioOf("shared_wavefronts", "shared_ideal"),
-  sector_use: (run) => {
-    const [bytes, sectors] = [run.col("load_bytes"), run.col("load_sectors")];
-    return run.make((i) => (sectors[i] > 0 ? bytes[i] / (32 * sectors[i]) : NaN));
-  },
-  instructions_per_kmac: (run) => {
-    const [count, macs] = [run.col("warp_instructions"), run.col("macs")];
-    return run.make((i) => (macs[i] > 0 ? (1000 * count[i]) / macs[i] : NaN));
-  },
 };
 
 // Throughput over the median of the fully aligned cells (16 bytes and better) of the same part and regime whose FLOP differ by
@@ -228,12 +209,7 @@ const METRICS = [
   { key: "width", label: "Width of the 95 % interval", unit: "%", times: 100, timed: true },
   { key: "clock_mhz", label: "Clock", unit: "MHz", timed: true },
   { key: "power_w", label: "Power", unit: "W", timed: true },
-  { key: "mac_ratio", label: "Multiply-adds issued per useful one", unit: "" },
-  { key: "sectors_per_request", label: "Sectors per load request", unit: "" },
-  { key: "sector_use", label: "Bytes asked for per byte of loaded sectors", unit: "%", times: 100 },
-  { key: "store_sectors_per_request", label: "Sectors per store request", unit: "" },
-  { key: "bank_ratio", label: "Shared-memory wavefronts over ideal", unit: "" },
-  { key: "instructions_per_kmac", label: "Warp instructions per 1000 useful multiply-adds", unit: "" },
+  ...page.metrics.map((m) => ({ key: "count_" + m.name, label: m.title, unit: m.unit })),
   { key: "blocks", label: "Blocks", unit: "" },
 ];
 

@@ -93,7 +93,7 @@ function drawSummary() {
 function drawAlignment() {
   perRun("alignment", (run) => {
     const timed = ["ratio", "equal_work"].map((key) => METRICS.find((m) => m.key === key));
-    const counted = METRICS.find((m) => m.key === "sector_use");
+    const counted = METRICS.find((m) => m.key === "count_sector_use");
     const metric = (run.emulated ? [counted] : timed).find((m) => metricOf(run, m).some(Number.isFinite));
     const align = run.col("bytes_abc");
     const values = metric && metricOf(run, metric);
@@ -110,7 +110,7 @@ function drawAlignment() {
     const told = {
       ratio: "Each comparison has the same sizes on both sides and was measured in turn, A B B A: only strides and offsets differ, so this is the cost of alignment and of nothing else.",
       equal_work: "No ratio of aligned pairs is on record. Cells are held against fully aligned ones with about 5 % more or fewer FLOP at most, so sizes differ as well: this shows alignment and tails together. A sweep with --paired separates them.",
-      sector_use: "What alignment changes without a clock: how much of each 32-byte sector that was loaded had been asked for.",
+      count_sector_use: "What alignment changes without a clock: how much of each 32-byte sector that was moved had been asked for.",
     };
     const map = new HeatMap((m, square, pin) => evidence.show(run, Array.from(m.grid.cellsOf(square)), pin));
     const evidence = withEvidence(el("div", {}, map.node, alignmentTable(run, metric)));

@@ -20,18 +20,31 @@ function roundStep(least) {
   return [1, 2, 2.5, 5, 10].find((f) => f * magnitude >= least * (1 - 1e-9)) * magnitude;
 }
 
+// Where the bulk of the values ends on either side: one damaged cell among hundreds must not make all others one colour.
+// An end is only moved in where what lies beyond it would take more than half of the colours.
+function bulk(sorted) {
+  const at = (q) => sorted[Math.round((sorted.length - 1) * q)];
+  let [lo, hi] = [sorted[0], sorted[sorted.length - 1]];
+  if (sorted.length < 20) return [lo, hi];
+  const [low, high] = [at(0.02), at(0.98)];
+  if (high > low && hi - high > high - low) hi = high;
+  if (high > low && low - lo > high - low) lo = low;
+  return [lo, hi];
+}
+
 class Scale {
   constructor(values, metric) {
-    let [lo, hi] = [Infinity, -Infinity];
-    for (const v of values) if (Number.isFinite(v)) [lo, hi] = [Math.min(lo, v), Math.max(hi, v)];
-    this.empty = lo > hi;
-    if (this.empty) [lo, hi] = [0, 1];
+    const sorted = Float64Array.from(Array.from(values).filter(Number.isFinite)).sort();
+    this.empty = !sorted.length;
+    const [least, most] = this.empty ? [0, 1] : [sorted[0], sorted[sorted.length - 1]];
+    let [lo, hi] = this.empty ? [0, 1] : bulk(sorted);
     const { unit, by } = unitOf(metric, Math.max(Math.abs(lo), Math.abs(hi)));
     Object.assign(this, { unit, by, even: metric.even });
     [lo, hi] = [lo * by, hi * by];
     if (metric.even !== undefined) {
-      // The middle of the colours is where nothing is gained or lost; a percent is the least range worth colours.
-      const reach = Math.max(hi - metric.even, metric.even - lo, 1);
+      // The middle of the colours is where nothing is gained or lost; a percent is the least range worth colours, and nothing
+      // can lose more than all of it.
+      const reach = Math.min(Math.max(hi - metric.even, metric.even - lo, 1), metric.even);
       [lo, hi] = [metric.even - reach, metric.even + reach];
     } else if (hi - lo < 1e-9 * Math.abs(hi)) {
       [lo, hi] = [lo * 0.95, hi > 0 ? hi * 1.05 : 1];
@@ -40,6 +53,9 @@ class Scale {
     this.lo = Math.floor(lo / this.step + 1e-9) * this.step;
     this.hi = Math.ceil(hi / this.step - 1e-9) * this.step;
     if (metric.even !== undefined && this.lo < 0) [this.lo, this.hi] = [0, 2 * metric.even];
+    // Values beyond an end have its colour, and the legend says so.
+    this.below = !this.empty && least * by < this.lo - 1e-9 * Math.abs(this.lo);
+    this.above = !this.empty && most * by > this.hi + 1e-9 * Math.abs(this.hi);
   }
 
   // `value` in the metric's own unit.
@@ -69,7 +85,9 @@ class Scale {
   tickText(tick) {
     let decimals = 0;
     while (decimals < 8 && Math.abs(this.step * 10 ** decimals - Math.round(this.step * 10 ** decimals)) > 1e-6) decimals++;
-    return (tick + 0).toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    const text = (tick + 0).toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    if (this.below && tick <= this.lo) return "≤ " + text;
+    return this.above && tick >= this.hi - this.step / 2 ? "≥ " + text : text;
   }
 
   text(value, digits = 3) {

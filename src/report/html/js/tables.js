@@ -36,12 +36,12 @@ function summaryOf(run) {
     const width = run.col("width").filter(Number.isFinite);
     if (width.length) cards.append(figureCard("Half of the intervals are narrower than", short(100 * median(width)), "%", `95 % intervals of the median, ${whole(run.samples)} samples`));
   } else {
-    const macs = Array.from(run.col("mac_ratio")).filter(Number.isFinite);
-    if (macs.length) cards.append(figureCard("Multiply-adds issued per useful one", short(median(macs)), "", `median; from ${short(Math.min(...range(macs)))} to ${short(Math.max(...range(macs)))}`));
-    const use = Array.from(run.col("sector_use")).filter(Number.isFinite);
-    if (use.length) cards.append(figureCard("Bytes used of loaded sectors", short(100 * median(use)), "%", `median; lowest ${short(100 * range(use)[0])} %`));
-    const banks = Array.from(run.col("bank_ratio")).filter(Number.isFinite);
-    if (banks.length) cards.append(figureCard("Shared-memory wavefronts over ideal", short(median(banks)), "", `median; highest ${short(range(banks)[1])}`));
+    for (const metric of METRICS.filter((m) => ["count_issued", "count_sector_use", "count_wavefronts"].includes(m.key))) {
+      const values = metricOf(run, metric).filter(Number.isFinite);
+      if (!values.length) continue;
+      const [lo, hi] = range(values);
+      cards.append(figureCard(metric.label, short(median(values)), metric.unit, `median; from ${short(lo)} to ${short(hi)}`));
+    }
   }
   const rest = [skipped && `${whole(skipped)} skipped`, failed && `${whole(failed)} failed`, unknown && `${whole(unknown)} unknown`].filter(Boolean);
   cards.append(figureCard("Cells with a result", whole(ok), "", rest.length ? rest.join(", ") : "none skipped, none failed"));
@@ -189,7 +189,9 @@ class CellTable {
     out.push(...offsets.map((n) => number(n, n.replace("_", " "))));
     out.push({ label: "Kernel", name: "kernel", whole: true, value: (i) => run.name(i), text: (i) => run.name(i) }, word("regime", "Regime"));
     if (run.emulated) {
-      out.push(number("mac_ratio", "MACs issued / useful", (v) => short(v, 4)), number("load_sectors", "Load sectors"), number("sectors_per_request", "Sectors / request", (v) => short(v)), number("bank_ratio", "Wavefronts / ideal", (v) => short(v)));
+      for (const metric of METRICS.filter((m) => m.key.startsWith("count_") && run.col(m.key).some(Number.isFinite))) {
+        out.push(number(metric.key, metric.key.slice("count_".length).replace("_", " ") + (metric.unit ? `, ${metric.unit}` : ""), (v) => short(v, 4)));
+      }
     } else {
       const ns = run.col("median_ns");
       out.push(number("median_ns", "Median", time));

@@ -1,0 +1,555 @@
+//! Order between the blocks of a launch, and between the warps of one as far as global memory goes.
+//!
+//! The actors are warps, each with the clock of the race check inside its cluster, so that all that orders warps there, barriers and
+//! mbarriers above all, counts here too; an access also has its lane. Blocks learn of each other through flags: a release, or a
+//! fence and then a relaxed write, leaves at the address what the writer knows; an acquire, or a relaxed read and then a fence,
+//! takes it up (PTX ISA 8.8 to 8.10).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use crate::exec::Launch;
+use crate::ins::MemFlags;
+use crate::mem::Alloc;
+use crate::race::Race;
+use crate::report::Kind;
+
+/// A clock of a warp with lanes: what these lanes did up to it is known, and of all lanes what comes before it.
+pub(crate) fn mark(clock: u32, lanes: u32) -> u64 {
+    u64::from(clock) << 32 | u64::from(lanes)
+}
+pub(crate) fn later(a: u64, b: u64) -> u64 {
+    if a >> 32 == b >> 32 { a | b } else { a.max(b) }
+}
+fn covers(m: u64, clock: u32, lane: u32) -> bool {
+    let upto = (m >> 32) as u32;
+    upto > clock || (upto == clock && m >> lane & 1 != 0)
+}
+
+type Known = (u32, Arc<[u64]>);
+
+/// What is known of other clusters: by their number, in order, a mark for each of their warps. Shared, as it is handed on often.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View(Option<Arc<Vec<Known>>>);
+
+impl View {
+    pub fn one(group: u32, marks: Vec<u64>) -> Self {
+        Self(Some(Arc::new(vec![(group, marks.into())])))
+    }
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+    pub fn same(&self, other: &Self) -> bool {
+        matches!((&self.0, &other.0), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
+    }
+    pub fn marks(&self, group: u32) -> Option<&[u64]> {
+        let all = self.0.as_ref()?;
+        let i = all.binary_search_by_key(&group, |k| k.0).ok()?;
+        Some(&all[i].1)
+    }
+    fn covers(&self, group: u32, warp: usize, clock: u32, lane: u32) -> bool {
+        self.marks(group).and_then(|m| m.get(warp)).is_some_and(|m| covers(*m, clock, lane))
+    }
+    pub fn join(&mut self, other: &Self) {
+        let Some(theirs) = &other.0 else { return };
+        let Some(mine) = &mut self.0 else {
+            self.0 = Some(theirs.clone());
+            return;
+        };
+        if Arc::ptr_eq(mine, theirs) {
+            return;
+        }
+        let new: Vec<Known> = theirs
+            .iter()
+            .filter_map(|(g, b)| {
+                let Ok(i) = mine.binary_search_by_key(g, |k| k.0) else { return Some((*g, b.clone())) };
+                let a = &mine[i].1;
+                if Arc::ptr_eq(a, b) || a.iter().zip(b.iter()).all(|(a, b)| later(*a, *b) == *a) {
+                    return None;
+                }
+                Some((*g, a.iter().zip(b.iter()).map(|(a, b)| later(*a, *b)).collect()))
+            })
+            .collect();
+        if new.is_empty() {
+            return;
+        }
+        let mine = Arc::make_mut(mine);
+        let mut added = Vec::new();
+        for k in new {
+            match mine.binary_search_by_key(&k.0, |k| k.0) {
+                Ok(i) => mine[i] = k,
+                Err(_) => added.push(k),
+            }
+        }
+        if !added.is_empty() {
+            // Both runs are in order: the sort merges them.
+            mine.append(&mut added);
+            mine.sort_by_key(|k| k.0);
+        }
+    }
+}
+
+/// What passes between warps of a cluster together with the order of their own accesses.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Far {
+    /// What is known of other clusters.
+    pub seen: View,
+    /// What a relaxed write to a flag would tell of other clusters, and of the warps of the own: that which fences came after.
+    pub shown: View,
+    pub own: Vec<u64>,
+    /// What relaxed reads have learnt, which counts from the next fence on.
+    pub pending: View,
+}
+
+impl Far {
+    pub fn join(&mut self, other: &Self) {
+        self.seen.join(&other.seen);
+        self.shown.join(&other.shown);
+        self.pending.join(&other.pending);
+        if self.own.len() < other.own.len() {
+            self.own.resize(other.own.len(), 0);
+        }
+        for (a, b) in self.own.iter_mut().zip(&other.own) {
+            *a = later(*a, *b);
+        }
+    }
+}
+
+/// What single lanes of a warp have learnt and the others have not.
+#[derive(Clone, Debug)]
+struct Learnt {
+    lanes: u32,
+    view: View,
+    /// Whether the lanes may rely on it, and whether an atomic operation has brought it.
+    acquired: bool,
+    atomic: bool,
+}
+
+/// Where a warp stands in the order between blocks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reach {
+    pub far: Far,
+    learnt: Vec<Learnt>,
+    /// What a relaxed write tells, once that has been put together.
+    relaxed: Option<View>,
+    /// Whether the warp has used global memory since its clock was advanced.
+    pub dirty: bool,
+}
+
+impl Reach {
+    /// The lanes come together: what one has acquired all know. What an atomic operation has brought counts as acquired then, as
+    /// last-block reductions take it; a relaxed load needs its fence.
+    pub fn together(&mut self, barrier: bool) {
+        if self.learnt.is_empty() {
+            return;
+        }
+        for l in std::mem::take(&mut self.learnt) {
+            if l.acquired || l.atomic {
+                self.far.seen.join(&l.view);
+            } else if barrier {
+                self.far.pending.join(&l.view);
+            } else {
+                self.learn(l.lanes, &l.view, false, l.atomic);
+            }
+        }
+    }
+    pub fn learn(&mut self, lanes: u32, view: &View, acquired: bool, atomic: bool) {
+        if view.is_empty() {
+            return;
+        }
+        let same = |l: &&mut Learnt| l.acquired == acquired && l.atomic == atomic && l.view.same(view);
+        if let Some(l) = self.learnt.iter_mut().find(same) {
+            l.lanes |= lanes;
+        } else if self.learnt.len() < 64 {
+            self.learnt.push(Learnt { lanes, view: view.clone(), acquired, atomic });
+        } else {
+            // Too many to keep apart.
+            self.far.seen.join(view);
+        }
+    }
+    pub fn join(&mut self, other: &Far) {
+        self.far.join(other);
+        self.relaxed = None;
+    }
+    /// A fence of the device's scope by some lanes; `clocks` is what the warp knows of its cluster.
+    pub fn fence(&mut self, warp: usize, lanes: u32, clocks: &[u32]) {
+        for l in &mut self.learnt {
+            if !l.acquired && l.lanes & lanes != 0 {
+                l.acquired = true;
+                l.lanes &= lanes;
+            }
+        }
+        let pending = std::mem::take(&mut self.far.pending);
+        self.far.seen.join(&pending);
+        self.far.shown.join(&self.far.seen);
+        for l in self.learnt.iter().filter(|l| l.acquired && l.lanes & lanes != 0) {
+            self.far.shown.join(&l.view);
+        }
+        let marks = clocks.iter().enumerate().map(|(x, c)| mark(*c, if x == warp { lanes } else { u32::MAX }));
+        self.far.own.resize(clocks.len(), 0);
+        for (a, b) in self.far.own.iter_mut().zip(marks) {
+            *a = later(*a, b);
+        }
+        self.relaxed = None;
+    }
+    /// What a write to a flag by one lane tells: all that it knows in a release, else what its fences came after.
+    pub fn publish(&mut self, group: u32, warp: usize, lane: u32, clocks: &[u32], release: bool) -> View {
+        let Self { far, learnt, relaxed, .. } = self;
+        let told = relaxed.get_or_insert_with(|| {
+            let mut v = far.shown.clone();
+            if far.own.iter().any(|m| *m != 0) {
+                v.join(&View::one(group, far.own.clone()));
+            }
+            v
+        });
+        if !release {
+            return told.clone();
+        }
+        let mut v = told.clone();
+        v.join(&far.seen);
+        for l in learnt.iter().filter(|l| l.acquired && l.lanes >> lane & 1 != 0) {
+            v.join(&l.view);
+        }
+        let marks = clocks.iter().enumerate().map(|(x, c)| mark(*c, if x == warp { 1 << lane } else { u32::MAX }));
+        v.join(&View::one(group, marks.collect()));
+        v
+    }
+    fn knows(&self, lane: u32, e: Epoch) -> bool {
+        let (group, warp, clock, by) = (e.group(), e.warp(), e.clock(), e.lane());
+        self.far.seen.covers(group, warp, clock, by)
+            || self
+                .learnt
+                .iter()
+                .any(|l| l.acquired && l.lanes >> lane & 1 != 0 && l.view.covers(group, warp, clock, by))
+    }
+}
+
+/// An access as the tables keep it: clock, lane, warp and cluster, whether it was a strong one, and one of less than the device's
+/// scope. Zero is none.
+#[derive(Clone, Copy, PartialEq)]
+struct Epoch(u64);
+const CLOCK: u32 = (1 << 24) - 1;
+const GROUPS: u64 = 1 << 24;
+
+impl Epoch {
+    fn new(group: u32, warp: u32, lane: u32, clock: u32, fl: MemFlags) -> Self {
+        Self(
+            u64::from(fl.strong) << 63
+                | u64::from(fl.strong && fl.near) << 62
+                | u64::from(group) << 38
+                | u64::from(warp) << 29
+                | u64::from(lane) << 24
+                | u64::from(clock.min(CLOCK)),
+        )
+    }
+    fn clock(self) -> u32 {
+        self.0 as u32 & CLOCK
+    }
+    fn lane(self) -> u32 {
+        (self.0 >> 24) as u32 & 31
+    }
+    fn warp(self) -> usize {
+        (self.0 >> 29) as usize & 511
+    }
+    fn group(self) -> u32 {
+        (self.0 >> 38) as u32 & (GROUPS as u32 - 1)
+    }
+    fn strong(self) -> bool {
+        self.0 >> 63 != 0
+    }
+    fn near(self) -> bool {
+        self.0 >> 62 & 1 != 0
+    }
+}
+
+/// A table of epochs that takes up memory only where it is touched.
+struct Table {
+    chunks: Vec<OnceLock<Box<[AtomicU64]>>>,
+}
+const CHUNK: usize = 1 << 12;
+
+impl Table {
+    fn new(n: usize) -> Self {
+        Self { chunks: (0..n.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect() }
+    }
+    /// Whether there can be something other than zero.
+    fn get(&self, i: usize) -> Epoch {
+        Epoch(self.chunks[i / CHUNK].get().map_or(0, |c| c[i % CHUNK].load(Relaxed)))
+    }
+    fn set(&self, i: usize, e: Epoch) {
+        let words = self.chunks[i / CHUNK].get_or_init(|| (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
+        words[i % CHUNK].store(e.0, Relaxed);
+    }
+}
+
+/// The latest plain write of some bytes and the latest strong one, a read that those after it do not know of, and the latest of
+/// another cluster.
+struct Cells {
+    writer: Table,
+    strong: Table,
+    reader: Table,
+    second: Table,
+    written: AtomicBool,
+    read: AtomicBool,
+}
+
+impl Cells {
+    fn new(n: u64) -> Self {
+        let t = || Table::new(n as usize);
+        Self {
+            writer: t(),
+            strong: t(),
+            reader: t(),
+            second: t(),
+            written: AtomicBool::new(false),
+            read: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Who touched which bytes of an allocation during a launch: by sixteen bytes where an access took them all, else by two, and by one
+/// once there is an access of one.
+struct Touch {
+    wide: Cells,
+    pairs: Cells,
+    bytes: OnceLock<Cells>,
+}
+
+/// An access to global memory.
+pub(crate) struct Access<'a> {
+    pub allocation: usize,
+    pub alloc: &'a Alloc,
+    pub offset: u64,
+    pub size: u32,
+    pub write: bool,
+    pub fl: MemFlags,
+    /// What is written, where that is known: the same value twice by one block is no harm.
+    pub value: Option<&'a [u32; 4]>,
+    pub pc: u32,
+    /// The warp in its block and in its cluster, and the lane.
+    pub warp: u32,
+    pub gid: u32,
+    pub lane: u32,
+    pub cta: [u32; 3],
+}
+
+/// What the flags of a launch tell, and who touched what.
+pub(crate) struct GridOrder {
+    on: bool,
+    /// Whether some instruction of the kernel can learn from a flag.
+    flags: bool,
+    touch: Vec<OnceLock<Touch>>,
+    told: Mutex<HashMap<u64, Told>>,
+}
+
+/// What is to be learnt at four bytes of memory.
+#[derive(Default)]
+struct Told {
+    view: View,
+    /// A cluster that has used the flag, and the clocks of its warps that the others of it learn.
+    near: Option<(u32, Vec<u32>)>,
+}
+
+impl GridOrder {
+    pub fn new(allocs: usize, blocks: u64, on: bool, flags: bool) -> Self {
+        let on = on && blocks < GROUPS;
+        Self {
+            on,
+            flags: on && flags,
+            touch: (0..if on { allocs } else { 0 }).map(|_| OnceLock::new()).collect(),
+            told: Mutex::default(),
+        }
+    }
+    /// Whether warps have to note what they know of other clusters.
+    pub fn flags(&self) -> bool {
+        self.flags
+    }
+
+    /// What an access to a flag learns, before it is judged.
+    pub fn learn(&self, race: &mut Race, a: &Access<'_>, atomic: bool) {
+        if !self.flags || !a.fl.strong {
+            return;
+        }
+        let Ok(told) = self.told.lock() else { return };
+        let at = a.alloc.base + a.offset;
+        for word in at / 4..(at + u64::from(a.size)).div_ceil(4) {
+            if let Some(t) = told.get(&word) {
+                if let Some((group, clocks)) = &t.near
+                    && *group == race.cluster
+                {
+                    race.take_near(a.gid, clocks);
+                }
+                if !a.fl.near {
+                    race.learn(a.gid, a.lane, &t.view, a.fl.acquire, atomic);
+                }
+            }
+        }
+    }
+    /// What an access to a flag tells, after it was judged.
+    pub fn tell(&self, race: &mut Race, a: &Access<'_>, atomic: bool) {
+        if !self.flags || !a.fl.strong {
+            return;
+        }
+        let view = if a.fl.near { View::default() } else { race.publish(a.gid, a.lane, a.fl.release) };
+        let Ok(mut told) = self.told.lock() else { return };
+        let at = a.alloc.base + a.offset;
+        for word in at / 4..(at + u64::from(a.size)).div_ceil(4) {
+            let t = told.entry(word).or_default();
+            // A plain write hides what others have told; an atomic operation hands it on, and so does a write beside it.
+            if !atomic && a.size >= 4 {
+                t.view = View::default();
+            }
+            t.view.join(&view);
+            let clocks = race.clocks(a.gid);
+            match &mut t.near {
+                Some((g, old)) if *g == race.cluster => {
+                    old.iter_mut().zip(clocks).for_each(|(a, b)| *a = (*a).max(*b));
+                }
+                _ => t.near = Some((race.cluster, clocks.to_vec())),
+            }
+        }
+        drop(told);
+        race.tick(a.gid);
+    }
+
+    #[inline]
+    pub fn access(&self, l: &Launch<'_>, race: &mut Race, a: &Access<'_>) {
+        if !self.on {
+            return;
+        }
+        let Some(slot) = self.touch.get(a.allocation) else {
+            return;
+        };
+        let n = a.alloc.size;
+        let t = slot.get_or_init(|| Touch {
+            wide: Cells::new(n.div_ceil(16)),
+            pairs: Cells::new(n.div_ceil(2)),
+            bytes: OnceLock::new(),
+        });
+        let me = Epoch::new(race.cluster, a.gid, a.lane, race.clock(a.gid), a.fl);
+        race.touched(a.gid);
+        let (off, end) = (a.offset, a.offset + u64::from(a.size));
+        let judge = Judge { l, race, a, me };
+        if a.size == 1 {
+            let bytes = t.bytes.get_or_init(|| Cells::new(n));
+            for (cells, i) in [(&t.pairs, off / 2), (&t.wide, off / 16), (bytes, off)] {
+                judge.check(cells, i as usize, off);
+            }
+            judge.note(bytes, off as usize);
+            return;
+        }
+        if let Some(bytes) = t.bytes.get() {
+            (off..end).for_each(|at| judge.check(bytes, at as usize, at));
+        }
+        let used = |c: &Cells| c.written.load(Relaxed) || (a.write && c.read.load(Relaxed));
+        if off.is_multiple_of(16) && a.size.is_multiple_of(16) {
+            let fine = used(&t.pairs);
+            for g in off / 16..end / 16 {
+                judge.check(&t.wide, g as usize, 16 * g);
+                if fine {
+                    (8 * g..8 * g + 8).for_each(|c| judge.check(&t.pairs, c as usize, 2 * c));
+                }
+                judge.note(&t.wide, g as usize);
+            }
+            return;
+        }
+        let wide = used(&t.wide);
+        for c in off / 2..end.div_ceil(2) {
+            judge.check(&t.pairs, c as usize, 2 * c);
+            if wide {
+                judge.check(&t.wide, c as usize / 8, 2 * c);
+            }
+            judge.note(&t.pairs, c as usize);
+        }
+    }
+}
+
+/// An access beside those before it.
+struct Judge<'j, 'l> {
+    l: &'j Launch<'l>,
+    race: &'j Race,
+    a: &'j Access<'j>,
+    me: Epoch,
+}
+
+impl Judge<'_, '_> {
+    #[inline]
+    fn check(&self, cells: &Cells, i: usize, at: u64) {
+        for w in [cells.writer.get(i), cells.strong.get(i)] {
+            if !self.ordered(w, true) {
+                self.report(w, true, at);
+            }
+        }
+        if self.a.write {
+            for r in [cells.reader.get(i), cells.second.get(i)] {
+                if !self.ordered(r, false) {
+                    self.report(r, false, at);
+                }
+            }
+        }
+    }
+    #[inline]
+    fn ordered(&self, e: Epoch, was_write: bool) -> bool {
+        if e.0 == 0 {
+            return true;
+        }
+        let (race, a) = (self.race, self.a);
+        if e.group() == race.cluster {
+            if e.warp() == a.gid as usize || (e.strong() && a.fl.strong) {
+                return true;
+            }
+            let clock = e.clock();
+            if clock == CLOCK || race.clocks(a.gid).get(e.warp()).is_none_or(|c| *c >= clock) {
+                return true;
+            }
+            // The same value a second time.
+            return was_write
+                && a.write
+                && a.value.is_some_and(|v| a.size <= 16 && a.alloc.read(a.offset, a.size) == *v);
+        }
+        (e.strong() && a.fl.strong && !e.near() && !a.fl.near) || race.reach(a.gid).is_some_and(|r| r.knows(a.lane, e))
+    }
+    fn note(&self, cells: &Cells, i: usize) {
+        if self.a.write {
+            if self.me.strong() { &cells.strong } else { &cells.writer }.set(i, self.me);
+            cells.written.store(true, Relaxed);
+            return;
+        }
+        let old = cells.reader.get(i);
+        let own = old.0 != 0 && old.group() == self.me.group() && old.warp() == self.me.warp();
+        // A plain read says more than the strong one after it.
+        if old == self.me || (own && self.me.strong() && !old.strong()) {
+            return;
+        }
+        cells.read.store(true, Relaxed);
+        if old.0 == 0 || own || (self.race.has_reach() || old.group() == self.me.group()) && self.ordered(old, false) {
+            cells.reader.set(i, self.me);
+        } else if cells.second.get(i) != self.me {
+            cells.second.set(i, self.me);
+        }
+    }
+    #[cold]
+    fn report(&self, e: Epoch, was_write: bool, at: u64) {
+        let (l, a) = (self.l, self.a);
+        let mut there = String::new();
+        let mine = e.group() == self.race.cluster;
+        let who = if mine && e.warp() as u32 / self.race.warps_of_a_block() == a.gid / self.race.warps_of_a_block() {
+            format!("warp {} of the same block", e.warp() as u32 % self.race.warps_of_a_block())
+        } else {
+            let (rank, warp) =
+                (e.warp() as u32 / self.race.warps_of_a_block(), e.warp() as u32 % self.race.warps_of_a_block());
+            there = format!(" (warp {warp} and lane {} there)", e.lane());
+            format!("block {}", l.block_number(e.group(), rank))
+        };
+        let what = match (a.write, was_write) {
+            (true, true) => format!("write of global memory {at} bytes into {}, also written by {who}", a.alloc.name),
+            (true, false) => format!("write of global memory {at} bytes into {}, read by {who}", a.alloc.name),
+            (false, _) => format!("read of global memory {at} bytes into {}, written by {who}", a.alloc.name),
+        };
+        let scope = if !mine && e.strong() && a.fl.strong { ": the scope of one of the two is too narrow" } else { "" };
+        let whom = if there.is_empty() { "them" } else { "the blocks" };
+        let text = format!("{what} with no order between {whom}{there}{scope}");
+        l.found(Kind::Race, a.pc, a.cta, a.warp, Some(a.lane), Some(a.alloc.base + at), text);
+    }
+}
