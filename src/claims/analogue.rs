@@ -281,7 +281,7 @@ impl<'a> Sketch<'a> {
         // In the same tiles it does not matter which of the arms is the larger.
         let upward = (planned > 0.0) == (found > 0.0);
         let neighbours = planned.abs() <= NEAR;
-        if a == b || !upward && !(neighbours && self.c.held.contains(&Held::Tiles)) {
+        if a == b || !(upward || neighbours && self.c.held.contains(&Held::Tiles)) {
             return false;
         }
         let multiple = |x: u64, of: u32| x.trailing_zeros().min(of);

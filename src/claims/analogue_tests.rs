@@ -44,6 +44,9 @@ fn column_more(m: u64, n: u64, k: u64) -> (Arm, Arm) {
     (arm(Problem::new(m, n, k), WAVE), arm(Problem::new(m, n + 8, k), WAVE))
 }
 
+/// A claim, pairs that are its comparison at other sizes, and ratios at which it is right and wrong.
+type Case = (&'static str, Vec<(Arm, Arm)>, f64, f64);
+
 #[test]
 fn a_claim_is_judged_by_the_same_comparison_at_other_sizes() {
     let square = |s: u64, off: u64, kernel: &str| arm(padded(Problem::new(s, s, s), 64 + off), kernel);
@@ -57,7 +60,7 @@ fn a_claim_is_judged_by_the_same_comparison_at_other_sizes() {
         (depth(3058, "04_mma/128x128x32-a4"), depth(3057, "04_mma/128x128x32-a2")),
     ];
     // The guide's own sizes for 132 multiprocessors, at half of its depth.
-    let cases: [(&str, Vec<(Arm, Arm)>, f64, f64); 7] = [
+    let cases: [Case; 7] = [
         ("NV-12", vec![column_more(2816, 1536, 2048)], 1.9, 1.05),
         ("NV-12", vec![column_more(2816, 1536, 4096), column_more(1408, 3072, 2048)], 1.9, 1.05),
         ("NV-02", vec![(square(2048, 0, MIDDLE), square(2048, 1, "04_mma/128x128x32-a2"))], 1.2, 1.0),
