@@ -254,6 +254,8 @@ fn overall(
         .count();
     let convincing = |here: usize, there: usize, verdict| {
         let by_sides = chance_of_sides(here, here + there) <= SIDES && chance_of_disturbed(here, cells.len()) <= SIDES;
+        // On a quiet machine none that moved the other way says the same.
+        let alone = there == 0 && shift.scatter <= threshold && chance_of_disturbed(here, cells.len()) <= SIDES;
         // Cells too little apart from the others to be called changed one by one may still all lie on one side.
         let sign = if verdict == Verdict::Slower { 1.0 } else { -1.0 };
         let beyond = |sign: f64| {
@@ -265,7 +267,7 @@ fn overall(
         let (tail, other) = (beyond(sign), beyond(-sign));
         let by_tails =
             here > 0 && chance_of_sides(tail, tail + other) <= TAILS && chance_of_disturbed(tail, cells.len()) <= TAILS;
-        by_sides || by_tails
+        by_sides || alone || by_tails
     };
     let per_cent = |share: f64| format!("{:+.1} %", share * 100.0);
     let of = cells.len();
