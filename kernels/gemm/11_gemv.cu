@@ -205,7 +205,8 @@ template <class Type, unsigned kVectors>
 __device__ __forceinline__ void axpy(const typename Sides<Type>::Params& p, const GemvPlan& plan, const Sides<Type>& in,
                                  unsigned char* memory) {
     using In = typename Type::In;
-    constexpr unsigned kPasses = 4;
+    // Chunks of a lane that are on their way. Sums of 8 vectors leave registers for two of them where an SM has two CTAs.
+    constexpr unsigned kPasses = kVectors > 4 ? 2 : 4;
     const unsigned lane = threadIdx.x % 8;
     const unsigned row0 = blockIdx.x / plan.splits * 64;
     const unsigned split = blockIdx.x % plan.splits;
@@ -326,7 +327,7 @@ __device__ __forceinline__ void gemv_sum(const typename Sides<Type>::Params& p, 
 }
 
 #define GEMV(name, type, body)                                                              \
-    extern "C" __global__ void __launch_bounds__(256) gemv_##name(                          \
+    extern "C" __global__ void __launch_bounds__(256, 2) gemv_##name(                       \
         const __grid_constant__ Sides<type>::Params p, const __grid_constant__ GemvPlan plan) { \
         body(p, plan);                                                                      \
     }

@@ -28,23 +28,23 @@ struct Swapped {
     static constexpr unsigned kSharedBytes = kBarrierOffset + P::Stages::kBytes;
 };
 
-// The tiles of one CTA: every gridDim-th, columns of C first, so that the few rows of A stay in L2.
+// The tiles of one CTA: every gridDim-th, rows of C first, so that what several rows of tiles need of B is read from DRAM once.
 class Tiles {
 public:
     template <class Params>
     __device__ __forceinline__ Tiles(const Params& p, unsigned rows, unsigned columns)
-        : across_(ceil_div(p.n, columns)), all_(ceil_div(p.m, rows) * across_), rows_(rows), columns_(columns), next_(blockIdx.x) {}
+        : down_(ceil_div(p.m, rows)), all_(down_ * ceil_div(p.n, columns)), rows_(rows), columns_(columns), next_(blockIdx.x) {}
 
     __device__ __forceinline__ bool done() const { return next_ >= all_; }
 
     __device__ __forceinline__ TileOrigin take() {
-        const TileOrigin origin{next_ / across_ * rows_, next_ % across_ * columns_};
+        const TileOrigin origin{next_ % down_ * rows_, next_ / down_ * columns_};
         next_ += gridDim.x;
         return origin;
     }
 
 private:
-    unsigned across_;
+    unsigned down_;
     unsigned all_;
     unsigned rows_;
     unsigned columns_;

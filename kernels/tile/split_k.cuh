@@ -111,6 +111,13 @@ __device__ __forceinline__ void gemm_split(const typename C::Params& p, const Sp
     }
 }
 
+__device__ __forceinline__ void add_to(float (&acc)[4], float4 more) {
+    acc[0] += more.x;
+    acc[1] += more.y;
+    acc[2] += more.z;
+    acc[3] += more.w;
+}
+
 // The second launch: one CTA for each tile that has parts. A tile that stream-K left whole is done already.
 template <class C>
 __device__ __forceinline__ void reduce_split(const typename C::Params& p, const SplitPlan& plan) {
@@ -119,19 +126,34 @@ __device__ __forceinline__ void reduce_split(const typename C::Params& p, const 
     WarpTile<C> warp_tile(threadIdx.x);
     const auto add = [&](unsigned slot) {
         const float4* const from = part<C>(plan, slot);
-        warp_tile.for_each_block([&](unsigned i, float(&acc)[4]) {
-            const float4 more = from[i * C::kThreads];
-            acc[0] += more.x;
-            acc[1] += more.y;
-            acc[2] += more.z;
-            acc[3] += more.w;
-        });
+        warp_tile.for_each_block([&](unsigned i, float(&acc)[4]) { add_to(acc, from[i * C::kThreads]); });
     };
     const unsigned tile = blockIdx.x;
     if (plan.splits != 0) {
+        // A tile's parts lie one after the other. Several are on their way at a time: waiting for each would take as long as
+        // the product where there are many.
+        constexpr unsigned kBlocks = WarpTile<C>::kBlocks;
+        constexpr unsigned kAhead = kBlocks < 16 ? 16 / kBlocks : 1;
 #pragma unroll 1
-        for (unsigned split = 0; split < plan.splits; ++split) {
-            add(tile * plan.splits + split);
+        for (unsigned split = 0; split < plan.splits; split += kAhead) {
+            float4 more[kAhead][kBlocks];
+            const unsigned there = min(plan.splits - split, kAhead);
+#pragma unroll
+            for (unsigned j = 0; j < kAhead; ++j) {
+                const float4* const from = part<C>(plan, tile * plan.splits + split + j);
+#pragma unroll
+                for (unsigned i = 0; i < kBlocks; ++i) {
+                    if (j < there) {
+                        more[j][i] = from[i * C::kThreads];
+                    }
+                }
+            }
+#pragma unroll
+            for (unsigned j = 0; j < kAhead; ++j) {
+                if (j < there) {
+                    warp_tile.for_each_block([&](unsigned i, float(&acc)[4]) { add_to(acc, more[j][i]); });
+                }
+            }
         }
     } else {
         // The CTA whose range holds the tile's first k step, and those after it.

@@ -4,11 +4,12 @@
 //! and the compressed PTX that is checked in, and runs that PTX with the emulator's library.
 
 mod catalog;
+mod launch;
 mod mutate;
 mod problem;
 mod text;
 
-pub use catalog::{Maps, Variant, modules, variants};
+pub use catalog::{Half, How, Maps, Variant, modules, routed, variants};
 pub use mutate::{Edit, Nth, Pick, mutate, random};
 pub use problem::{Outcome, Problem, Refused};
 pub use text::{Statement, source_line, statements};

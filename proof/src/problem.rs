@@ -1,7 +1,8 @@
 //! A problem of small integers, run with a text of PTX: findings, and elements that are not exact.
 
 use crate::catalog::Variant;
-use gpu_emulator::{Device, Dim3, Finding, LaunchError, LoadError, Module, Region, TensorMap};
+use crate::launch::{Placed, launches, stored};
+use gpu_emulator::{Device, Dim3, Finding, LaunchError, LoadError, Module};
 use half::{bf16, f16};
 
 /// What a kernel is given.
@@ -32,7 +33,7 @@ impl Problem {
 /// What came of it.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What the emulator found.
+    /// What the emulator found, launch after launch.
     pub findings: Vec<Finding>,
     /// Elements of C that are not exact.
     pub wrong: usize,
@@ -69,80 +70,51 @@ impl Problem {
     /// # Errors
     /// The text cannot be loaded or the launch cannot be made.
     pub fn run(&self, variant: &Variant, ptx: &str) -> Result<Outcome, Refused> {
-        let module = Module::load(ptx).map_err(Refused::Load)?;
         let [m, n, k] = self.sizes;
-        let step = variant.align_bytes as usize / 2;
-        let ld = |cols: usize| (cols.max(1) + self.pad).next_multiple_of(step);
         let bits_of =
             |value: f32| if variant.bf16 { bf16::from_f32(value).to_bits() } else { f16::from_f32(value).to_bits() };
-        let [trans_a, trans_b] = variant.transposed;
-        let (lda, ldb, ldc) = (ld(if trans_a { m } else { k }), ld(if trans_b { k } else { n }), n + self.pad);
         let mut device = Device::new();
         let mut put =
-            |name: &str, operand: usize, size: [usize; 2], transposed: bool, ld: usize, offset: usize, fill: bool| {
-                let [rows, cols] = if transposed { [size[1], size[0]] } else { size };
+            |name: &str, operand: usize, [rows, cols]: [usize; 2], transposed: bool, ld: usize, fill: bool| {
+                let offset = if operand == 2 { self.offset_c } else { 0 };
                 let span = if rows == 0 || cols == 0 { 1 } else { offset + (rows - 1) * ld + cols };
                 let p = device.memory.alloc(2 * span as u64, name).expect("memory");
                 if fill {
                     let mut bits = vec![bits_of(f32::NAN); span];
                     for i in 0..rows {
                         for j in 0..cols {
-                            bits[offset + i * ld + j] = {
-                                let (row, col) = if transposed { (j, i) } else { (i, j) };
-                                bits_of(value(operand, row, col))
-                            };
+                            let (row, col) = if transposed { (j, i) } else { (i, j) };
+                            bits[offset + i * ld + j] = bits_of(value(operand, row, col));
                         }
                     }
                     let bytes: Vec<u8> = bits.iter().flat_map(|b| b.to_le_bytes()).collect();
                     device.memory.write(p, &bytes).expect("it was allocated");
                 }
-                p
+                p + 2 * offset as u64
             };
-        let a = put("A", 0, [m, k], trans_a, lda, 0, true);
-        let b = put("B", 1, [k, n], trans_b, ldb, 0, true);
-        let c = put("C", 2, [m, n], false, ldc, self.offset_c, self.beta != 0.0) + 2 * self.offset_c as u64;
-        let mut params = Vec::new();
-        [a, b, c, lda as u64, ldb as u64, ldc as u64].iter().for_each(|v| params.extend(v.to_le_bytes()));
-        [m, n, k].iter().for_each(|&v| params.extend((v as u32).to_le_bytes()));
-        [1.0, self.beta].iter().for_each(|v| params.extend(v.to_le_bytes()));
-        let [tile_m, tile_n, _] = variant.tile.map(|t| t as usize);
-        let tiles = m.div_ceil(tile_m) * n.div_ceil(tile_n);
-        let mut blocks = tiles;
-        if let Some(maps) = variant.maps {
-            // The hardware cuts rows of C at 16 bytes: where they begin and end there, C goes out by the map.
-            let by_map = (c | (2 * (ldc | n) as u64)).is_multiple_of(16);
-            params.extend((u32::from(by_map) | maps.group << 8).to_le_bytes());
-            params.resize(128, 0);
-            let map = |addr, [rows, cols]: [usize; 2], ld: usize, boxes: [u32; 2]| {
-                let (dims, strides, boxes) = (vec![cols as u64, rows as u64], vec![2 * ld as u64], boxes.to_vec());
-                let t = TensorMap { elem: 2, swizzle: 2 * boxes[0], nan_fill: false, addr, dims, strides, boxes };
-                t.encode().expect("a map")
-            };
-            // A box is 64 of the depth by the tile, or runs as wide as a swizzle by 64 of the depth.
-            let operand = |part: usize, along_k: bool| {
-                let run = [64, 32].into_iter().find(|run| part.is_multiple_of(*run)).unwrap_or(16);
-                if along_k { [64, part as u32] } else { [run as u32, 64] }
-            };
-            let stored = |size: [usize; 2], transposed: bool| if transposed { [size[1], size[0]] } else { size };
-            params.extend(map(a, stored([m, k], trans_a), lda, operand(tile_m, !trans_a)));
-            params.extend(map(b, stored([k, n], trans_b), ldb, operand(tile_n, trans_b)));
-            params.extend(if by_map { map(c, [m, n], ldc, [operand(tile_n, false)[0], 16]) } else { [0; 128] });
-            if maps.persistent {
-                blocks = tiles.min(4);
-            }
-        } else {
-            params.extend([0; 4]);
-        }
+        let sizes = [0, 1].map(|operand| stored(self, variant, operand));
+        let [lda, ldb] = [0, 1].map(|operand| {
+            (sizes[operand][1].max(1) + self.pad).next_multiple_of(variant.align_bytes[operand] as usize / 2)
+        });
+        let ldc = n + self.pad;
+        let a = put("A", 0, sizes[0], variant.transposed[0], lda, true);
+        let b = put("B", 1, sizes[1], variant.transposed[1], ldb, true);
+        let c = put("C", 2, [m, n], false, ldc, self.beta != 0.0);
+        let placed = Placed { at: [a, b, c], ld: [lda, ldb, ldc] };
         let options = &mut device.options;
         options.max_instructions = self.max_instructions;
         options.shuffle = self.seed;
         options.copies_land_early = self.seed % 3 == 1;
-        let (row_bytes, pitch) = (2 * n as u64, 2 * ldc as u64);
-        options.written_once = vec![Region { address: c, row_bytes, rows: m as u64, pitch }];
-        let entry = module.entry(&variant.entry).ok_or(Refused::Launch(LaunchError::Dimensions("no entry".into())))?;
-        let grid = Dim3::x(blocks as u32);
-        let done = device.launch(entry, grid, Dim3::x(variant.threads), variant.shared_bytes, &params);
-        let report = done.map_err(Refused::Launch)?;
+        let mut findings = Vec::new();
+        for launch in launches(self, variant, ptx, &placed, &mut device) {
+            let module = Module::load(launch.ptx).map_err(Refused::Load)?;
+            let entry = module.entry(launch.entry);
+            let entry = entry.ok_or_else(|| Refused::Launch(LaunchError::Dimensions("no entry".into())))?;
+            device.options.written_once = vec![launch.output];
+            let (grid, block) = (Dim3::x(launch.blocks), Dim3::x(launch.threads));
+            let done = device.launch(entry, grid, block, launch.shared_bytes, &launch.params);
+            findings.extend(done.map_err(Refused::Launch)?.findings);
+        }
         let mut bytes = vec![0; 2 * ((m - 1) * ldc + n)];
         device.memory.read(c, &mut bytes).expect("it was allocated");
         let mut wrong = 0;
@@ -157,6 +129,6 @@ impl Problem {
                 wrong += usize::from(found != expected && (found | expected) & 0x7fff != 0);
             }
         }
-        Ok(Outcome { findings: report.findings, wrong })
+        Ok(Outcome { findings, wrong })
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn entries(module: &str) -> impl Iterator<Item = &str> {
     module.lines().filter_map(|l| l.strip_prefix(".visible .entry ")?.split('(').next())
 }
 
-/// The header of a module, one of its entries, and the names of its source files.
+/// The header of a module, one of its entries, the functions that it may call, and the names of its source files.
 pub(crate) fn only_entry(module: &str, entry: &str) -> Option<String> {
     let begins = |line: &str| line.starts_with(".visible .entry ");
     let mut lines = module.lines();
@@ -35,9 +35,16 @@ pub(crate) fn only_entry(module: &str, entry: &str) -> Option<String> {
     let at = module.find(&format!(".visible .entry {entry}("))?;
     let body = &module[at..];
     // Inline assembly may close braces of its own at the start of a line: the entry ends before the next entry or directive.
-    let after = ["\n.visible .entry ", "\n\t.file", "\n\t.section"].iter().filter_map(|next| body.find(next)).min();
-    let body = &body[..after.unwrap_or(body.len())];
+    let up_to =
+        |text: &'_ str, ends: &[&str]| ends.iter().filter_map(|next| text.find(next)).min().unwrap_or(text.len());
+    const ENDS: [&str; 2] = ["\n\t.file", "\n\t.section"];
+    let body = &body[..up_to(body, &["\n.visible .entry ", "\n.func", ENDS[0], ENDS[1]])];
     text.extend([&body[..=body.rfind('}')?], "\n"]);
+    // Functions are declared in the header, and follow the last entry.
+    let last = &module[module.rfind("\n.visible .entry ")?..];
+    if let Some(at) = last.find("\n.func") {
+        text.extend([&last[at + 1..up_to(last, &ENDS)], "\n"]);
+    }
     module.lines().filter(|l| l.trim_start().starts_with(".file")).for_each(|l| text.extend([l, "\n"]));
     Some(text)
 }

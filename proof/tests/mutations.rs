@@ -4,7 +4,7 @@
 //! A rule finds its instructions by what they are and by the source line that they came from, so that it goes on applying when
 //! registers and line numbers change. One that applies no longer fails the test.
 
-use gemmscope_proof::{Edit, Nth, Pick, Problem, Variant, mutate, on_two_threads, source_line, variants};
+use gemmscope_proof::{Edit, Nth, Pick, Problem, Variant, mutate, on_two_threads, routed, source_line, variants};
 use gpu_emulator::Kind::{self, Coverage, Deadlock, Divergence, Misaligned, OutOfBounds, Race, Trap, Uninitialised};
 
 /// What has to be said of a bug.
@@ -36,6 +36,19 @@ const LARGE: &str = "04_mma/128x256x32-a16";
 const TMA: &str = "05_wgmma/128x128x64";
 const RING: &str = "06_warp_specialized/128x128x64";
 const STAY: &str = "07_persistent/128x64x64";
+const PAIR: &str = "07_persistent/128x128x64-c2n";
+const ABSORB: &str = "08_absorb/64x128x64-a-pp";
+const ABSORB_B: &str = "08_absorb/128x128x64-b";
+const REALIGN: &str = "08_realign/128x128x64-b";
+const SPLIT: &str = "10_split_k/64x64x32-a16";
+const SPLIT_SUM: &str = "10_split_k/64x64x32-a16+sum";
+const ROWS: &str = "11_gemv/m8";
+const COLUMNS: &str = "11_gemv/n8";
+const COLUMNS_SUM: &str = "11_gemv/n8+sum";
+const SWAP: &str = "12_swap_ab/8x128x32-a16";
+const SWAP_WGMMA: &str = "13_swap_wgmma/16x128x64";
+const RESTRIDE: &str = "pack/restride";
+const TRANSPOSE: &str = "pack/transpose";
 
 /// A tile and a bit of each, and more steps than the ring has stages.
 fn tails() -> Problem {
@@ -58,6 +71,23 @@ fn padded() -> Problem {
 }
 fn added() -> Problem {
     Problem { beta: 1.0, pad: 3, ..tails() }
+}
+
+/// Odd rows, with NaN in front of each, in eight classes; more tiles than blocks stay for.
+fn odd() -> Problem {
+    Problem { pad: 1, ..Problem::new([300, 136, 200]) }
+}
+/// The same for classes of columns.
+fn odd_columns() -> Problem {
+    Problem { pad: 1, ..Problem::new([136, 300, 200]) }
+}
+/// Up to eight rows or columns, and k in three shares.
+fn vectors(m: usize, n: usize) -> Problem {
+    Problem { pad: 1, ..Problem::new([m, n, 2100]) }
+}
+/// More narrow tiles than blocks stay for, and more steps than the ring has stages.
+fn narrow() -> Problem {
+    Problem { pad: 1, ..Problem::new([13, 1100, 900]) }
 }
 
 const fn first(find: &'static str, at: &'static str) -> Pick {
@@ -152,6 +182,69 @@ fn bugs() -> Vec<Bug> {
             Finding(Race, "", "not ordered after the read by a bulk copy")),
         bug("a tile's column off by one box", STAY, tiled(), first("cp.async.bulk.tensor.2d.global", ""), Before("add.u32 %r14, %r14, 8;"),
             Finding(Coverage, "", "")),
+        // Clusters: copies for two blocks, and arrivals at the other's barriers.
+        bug("copies for the block itself only", PAIR, tiled(), all("multicast::cluster", ""), Before("mov.b16 $6, 1;"),
+            Finding(Deadlock, "mbarrier_try_wait", "8 arrivals")),
+        bug("bytes of the block's own copies awaited", PAIR, tiled(), first("mbarrier.arrive.expect_tx", ""), Before("sub.u32 $3, $3, 8192;"),
+            Finding(Uninitialised, "Multiply::template multiply<kElement", "a copy still has to write")),
+        bug("a stage given back to the block itself only", PAIR, tiled(), first("mapa", ""), After("mov.u32 $1, $2;"),
+            Finding(Race, "tma_load_multicast", "of the block of rank 1")),
+        bug("no wait for the other block's mbarriers", PAIR, tiled(), nth("barrier.cluster.wait", "", 0), Delete,
+            Finding(Trap, "cluster_sync();", "a second arrival")),
+        bug("a block that leaves before its peer is done", PAIR, tiled(), last("barrier.cluster", ""), Delete,
+            Finding(Race, "", "ends without an order")),
+        // Absorption: what lies in front of a row, and where the partner begins.
+        bug("the ends of other rows left in", ABSORB, odd(), all("st.shared.v4", "*head = keep_from"), Delete, Values),
+        bug("no fence after clearing", ABSORB_B, odd_columns(), first("fence.proxy.async", ""), Delete,
+            Finding(Race, "Multiply::template multiply<kElement", "no fence.proxy.async after the write")),
+        bug("no barrier after clearing", ABSORB_B, odd_columns(), nth("bar.sync", "", 1), Delete,
+            Finding(Race, "Multiply::template multiply<kElement", "not ordered after the write by warp 4")),
+        bug("the partner's rows not shifted along", ABSORB, odd(), all("sub", "depth.first - static_cast<int>(tile.shift)"), After("add.s32 $1, $1, 1;"),
+            Values),
+        bug("no turns", ABSORB, odd(), first("bar.arrive", ""), Delete, Finding(Deadlock, "", "128 arrived, 256 threads needed")),
+        bug("all rows of a tile taken for rows of the class", ABSORB, odd(), all("selp.b32", "min(in_class - row, 16u)"), After("mov.u32 $1, 16;"),
+            Finding(OutOfBounds, "store_body(segment)", "past the end of C")),
+        bug("all columns of a tile taken for columns of the class", ABSORB_B, odd_columns(), all("selp.b32", "min(in_class - tile.operand, P::kN)"),
+            After("mov.u32 $1, 128;"), Finding(Coverage, "output.store_columns", "a second time")),
+        bug("columns of a class one apart", ABSORB_B, odd_columns(), all("shl.b32", "x.period * 2"), After("mov.u32 $1, 2;"),
+            Finding(Coverage, "output.store_columns", "a second time")),
+        // Realignment by the producer warps.
+        bug("no fence after realigning", REALIGN, odd(), first("fence.proxy.async", ""), Delete,
+            Finding(Race, "Multiply::template multiply<kElement", "no fence.proxy.async after the write by warp 0")),
+        bug("no arrival of the producers", REALIGN, odd(), first("mbarrier.expect_tx", ""), Delete,
+            Finding(Uninitialised, "Multiply::template multiply<kElement", "a copy still has to write")),
+        bug("shifted the wrong way", REALIGN, odd(), all("shf.r.wrap", ""), Swap("shf.r", "shf.l"), Values),
+        bug("granules behind the end", REALIGN, odd(), all("setp.le.s64", "granule + (both ? 32 : 16) > end"), After("setp.eq.u32 $1, %r1, %r1;"),
+            Finding(OutOfBounds, "high_[i] = ld_global_nc_16_if", "B of")),
+        // Split-K.
+        bug("a share that goes on for a step", SPLIT, whole(), all("shl.b32", "p.k = min(p.k - k0"), After("add.u32 $1, $1, 32;"), Values),
+        bug("a part of the sums not kept", SPLIT, whole(), first("st.global.v4.f32", ""), Delete,
+            Finding(Coverage, "", "never written")),
+        bug("a part too many added", SPLIT_SUM, whole(), all("sub.s32", "min(plan.splits - split"), After("add.s32 $1, $1, 1;"), Finding(OutOfBounds, "more[j][i] = from", "past the end of parts")),
+        bug("a part not read", SPLIT_SUM, whole(), first("ld.global.v4.f32", "more[j][i]"), Delete, Finding(Uninitialised, "", "")),
+        bug("no barrier before the sum's tile is stored", SPLIT_SUM, whole(), last("bar.sync", ""), Delete,
+            Finding(Uninitialised, "store_granules", "nothing has written")),
+        // Swapped operands.
+        bug("few rows not transposed", SWAP, narrow(), all("ldmatrix...x2", ""), Swap(".x2", ".x2.trans"), Values),
+        bug("no wait for the first stage of swapped operands", SWAP, narrow(), first("cp.async.wait_group", ""), Delete, Finding(Uninitialised, "", "asynchronous copy still has to write")),
+        bug("C stored before it is staged", SWAP_WGMMA, narrow(), nth("bar.sync", "", 2), Delete, Finding(Uninitialised, "store_granules", "nothing has written")),
+        bug("the next tile staged over one that leaves", SWAP_WGMMA, Problem { pad: 1, ..Problem::new([13, 1100, 200]) }, last("bar.sync", ""), Delete, Finding(Race, "Type::finish", "not ordered after the read")),
+        bug("a stage not given back", SWAP_WGMMA, narrow(), first("mbarrier.arrive.shared", ""), Delete, Finding(Deadlock, "", "8 arrivals and 0 bytes missing")),
+        // Few rows or columns.
+        bug("the granule of the other neighbour", ROWS, vectors(3, 203), all("shfl.sync.down", ""), Swap("down", "up"), Values),
+        bug("no barriers around the vectors", ROWS, vectors(3, 203), all("bar.sync", SYNC), Delete, Finding(Uninitialised, "Type::load(stored", "nothing has written")),
+        bug("no barrier before the warps' sums", ROWS, vectors(1, 203), last("bar.sync", ""), Delete, Finding(Race, "sums[(v * 8 + e)", "not ordered after the read")),
+        bug("lanes left out of the tree", COLUMNS, vectors(203, 1), all("shfl.sync.bfly", ""), Swap("bfly", "up"), Values),
+        bug("rows off by one", COLUMNS, vectors(203, 3), all("setp.ge.u32", "lane < kRows * kVectors && row < in.rows"), Swap("ge", "gt"), Finding(Race, "plan.parts[", "into parts, also written by block 0")),
+        bug("an element too many summed", COLUMNS_SUM, vectors(203, 3), first("setp.ge.u64", "i >= stride"), Swap("ge", "gt"), Finding(OutOfBounds, "sum += plan.parts", "past the end of parts")),
+        bug("an element too few summed", COLUMNS_SUM, vectors(203, 3), first("setp.ge.u64", "i >= stride"), Before("add.s64 $2, $2, 1;"), Finding(Coverage, "", "2 bytes never written")),
+        // Packing.
+        bug("rows to pack off by one", RESTRIDE, odd(), all("setp.ge.u32", "row < p.rows && lane * 16 < bytes"), Swap("ge", "gt"), Finding(OutOfBounds, "= chunks[i]", "past the end of copy of A")),
+        bug("chunks behind a row's end", RESTRIDE, odd(), all("or.pred", "row < p.rows && lane * 16 < bytes"), After("mov.pred $1, $3;"), Finding(Coverage, "= chunks[i]", "between the rows")),
+        bug("the other neighbour's granule packed", RESTRIDE, odd(), all("shfl.sync.down", ""), Swap("down", "up"), Values),
+        bug("no barrier before the transpose", TRANSPOSE, odd(), first("bar.sync", ""), Delete, Finding(Uninitialised, "rows[i] =", "nothing has written")),
+        bug("two elements of a word exchanged", TRANSPOSE, odd(), first("prmt.b32...21520;", ""), Swap("21520", "4180"), Values),
+        bug("columns to transpose off by one", TRANSPOSE, odd(), all("setp.ge.u32", "col < p.cols"), Swap("ge", "gt"), Finding(OutOfBounds, "= out[j]", "past the end of copy of A")),
         // Alignment.
         bug("rows of C said to be aligned", A16, padded(), all("setp.eq.s32", "& 15) == 0"), Swap("eq", "ne"),
             Finding(Misaligned, "*reinterpret_cast<uint4*>(g.at) = out", "modulo 16")),
@@ -234,7 +327,7 @@ fn bugs() -> Vec<Bug> {
 }
 
 fn of(name: &str) -> &'static Variant {
-    variants().iter().find(|v| v.name == name).unwrap_or_else(|| panic!("no variant {name}"))
+    variants().iter().chain(routed()).find(|v| v.name == name).unwrap_or_else(|| panic!("no variant {name}"))
 }
 
 /// What is wrong with how a bug was caught.

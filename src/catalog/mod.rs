@@ -5,10 +5,12 @@
 mod images;
 mod packed;
 mod schema;
+mod shares;
 
 pub use images::{Image, image, images, kernel_source};
 pub use packed::{Packed, packed};
 pub use schema::{Catalog, DTYPES, Helper, Kernel, LAYOUTS, ROUTES, SourceFile, UNITS, Variant, capability};
+pub use shares::Shares;
 
 use crate::problem::{DType, Operand, Problem};
 
@@ -52,19 +54,6 @@ pub fn cpu_kernel() -> &'static Kernel {
         }
     });
     &CPU
-}
-
-/// k steps that a slice of split-K has at least: fewer do not fill the ring of stages.
-const MIN_SLICE_STEPS: u64 = 4;
-
-/// Most CTAs that share a tile: their parts are read one after the other.
-const MAX_SPLITS: u64 = 32;
-
-/// How many CTAs should share the k steps of each tile: as many as the device has room for, and none without enough steps.
-///
-/// `slots` is how many CTAs the device holds at once. The result is from 1 to 32 and at most `k_steps`.
-pub fn split_count(tiles: u64, k_steps: u64, slots: u64) -> u64 {
-    (slots / tiles.max(1)).min(k_steps / MIN_SLICE_STEPS).clamp(1, MAX_SPLITS)
 }
 
 /// The library that our kernels are compared with: cuBLASLt, found at run time. Never chosen unless asked for by name.

@@ -142,7 +142,7 @@ pub struct Variant {
     /// Tile rows of a raster band; 0 is the kernel's own choice.
     #[serde(default)]
     pub group: u32,
-    /// CTAs that share the k steps of a tile; 0 where the route chooses how many, by `catalog::split_count`.
+    /// CTAs that share the k steps of a tile; 0 where the route chooses how many, by `catalog::Shares`.
     #[serde(default = "one")]
     pub splits: u32,
     /// Bytes that a lane, or a tensor copy for it, brings in at once; what the alignment of A and B allows where none is given.

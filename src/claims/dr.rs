@@ -83,7 +83,8 @@ fn dr01(bench: &Bench) -> Result<Vec<Question>, Need> {
     if let (Ok(layout), false) = (bench.layout("tn"), bench.is_cpu()) {
         let columns = |m: u64| (compact(layout, m, s, s), pick);
         if let Ok(pair) = bench.compare(Per::Launch, &[Held::Kernel, Held::Tiles], columns(s - 8), columns(s - 7)) {
-            questions.push(Question::mean("stored by column it does not", at_least(1.05, 1.02), vec![pair]));
+            questions
+                .push(Question::mean("stored by column it does not", at_least(1.05, 1.02), vec![pair]).dispensable());
         }
     }
     Ok(questions)
@@ -127,6 +128,7 @@ fn dr03(bench: &Bench) -> Result<Vec<Question>, Need> {
         evidence: Evidence::Mean { comparisons: penalty(SMALL_TILE)?, less: penalty(MIDDLE_TILE)? },
         rule: at_least(1.05, 1.01),
         clock_is_effect: false,
+        dispensable: false,
     }])
 }
 
@@ -134,7 +136,7 @@ fn dr04(bench: &Bench) -> Result<Vec<Question>, Need> {
     let (m, s) = (bench.size(16, 4, 16), bench.size(4096, 512, 128));
     let p = Problem::new(m, s, s);
     let narrow = Pick::Class(SMALL_TILE, 2);
-    let held = [Held::Variant, Held::Sizes, Held::Tiles];
+    let held = [Held::Variant, Held::Sizes, Held::Tiles, Held::Regime];
     Ok(vec![Question::mean(
         "with the same loads, odd rows cost what aligned rows cost",
         no_more_than(0.02, 0.05),

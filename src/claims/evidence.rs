@@ -10,12 +10,21 @@ use crate::model::predict;
 use crate::problem::Problem;
 use crate::record::{ComparisonRecord, DeviceKind};
 use crate::stats::{
-    ALPHA, Estimate, MIN_BLOCKS, Order, UNSEEN_APART, Unit, combine, difference, median, repeated, unpaired,
+    ALPHA, Estimate, MIN_BLOCKS, Order, Rule, UNSEEN_APART, Unit, combine, difference, median, repeated, unpaired,
 };
 use crate::sweep::Arm;
 
-/// Share of a question's comparisons that records must hold before their mean stands for all.
-const ENOUGH: f64 = 0.75;
+/// Share of a question's groups of comparisons, or of its cells, that records must hold before they stand for all.
+const ENOUGH: f64 = 0.5;
+
+/// Share of a question's comparisons that records must hold before their mean stands for all. An effect that is there may be shown by one; that
+/// there is none takes more of them.
+pub(super) fn enough(rule: Rule) -> f64 {
+    match rule {
+        Rule::AtLeast { .. } => 0.0,
+        Rule::Within { .. } => 0.3,
+    }
+}
 
 /// Fewest samples of a cell from which its fastest says anything.
 const MIN_SPREAD: usize = 20;
@@ -95,10 +104,20 @@ impl Judge<'_> {
             note: None,
         };
         let any = !units.is_empty() || !notes.is_empty();
-        if let Some(effect) = paired_effect(&units) {
-            record.ratio = Some(ratio(&effect.time));
+        if let Some(mut effect) = paired_effect(&units) {
             record.note = (!notes.is_empty()).then(|| format!("left out: {}", notes.join("; ")));
-            let shared = units.iter().map(|u| u.rounding).fold(0.0, f64::max);
+            let mut shared = units.iter().map(|u| u.rounding).fold(0.0, f64::max);
+            if let Some([low, high]) = disagreement(&units) {
+                // Which of them is right is not for a mean to say.
+                let apart = (high - low) / 2.0;
+                shared = shared.hypot(apart);
+                effect.time = effect.time.with_error(apart);
+                effect.cycles = effect.cycles.map(|c| c.with_error(apart));
+                let [low, high] = [low, high].map(|log| 100.0 * log.exp_m1());
+                record.note =
+                    Some(format!("{DISAGREE}: {low:+.1} % in one and {high:+.1} % in another; judge each by itself"));
+            }
+            record.ratio = Some(ratio(&effect.time));
             return Compared { effect: Some(effect), record, any, shared };
         }
         if !units.is_empty() {
@@ -353,20 +372,33 @@ impl Judge<'_> {
                 .copied()
                 .filter(|f| f.unusable.is_none() && f.times.len() >= MIN_SPREAD && f.name() == arm.kernel_name())
                 .collect();
-            let gap = |f: &&Found| {
-                let valid: Vec<f64> = f.times.iter().copied().filter(|t| t.is_finite()).collect();
+            let gap = |valid: &[f64]| {
                 let fastest = valid.iter().copied().fold(f64::INFINITY, f64::min);
-                median(&valid).map(|m| (m / fastest).ln())
+                median(valid).map(|m| (m / fastest).ln())
             };
-            let gaps: Option<Vec<f64>> = usable.iter().map(gap).collect();
-            // Each record gives one number, so that several are needed for a scatter.
+            // Each stretch of samples gives one number, and several are needed for a scatter: records, or parts of long ones.
+            let parts = if usable.len() >= 3 { 1 } else { 3 };
+            let stretches: Vec<Vec<f64>> = usable
+                .iter()
+                .map(|f| f.times.iter().copied().filter(|t| t.is_finite()).collect::<Vec<f64>>())
+                .filter(|valid| valid.len() >= parts * MIN_SPREAD)
+                .flat_map(|valid| {
+                    let length = valid.len() / parts;
+                    valid.chunks_exact(length).take(parts).map(<[f64]>::to_vec).collect::<Vec<_>>()
+                })
+                .collect();
+            let gaps: Option<Vec<f64>> = stretches.iter().map(|s| gap(s)).collect();
             let rounding = usable.iter().map(|f| f.rounding).fold(0.0, f64::max);
             let effect = gaps.as_deref().and_then(|g| if g.len() >= 3 { Estimate::of_independent(g) } else { None });
             let effect = effect.map(|e| e.with_error(rounding));
             let note = match (&effect, records.len()) {
                 (Some(_), _) => None,
                 (None, 0) => Some(format!("there is no record of {}", describe(arm))),
-                (None, n) => Some(format!("{} of {n} records are long enough, and 3 are the least", usable.len())),
+                (None, n) => Some(format!(
+                    "{} of {n} records have {MIN_SPREAD} samples; it takes 3 of them, or one with {}",
+                    usable.len(),
+                    3 * MIN_SPREAD
+                )),
             };
             let record = ComparisonRecord {
                 first: format!("fastest sample of {}", describe(arm)),
@@ -383,15 +415,15 @@ impl Judge<'_> {
                 shared: 0.0,
             });
         }
-        let effect = mean(&compared);
+        let effect = mean(&compared, 0.0);
         (compared, effect)
     }
 }
 
 /// The mean of the comparisons' effects, where enough of them have one.
-pub(super) fn mean(compared: &[Compared]) -> Option<Both> {
+pub(super) fn mean(compared: &[Compared], enough: f64) -> Option<Both> {
     let effects: Vec<Both> = compared.iter().filter_map(|c| c.effect).collect();
-    if effects.is_empty() || (effects.len() as f64) < ENOUGH * compared.len() as f64 {
+    if effects.is_empty() || (effects.len() as f64) < enough * compared.len() as f64 {
         return None;
     }
     let shared = compared.iter().map(|c| c.shared).fold(0.0, f64::max);
@@ -410,6 +442,28 @@ fn paired_effect(units: &[Blocks]) -> Option<Both> {
     let of_medians = median(&units.iter().map(|u| u.of_medians).filter(|m| m.is_finite()).collect::<Vec<_>>());
     let time = estimate(&times)?;
     Some(Both { time, cycles: cycles.and_then(|c| estimate(&c)), of_medians: of_medians.unwrap_or(time.value) })
+}
+
+/// How the note on runs that disagree begins.
+pub(super) const DISAGREE: &str = "the runs disagree";
+
+/// The least and the largest effect that single runs show, as logarithms, where they are further apart than their errors and 1 % explain.
+fn disagreement(units: &[Blocks]) -> Option<[f64; 2]> {
+    let mut runs: Vec<usize> = units.iter().map(|u| u.run).collect();
+    runs.sort_unstable();
+    runs.dedup();
+    if runs.len() < 2 {
+        return None;
+    }
+    let of = |run: usize| -> Option<Estimate> {
+        let own: Vec<Blocks> = units.iter().filter(|u| u.run == run).cloned().collect();
+        paired_effect(&own).map(|e| e.time)
+    };
+    let each: Vec<Estimate> = runs.into_iter().filter_map(of).collect();
+    let low = each.iter().min_by(|a, b| a.value.total_cmp(&b.value))?;
+    let high = each.iter().max_by(|a, b| a.value.total_cmp(&b.value))?;
+    let apart = high.value - low.value;
+    (apart > 0.01 && apart > 4.0 * low.se.hypot(high.se)).then_some([low.value, high.value])
 }
 
 fn usable(a: &Found, b: &Found) -> bool {

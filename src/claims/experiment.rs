@@ -48,6 +48,8 @@ pub enum Held {
     Tiles,
     /// How well the bases and rows of A, B and C are aligned, up to 16 bytes.
     Alignment,
+    /// The regime: operands come from where the plan has them, because the claim is about memory.
+    Regime,
 }
 
 /// Two arms that are measured in turn. The effect is the second's cost over the first's.
@@ -93,13 +95,21 @@ pub struct Question {
     pub rule: Rule,
     /// Whether the clock is part of the effect. If not, cycles must agree with times.
     pub clock_is_effect: bool,
+    /// Whether the claim can be judged by its other questions where the records hold nothing that answers this one.
+    pub dispensable: bool,
 }
 
 impl Question {
     /// A question that the mean of comparisons answers.
     pub fn mean(asks: impl Into<String>, rule: Rule, comparisons: Vec<Comparison>) -> Self {
         let evidence = Evidence::Mean { comparisons, less: Vec::new() };
-        Question { asks: asks.into(), evidence, rule, clock_is_effect: false }
+        Question { asks: asks.into(), evidence, rule, clock_is_effect: false, dispensable: false }
+    }
+
+    /// The same question, which the others can do without.
+    #[must_use]
+    pub fn dispensable(self) -> Self {
+        Question { dispensable: true, ..self }
     }
 
     /// All its comparisons.

@@ -28,6 +28,7 @@ pub fn plan(bench: &Bench) -> Result<Vec<Question>, Need> {
         evidence: Evidence::Fit(cells?),
         rule: Rule::AtLeast { support: 0.9, contradict: 0.8 },
         clock_is_effect: false,
+        dispensable: false,
     }])
 }
 

@@ -227,7 +227,8 @@ fn fk01(bench: &Bench) -> Result<Vec<Question>, Need> {
             "with the padding in the strides alone it costs the same",
             no_more_than(0.05, 0.15),
             vec![bench.compare(Per::Launch, &held, logits(even), logits(odd))?],
-        ),
+        )
+        .dispensable(),
     ])
 }
 
@@ -292,7 +293,8 @@ fn fk05(bench: &Bench) -> Result<Vec<Question>, Need> {
             "with aligned rows it does not",
             no_more_than(0.02, 0.04),
             vec![bench.compare(Per::Launch, &[Held::Variant, Held::Tiles, Held::Alignment], whole, aligned)?],
-        ),
+        )
+        .dispensable(),
     ])
 }
 

@@ -3,7 +3,7 @@
 use super::Claim;
 use super::answer::{answer, rule_record};
 use super::bench::{Bench, Scale};
-use super::evidence::{Compared, describe, mean};
+use super::evidence::{Compared, DISAGREE, describe, enough, mean};
 use super::experiment::{Evidence, Question};
 use super::facts::Fact;
 use super::records::{Index, Records, SKIPPED};
@@ -43,12 +43,19 @@ fn correct(verdicts: &mut [Verdict]) {
         verdict.p_corrected = Some(corrected);
         let decided = matches!(verdict.verdict, Finding::Supported | Finding::Contradicted);
         if decided && corrected > ALPHA {
-            verdict.reason = format!(
-                "it would be {} alone, but not among {} claims judged together (p = {corrected:.2}): {}",
-                verdict.verdict.name(),
-                tried.len(),
-                verdict.reason
-            );
+            let (would, among) = (verdict.verdict.name(), tried.len());
+            verdict.reason = if among > 1 {
+                format!(
+                    "it would be {would} alone, but not among {among} claims judged together (p = {corrected:.2}): {}",
+                    verdict.reason
+                )
+            } else {
+                format!(
+                    "it would be {would} by one question alone, but not among the {} that it comes down to (p = {corrected:.2}): {}",
+                    verdict.questions.len(),
+                    verdict.reason
+                )
+            };
             verdict.verdict = Finding::Unclear;
         }
     }
@@ -98,26 +105,49 @@ impl Judge<'_> {
             verdict.needs = Some("a device that has a clock".to_owned());
             return verdict;
         }
-        let answer = |questions: &[Question]| -> (Vec<QuestionRecord>, bool) {
-            let answers: Vec<(QuestionRecord, bool)> = questions.iter().map(|q| self.question(q)).collect();
-            let any = answers.iter().any(|(_, any)| *any);
-            (answers.into_iter().map(|(q, _)| q).collect(), any)
-        };
-        let (mut answers, mut any) = answer(&questions);
-        if !any && let Ok(small) = claim.questions(&bench.at(Scale::Small)) {
+        let answer = |q: &Question| Answered::new(q, self.question(q));
+        let mut asked = questions;
+        let mut answers: Vec<Answered> = asked.iter().map(answer).collect();
+        if answers.iter().all(|a| !a.any)
+            && let Ok(small) = claim.questions(&bench.at(Scale::Small))
+        {
             // The same experiment may have been made at the small scale.
-            let (again, found) = answer(&small);
-            if found {
-                (answers, any) = (again, true);
+            let again: Vec<Answered> = small.iter().map(answer).collect();
+            if again.iter().any(|a| a.any) {
+                (asked, answers) = (small, again);
             }
         }
-        verdict.questions = answers;
+        let mut near_miss = None;
+        for (q, answer) in asked.iter().zip(&mut answers).filter(|(_, a)| a.record.effect.is_none()) {
+            match self.stand_ins(q, &asked) {
+                Ok(Some(evidence)) => *answer = Answered::new(q, self.by_stand_ins(q, evidence)),
+                Ok(None) => {}
+                Err(why) => near_miss = near_miss.or(Some(why)),
+            }
+        }
+        let any = answers.iter().any(|a| a.any);
+        // What the records do not hold at all is not asked, where the others do without it.
+        let left_out: Vec<&str> = asked
+            .iter()
+            .zip(&answers)
+            .filter(|(q, a)| any && q.dispensable && !a.any)
+            .map(|(q, _)| q.asks.as_str())
+            .collect();
+        let not_asked = if left_out.is_empty() {
+            String::new()
+        } else {
+            format!("; not asked, for want of its cells: {}", left_out.join("; "))
+        };
+        verdict.questions = answers.into_iter().filter(|a| a.any || !any || !a.dispensable).map(|a| a.record).collect();
         if !any {
-            let cell = questions.first().and_then(|q| {
+            let cell = asked.first().and_then(|q| {
                 let first = q.comparisons().first().map(|c| describe(&c.first));
                 first.or_else(|| q.cells().first().map(describe))
             });
-            verdict.reason = "the records hold none of its cells".to_owned();
+            verdict.reason = match near_miss {
+                Some(why) => format!("the records hold none of its cells, and of those that are like them: {why}"),
+                None => "the records hold none of its cells".to_owned(),
+            };
             let cell = cell.unwrap_or_default();
             verdict.needs = Some(format!("records of cells such as {cell}: `gemmscope validate {}`", claim.id));
             return verdict;
@@ -128,6 +158,7 @@ impl Judge<'_> {
             return verdict;
         }
         conclude(&mut verdict);
+        verdict.reason += &not_asked;
         if let Some(fact) = wrong.first() {
             verdict.verdict = Finding::Contradicted;
             verdict.reason = format!("{}: it comes to {:.4}", fact.says, fact.found);
@@ -146,6 +177,15 @@ impl Judge<'_> {
         (all.iter().filter(ran).count(), all.len())
     }
 
+    /// The answer to a question from cells that are like its own.
+    fn by_stand_ins(&self, q: &Question, evidence: Evidence) -> (QuestionRecord, bool) {
+        let (mut record, any) = self.question(&Question { evidence, ..q.clone() });
+        if let Some(c) = record.comparisons.iter().find(|c| c.ratio.is_some()) {
+            record.reason += &format!("; by cells like the planned ones, such as {} against {}", c.second, c.first);
+        }
+        (record, any)
+    }
+
     /// The answer to a question, and whether there was any record of its cells.
     fn question(&self, q: &Question) -> (QuestionRecord, bool) {
         let mut record = QuestionRecord {
@@ -161,7 +201,8 @@ impl Judge<'_> {
             Evidence::Mean { comparisons, less } => {
                 let all: Vec<Compared> = comparisons.iter().map(|c| self.compare(c)).collect();
                 let off: Vec<Compared> = less.iter().map(|c| self.compare(c)).collect();
-                let effect = mean(&all).and_then(|m| match mean(&off) {
+                let enough = enough(q.rule);
+                let effect = mean(&all, enough).and_then(|m| match mean(&off, enough) {
                     Some(off) => m.less(off),
                     None if off.is_empty() => Some(m),
                     None => None,
@@ -178,7 +219,17 @@ impl Judge<'_> {
         let unusable = compared.iter().filter(|c| c.effect.is_none()).count();
         record.comparisons = compared.into_iter().map(|c| c.record).collect();
         match effect {
-            Some(effect) => answer(q, &effect, &each, &mut record),
+            Some(effect) => {
+                answer(q, &effect, &each, &mut record);
+                let notes = record.comparisons.iter().filter_map(|c| c.note.as_deref());
+                if let Some(why) = notes.into_iter().find(|note| note.starts_with(DISAGREE)) {
+                    record.reason += &format!("; {why}");
+                }
+                if let (Some(why), Evidence::Mean { .. }) = (missing, &q.evidence) {
+                    let of = record.comparisons.len();
+                    record.reason += &format!("; {unusable} of {of} comparisons lack data: {why}");
+                }
+            }
             None => {
                 let of = record.comparisons.len();
                 record.reason = match missing {
@@ -221,6 +272,20 @@ fn conclude(verdict: &mut Verdict) {
     verdict.effect.clone_from(&decided_by.effect);
     verdict.reason.clone_from(&decided_by.reason);
     verdict.p_corrected = Some(p);
+}
+
+/// What became of a question.
+struct Answered {
+    record: QuestionRecord,
+    /// Whether there is any record of its cells.
+    any: bool,
+    dispensable: bool,
+}
+
+impl Answered {
+    fn new(q: &Question, (record, any): (QuestionRecord, bool)) -> Self {
+        Answered { record, any, dispensable: q.dispensable }
+    }
 }
 
 fn by_arithmetic(mut verdict: Verdict, facts: &[Fact], wrong: &[&Fact], need: &str) -> Verdict {

@@ -18,7 +18,11 @@ pub const CLAIMS: &[Claim] = &[
         sentence: "Buffers of zeros overstate throughput, because they draw less power.",
         source: GUIDE,
         on_cpu: true,
-        plan: |_| need("two runs, one with --distribution zeros, paired with each other; one run has one distribution"),
+        plan: |_| {
+            need(
+                "zeros and data in turn on one device; a run has one distribution, and power that two runs drew minutes apart cannot be compared",
+            )
+        },
         facts: None,
     },
     Claim {
@@ -36,7 +40,11 @@ pub const CLAIMS: &[Claim] = &[
         sentence: "Clocks swing for about three seconds after a load begins.",
         source: GUIDE,
         on_cpu: true,
-        plan: |_| need("a load of several seconds that begins on an idle device; cells here last less than one"),
+        plan: |_| {
+            need(
+                "samples of the first seconds of a load on an idle device; the warm-up takes those, and no record holds them",
+            )
+        },
         facts: None,
     },
     Claim {
@@ -54,7 +62,11 @@ pub const CLAIMS: &[Claim] = &[
         sentence: "Devices of one model differ in speed by 5 % and more.",
         source: Reference { title: "ml-engineering", author: "Stas Bekman", year: "2024" },
         on_cpu: true,
-        plan: |_| need("two devices of one model"),
+        plan: |_| {
+            need(
+                "two devices of one model, and verdicts are of one; `gemmscope compare A B` holds their runs against each other",
+            )
+        },
         facts: None,
     },
 ];
@@ -82,5 +94,6 @@ fn mm04(bench: &Bench) -> Result<Vec<Question>, Need> {
         evidence: Evidence::Spread(arms?),
         rule: at_least(1.02, 1.005),
         clock_is_effect: true,
+        dispensable: false,
     }])
 }

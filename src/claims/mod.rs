@@ -4,13 +4,18 @@
 //! a sweep's records, and nothing else, to answer the questions that each claim comes down to.
 //!
 //! One concept a file: what experiments are made of (`experiment`), what plans are made for (`bench`), the claims by family (`nv`, `ra`,
-//! `fk`, `hw`, `mm`, `dr`) and their arithmetic (`facts`), finding cells in records by what they are (`records`), what disqualifies a
-//! comparison (`sound`), the model against many shapes (`fit`), what records say of a comparison (`evidence`), what that answers (`answer`),
+//! `fk`, `hw`, `mm`, `dr`) and their arithmetic (`facts`), finding cells in records by what they are (`records`), other cells that ask the same
+//! (`analogue`), what disqualifies a comparison (`sound`), the model against many shapes (`fit`), what records say of a comparison (`evidence`), what that answers (`answer`),
 //! what the answers make of a claim (`judge`) and writing it down (`markdown`).
 
+mod analogue;
+#[cfg(test)]
+mod analogue_tests;
 mod answer;
 mod bench;
 mod dr;
+#[cfg(test)]
+mod error_rates;
 mod evidence;
 mod experiment;
 mod facts;

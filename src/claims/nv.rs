@@ -297,7 +297,7 @@ fn nv01(bench: &Bench) -> Result<Vec<Question>, Need> {
     let pick = Pick::Tile(tile);
     let plateau = Problem::new(m, bench.size(8192, 512, 4096).max(2 * high), k);
     let against = |n: u64| {
-        let held = [Held::Kernel, Held::Alignment];
+        let held = [Held::Kernel, Held::Alignment, Held::Regime];
         bench.compare(Per::Flop, &held, (plateau, pick), (Problem::new(m, n, k), pick)).map(|c| vec![c])
     };
     Ok(vec![
@@ -327,8 +327,9 @@ fn nv02(bench: &Bench) -> Result<Vec<Question>, Need> {
         shifted.into_iter().map(|b| bench.compare(Per::Launch, &held, (aligned, pick), (b, pick))).collect()
     };
     Ok(vec![
-        Question::mean("rows at multiples of 8 bytes cost more than at 16", at_least(1.05, 1.02), step(4)?),
-        Question::mean("rows at odd elements cost more than at 16 bytes", at_least(1.05, 1.02), step(1)?),
+        Question::mean("rows at multiples of 8 bytes cost more than at 16", at_least(1.05, 1.02), step(4)?)
+            .dispensable(),
+        Question::mean("rows at odd elements cost more than at 16 bytes", at_least(1.05, 1.02), step(1)?).dispensable(),
     ])
 }
 
@@ -407,12 +408,14 @@ fn nv06(bench: &Bench) -> Result<Vec<Question>, Need> {
             format!("m = n = {small} costs more per FLOP than {middle}"),
             at_least(1.05, 1.01),
             step(small, middle)?,
-        ),
+        )
+        .dispensable(),
         Question::mean(
             format!("m = n = {middle} costs more per FLOP than {large}"),
             at_least(1.05, 1.01),
             step(middle, large)?,
-        ),
+        )
+        .dispensable(),
     ])
 }
 
@@ -429,12 +432,14 @@ fn nv07(bench: &Bench) -> Result<Vec<Question>, Need> {
             format!("k = {short} costs more per FLOP than {long}"),
             at_least(1.05, 1.01),
             step(short, long)?,
-        ),
+        )
+        .dispensable(),
         Question::mean(
             format!("k = {middle} costs more per FLOP than {long}"),
             at_least(1.02, 1.0),
             step(middle, long)?,
-        ),
+        )
+        .dispensable(),
     ])
 }
 
@@ -443,7 +448,8 @@ fn nv08(bench: &Bench) -> Result<Vec<Question>, Need> {
     let held = [Held::Sizes, Held::Alignment];
     let pair = |a, b| bench.compare(Per::Launch, &held, (p, Pick::Tile(a)), (p, Pick::Tile(b))).map(|c| vec![c]);
     Ok(vec![
-        Question::mean("64x64 tiles cost more than 128x256", at_least(1.10, 1.05), pair(WAVE_TILE, SMALL_TILE)?),
+        Question::mean("64x64 tiles cost more than 128x256", at_least(1.10, 1.05), pair(WAVE_TILE, SMALL_TILE)?)
+            .dispensable(),
         Question::mean("128x128 tiles cost no less than 128x256", at_least(1.0, 0.97), pair(WAVE_TILE, MIDDLE_TILE)?),
         Question::mean("64x64 tiles cost more than 128x128", at_least(1.05, 1.01), pair(MIDDLE_TILE, SMALL_TILE)?),
     ])
@@ -519,7 +525,7 @@ fn nv11(bench: &Bench) -> Result<Vec<Question>, Need> {
             no_more_than(0.03, 0.3),
             pair(264, 512, &[Held::Variant, Held::Alignment, Held::Tiles])?,
         ),
-        Question::mean("n = 520 takes a wave more than 512", at_least(1.4, 1.1), pair(512, 520, &held)?),
+        Question::mean("n = 520 takes a wave more than 512", at_least(1.4, 1.1), pair(512, 520, &held)?).dispensable(),
     ])
 }
 
@@ -535,12 +541,14 @@ fn nv12(bench: &Bench) -> Result<Vec<Question>, Need> {
             "a tail after two waves costs about a third",
             at_least(1.35, 1.1),
             one_more(bench, rows, 2 * columns)?,
-        ),
+        )
+        .dispensable(),
         Question::mean(
             "a tail after three waves costs about a fourth",
             at_least(1.23, 1.07),
             one_more(bench, rows, 3 * columns)?,
-        ),
+        )
+        .dispensable(),
     ])
 }
 
@@ -577,7 +585,8 @@ fn nv14(bench: &Bench) -> Result<Vec<Question>, Need> {
     let at = |batch: u64| (Problem::new(batch, outputs, inputs), pick);
     let plateau = 2048.min(bench.size(2048, 512, 512));
     let against = |batch: u64| {
-        bench.compare(Per::Row, &[Held::Variant, Held::Alignment], at(plateau), at(batch)).map(|c| vec![c])
+        let held = [Held::Variant, Held::Alignment, Held::Regime];
+        bench.compare(Per::Row, &held, at(plateau), at(batch)).map(|c| vec![c])
     };
     // The plateau is reached where a row costs at most a quarter more: at 192 if the rule holds, later if it does not.
     Ok(vec![
@@ -628,7 +637,7 @@ fn nv17(bench: &Bench) -> Result<Vec<Question>, Need> {
     let pick = Pick::Tile(SMALL_TILE);
     let comparison = bench.compare(
         Per::Flop,
-        &[Held::Variant, Held::Alignment],
+        &[Held::Variant, Held::Alignment, Held::Regime],
         (Problem::new(m, n, k), pick),
         (Problem::new(1, n, k), pick),
     )?;
@@ -666,5 +675,6 @@ fn nv19(bench: &Bench) -> Result<Vec<Question>, Need> {
         evidence: Evidence::Best(groups?),
         rule: at_least(1.02, 1.005),
         clock_is_effect: false,
+        dispensable: false,
     }])
 }

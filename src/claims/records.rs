@@ -75,6 +75,8 @@ impl Key {
 pub struct Found<'a> {
     /// The record.
     pub record: &'a CellRecord,
+    /// Which of the runs it is of.
+    pub run: usize,
     /// What it is a record of.
     pub key: Key,
     /// The other arm, by its index, where the two were measured in turn, and whether this one is the first.
@@ -177,7 +179,7 @@ impl Records {
     pub fn index(&self) -> Index<'_> {
         let mut index = Index { found: Vec::new(), by_key: HashMap::new() };
         let mut copies: HashSet<(&str, u64, u64, String)> = HashSet::new();
-        for (manifest, cells) in &self.runs {
+        for (run, (manifest, cells)) in self.runs.iter().enumerate() {
             // Within a run the last good record of a cell counts: earlier ones were tried again. Records that share their number
             // without being one cell are kept apart.
             let tick = tick(cells);
@@ -198,7 +200,7 @@ impl Records {
                     continue;
                 }
                 let at = index.found.len();
-                index.found.push(Found::new(record, key.clone(), manifest, tick));
+                index.found.push(Found { run, ..Found::new(record, key.clone(), manifest, tick) });
                 index.by_key.entry(key).or_default().push(at);
                 if let (Some(pair), Some(role)) = (record.pair, record.role) {
                     pairs.entry(pair).or_default()[usize::from(role == Role::Variant)] = Some(at);
@@ -248,7 +250,7 @@ impl<'a> Found<'a> {
             record.samples.iter().map(|s| s.elapsed_ns as f64).filter(|elapsed| *elapsed > 0.0).collect();
         // Rounding is uniform over a tick, and samples that are alike are all rounded alike.
         let rounding = median(&elapsed).map_or(0.0, |elapsed| tick as f64 / elapsed / 12f64.sqrt());
-        Found { record, key, partner: None, times, cycles, rounding, unusable }
+        Found { record, run: 0, key, partner: None, times, cycles, rounding, unusable }
     }
 
     /// The kernel and the variant that ran.

@@ -7,6 +7,7 @@ use crate::device::DeviceInfo;
 use crate::dispatch::kernels;
 use crate::problem::{Operand, Problem};
 use crate::record::DeviceKind;
+use crate::record::consistent::is_other_unit;
 use crate::stats::{MIN_BLOCKS, Unit, block_log_ratios, median};
 
 /// How much larger one arm's share of throttled samples may be than the other's.
@@ -91,13 +92,6 @@ pub fn fit(c: &Comparison, first: &Found, second: &Found, device: &DeviceInfo) -
     if planned(&c.first.kernel, &a) && planned(&c.second.kernel, &b) {
         return broken(c, &a, &b, device).map_or(Fit::Right, Fit::Confounded);
     }
-    if planned(&c.first.kernel, &a) || planned(&c.second.kernel, &b) {
-        // One arm is as planned and the other is not.
-        if let Some(why) = broken(c, &a, &b, device) {
-            return Fit::Confounded(why);
-        }
-        return Fit::Other;
-    }
     let same_kernel = |a: &str, b: &str| a.split('/').next() == b.split('/').next();
     let as_planned = |arm: &str, ran: &str| {
         let form = |name: &str| variant(name, device.kind()).map(|v| (&v.tile[..2], &v.route, v.splits, v.cluster));
@@ -106,8 +100,9 @@ pub fn fit(c: &Comparison, first: &Found, second: &Found, device: &DeviceInfo) -
     // Where the claim is about two kernels, no other can stand in for them.
     let may = same_kernel(&c.first.kernel, &c.second.kernel) && same_kernel(&a, &b);
     if !(may && as_planned(&c.first.kernel, &a) && as_planned(&c.second.kernel, &b)) {
+        let half = planned(&c.first.kernel, &a) || planned(&c.second.kernel, &b);
         return match broken(c, &a, &b, device) {
-            Some(why) if c.held.contains(&Held::Variant) && a != b => Fit::Confounded(why),
+            Some(why) if half || c.held.contains(&Held::Variant) && a != b => Fit::Confounded(why),
             _ => Fit::Other,
         };
     }
@@ -117,6 +112,8 @@ pub fn fit(c: &Comparison, first: &Found, second: &Found, device: &DeviceInfo) -
 /// The blocks of one pair in time, and in cycles where clocks are known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blocks {
+    /// Which of the runs they are of.
+    pub run: usize,
     /// ln(B / A) in time.
     pub time: Unit,
     /// ln(B / A) in cycles.
@@ -180,7 +177,14 @@ pub fn blocks(first: &Found, second: &Found, scale: f64) -> Result<Blocks, Unfit
     let samples = 4 * time.len() as u64;
     let of_medians = middle(&second.times) - middle(&first.times) + scale.ln();
     let rounding = first.rounding.hypot(second.rounding);
-    Ok(Blocks { time: Unit { blocks: time }, cycles, samples, of_medians, rounding })
+    let flops = second.record.problem.flop() as f64 / first.record.problem.flop().max(1) as f64;
+    let factor = (of_medians - scale.ln()).exp() / flops;
+    if (0.5..=2.0).contains(&flops) && is_other_unit(factor) {
+        return Err(Unfit::Useless(format!(
+            "one arm takes {factor:.3e} times as long as the other for the same work; the unit of one of them is wrong"
+        )));
+    }
+    Ok(Blocks { run: first.run, time: Unit { blocks: time }, cycles, samples, of_medians, rounding })
 }
 
 /// Logarithm of the median of the times that are there; NaN for none.

@@ -257,3 +257,32 @@ fn a_line_that_is_no_record_costs_itself_alone() {
     let error = read("nonsense\nmore of it\nand more\n".to_owned()).unwrap_err().to_string();
     assert!(error.contains("line 1"), "{error}");
 }
+
+#[test]
+fn runs_that_disagree_are_not_averaged() {
+    let (claim, device) = nv03();
+    let both = |second: f64| {
+        let first = records(claim, &device, 1.08);
+        let (mut manifest, cells) = records(claim, &device, second);
+        manifest.started = "2026-11-22T09:30:00Z".to_owned();
+        judge(&[claim], &Records::new(vec![first, (manifest, cells)]).unwrap()).verdicts.remove(0)
+    };
+    assert_eq!(both(1.08).verdict, Finding::Supported);
+    let v = both(1.0);
+    assert_eq!(v.verdict, Finding::Unclear, "{}", v.reason);
+    assert!(v.reason.contains("the runs disagree") && v.reason.contains("by itself"), "{}", v.reason);
+}
+
+#[test]
+fn an_arm_of_another_unit_is_told_by_the_other_arm() {
+    let (claim, device) = nv03();
+    let (manifest, mut cells) = records(claim, &device, 1.0);
+    for cell in cells.iter_mut().filter(|c| c.role == Some(Role::Variant)) {
+        // Picoseconds, with everything that follows from them.
+        cell.samples.iter_mut().for_each(|s| s.elapsed_ns *= 1000);
+        (cell.median_ns, cell.tflops, cell.flop_per_cycle) = (cell.median_ns.map(|ns| 1000 * ns), None, None);
+    }
+    let v = judged(claim, (manifest, cells));
+    assert_eq!(v.verdict, Finding::Unclear, "{}", v.reason);
+    assert!(v.reason.contains("the unit of one of them is wrong"), "{}", v.reason);
+}

@@ -135,6 +135,16 @@ pub fn plain_ns(cell: &Cell, device: &DeviceInfo) -> f64 {
 
 /// The cost of each arm of a claim's plan, so that its questions have the answers that they should have.
 pub fn cost_of(claim: &Claim, device: &DeviceInfo, truth: Truth) -> impl Fn(&[Cell], usize) -> f64 {
+    cost_by(claim, device, truth, move |q, c| wanted(q, c, truth))
+}
+
+/// The same with ln(B / A) of each comparison as told.
+pub fn cost_by(
+    claim: &Claim,
+    device: &DeviceInfo,
+    truth: Truth,
+    wanted: impl Fn(&Question, &Comparison) -> f64,
+) -> impl Fn(&[Cell], usize) -> f64 {
     let questions = claim.questions(&Bench::new(device)).unwrap_or_default();
     let device = device.clone();
     move |cells: &[Cell], side: usize| {
@@ -170,7 +180,7 @@ pub fn cost_of(claim: &Claim, device: &DeviceInfo, truth: Truth) -> impl Fn(&[Ce
                     (forward || backward).then_some((c, forward))
                 })?;
                 let (c, forward) = found;
-                let effect = wanted(q, c, truth);
+                let effect = wanted(q, c);
                 let scale = c.per.of(&c.second.problem) / c.per.of(&c.first.problem);
                 Some(if forward { (effect, scale) } else { (-effect, 1.0 / scale) })
             })

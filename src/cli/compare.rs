@@ -2,7 +2,7 @@
 
 use super::planning::time;
 use super::{Ending, table};
-use crate::compare::{CellChange, Comparison, Cycles, Observation, Verdict, compare};
+use crate::compare::{CellChange, Comparison, Cycles, GroupChange, Observation, Verdict, compare};
 use crate::record::{CellRecord, DeviceKind, Manifest, read_manifest, read_usable};
 use anyhow::Result;
 use serde_json::json;
@@ -116,6 +116,25 @@ fn common(found: &Comparison) -> String {
     format!("common shift {}{in_cycles}; noise from cell to cell {:.1} %", percent(shift.time), shift.scatter * 100.0)
 }
 
+/// The groups that moved together, a line each.
+fn groups(found: &Comparison) -> Vec<String> {
+    let line = |g: &GroupChange| {
+        let cycles = match g.cycles {
+            Cycles::Confirmed => ", also in cycles",
+            Cycles::Clock => ", not in cycles: the clock changed",
+            Cycles::Unknown => "",
+        };
+        let (own, half) = (percent(g.own), g.half_width * 100.0);
+        format!(
+            "{}: the {} cells with {}: {own} ± {half:.1} % against all others{cycles}",
+            word(g.verdict),
+            g.cells,
+            g.name
+        )
+    };
+    found.changes.groups.iter().map(line).collect()
+}
+
 fn counts(found: &Comparison) -> String {
     let of = |verdict| count(found, verdict);
     format!(
@@ -133,6 +152,9 @@ fn print(found: &Comparison, args: &Args) -> Result<()> {
     say!("{}\n", headline(found))?;
     say!("{}", counts(found))?;
     say!("{}", common(found))?;
+    for group in groups(found) {
+        say!("{group}")?;
+    }
     for d in &found.differences {
         say!("differs: {}: {} / {}", d.field, d.first, d.second)?;
     }
@@ -192,6 +214,7 @@ fn markdown(found: &Comparison, a: &Manifest, b: &Manifest, threshold: f64) -> S
         format!("{}; threshold {threshold} %.  ", counts(found)),
         format!("{}.", common(found)),
     ];
+    lines.extend(groups(found).iter().map(|group| format!("- {}", plain(group))));
     for d in &found.differences {
         lines.push(format!("- differs: {}: {} / {}", d.field, plain(&d.first), plain(&d.second)));
     }
@@ -236,7 +259,7 @@ fn as_json(found: &Comparison, threshold: f64) -> serde_json::Value {
         .collect();
     json!({
         "verdict": found.changes.overall.verdict, "why": found.changes.overall.why, "threshold_percent": threshold,
-        "shift": found.changes.shift,
+        "shift": found.changes.shift, "groups": found.changes.groups,
         "slower": count(found, Verdict::Slower), "faster": count(found, Verdict::Faster),
         "same": count(found, Verdict::Same), "unclear": count(found, Verdict::Unclear),
         "cells": cells, "only_in_one": found.lost, "differences": found.differences,

@@ -1,5 +1,6 @@
 //! What the changes of all cells say together.
 
+use super::group::{Group, GroupChange, moved};
 use crate::stats::{Estimate, false_discovery, median};
 use serde::Serialize;
 use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
@@ -81,7 +82,9 @@ pub struct Overall {
 pub struct Changes {
     /// A verdict a cell, in the order in which they were given.
     pub cells: Vec<CellChange>,
-    /// What they have in common.
+    /// Groups of cells that moved together, the surest first.
+    pub groups: Vec<GroupChange>,
+    /// What all have in common.
     pub shift: Shift,
     /// The verdict on all.
     pub overall: Overall,
@@ -97,15 +100,18 @@ const SIDES: f64 = 0.02;
 const TAIL: f64 = 2.5;
 const TAILS: f64 = 0.005;
 
+/// Share of all cells that may be disturbed as a whole, on either side, without any of it being the program's.
+const DISTURBED: f64 = 0.025;
+
+/// How many thresholds all cells together must have moved where no clocks were recorded: two runs of one program are off by 1 or 2 %.
+const WITHOUT_CLOCKS: f64 = 1.5;
+
 /// Fewest cells from which the noise between two runs can be estimated.
 const ENOUGH: usize = 12;
 
 /// The noise between two runs that is assumed where there are too few cells to see it: cells of one size that the committed CPU
 /// record holds 81 times scatter by 2.8 %.
 const UNSEEN: f64 = 0.028;
-
-/// A cell so many times its noise away from the others is one that moved, or was disturbed.
-const FAR: f64 = 5.0;
 
 /// Judges the changes of all cells.
 ///
@@ -115,8 +121,8 @@ const FAR: f64 = 5.0;
 /// The noise of a cell is its samples' and the scatter of all cells around their common shift, both robust against a tenth of the cells
 /// having really changed. A cell's p-value is Student's with as many degrees of freedom as the tails of that scatter suggest, and the p-values are
 /// corrected for their number (Benjamini and Hochberg). Without an effect the two runs are exchangeable, so that disturbed cells lie on either
-/// side equally often: a regression needs more cells on its side than chance puts there.
-pub fn judge(observed: &[Observed], threshold: f64, shared: bool) -> Changes {
+/// side equally often: a regression needs more cells on its side than chance puts there, or a group of `groups` that moved as a whole.
+pub fn judge(observed: &[Observed], groups: &[Group], threshold: f64, shared: bool) -> Changes {
     let time: Vec<f64> = observed.iter().map(|o| o.time.value).collect();
     let noise = Noise::of(&observed.iter().map(|o| o.time).collect::<Vec<_>>());
     let cycles = cycles(observed);
@@ -130,9 +136,10 @@ pub fn judge(observed: &[Observed], threshold: f64, shared: bool) -> Changes {
         .map(|(r, s)| if *s > 0.0 { 2.0 * t.sf(r.abs() / s) } else { f64::from(u8::from(*r == 0.0)) })
         .collect();
     let adjusted = false_discovery(&p);
+    let quantile = t.inverse_cdf(0.975);
     let cells: Vec<CellChange> = (0..observed.len())
         .map(|i| {
-            let half_width = t.inverse_cdf(0.975) * errors[i];
+            let half_width = quantile * errors[i];
             // A change of just the threshold is found as often below it as above: one that reaches it within its error counts.
             let moved = adjusted[i] <= ALPHA && own[i].abs() + errors[i] >= margin;
             let verdict = match (moved, own[i] > 0.0) {
@@ -169,8 +176,9 @@ pub fn judge(observed: &[Observed], threshold: f64, shared: bool) -> Changes {
         scatter: noise.scatter,
     };
     let far = own.iter().zip(&errors).map(|(r, s)| if *s > 0.0 { r / s } else { 0.0 }).collect::<Vec<_>>();
-    let overall = overall(&cells, &far, &shift, threshold, shared);
-    Changes { cells, shift, overall }
+    let groups = if observed.len() < ENOUGH { Vec::new() } else { moved(observed, groups, margin, noise.df, shared) };
+    let overall = overall(&cells, &far, &groups, &shift, threshold, shared);
+    Changes { cells, groups, shift, overall }
 }
 
 /// The noise between two runs.
@@ -225,7 +233,14 @@ fn cycles(observed: &[Observed]) -> Option<(f64, Vec<f64>)> {
     Some((shift, values.into_iter().map(|v| v - shift).collect()))
 }
 
-fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, shared: bool) -> Overall {
+fn overall(
+    cells: &[CellChange],
+    far: &[f64],
+    groups: &[GroupChange],
+    shift: &Shift,
+    threshold: f64,
+    shared: bool,
+) -> Overall {
     let say = |verdict, why: String| Overall { verdict, why };
     if cells.is_empty() {
         return say(Verdict::Unclear, "no cell was measured in both runs".to_owned());
@@ -237,15 +252,10 @@ fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, sha
         .iter()
         .filter(|c| matches!(c.verdict, Verdict::Slower | Verdict::Faster) && c.cycles == Cycles::Clock)
         .count();
-    // Cells far off that were not called changed would show that the noise has such tails.
-    let quiet =
-        far.iter().zip(cells).all(|(z, c)| z.abs() < FAR || matches!(c.verdict, Verdict::Slower | Verdict::Faster));
     let convincing = |here: usize, there: usize, verdict| {
-        let by_sides = here > 0 && chance_of_sides(here, here + there) <= SIDES;
-        // Cells that moved both ways in like numbers were disturbed, whatever their cycles say.
-        let steady = !shared && here >= 3 * there && cells.iter().any(|c| real(&c, verdict) && c.adjusted_p <= 0.01);
-        // A few disturbances among many cells may well be on one side.
-        let few = quiet && here >= 3 && here * 20 >= cells.len() && there == 0 && shift.scatter <= threshold;
+        let by_sides = chance_of_sides(here, here + there) <= SIDES && chance_of_disturbed(here, cells.len()) <= SIDES;
+        // On a quiet machine none that moved the other way says the same.
+        let alone = there == 0 && shift.scatter <= threshold && chance_of_disturbed(here, cells.len()) <= SIDES;
         // Cells too little apart from the others to be called changed one by one may still all lie on one side.
         let sign = if verdict == Verdict::Slower { 1.0 } else { -1.0 };
         let beyond = |sign: f64| {
@@ -255,8 +265,9 @@ fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, sha
             far.iter().zip(cells).filter(beyond).count()
         };
         let (tail, other) = (beyond(sign), beyond(-sign));
-        let by_tails = here > 0 && chance_of_sides(tail, tail + other) <= TAILS;
-        by_sides || steady || few || by_tails
+        let by_tails =
+            here > 0 && chance_of_sides(tail, tail + other) <= TAILS && chance_of_disturbed(tail, cells.len()) <= TAILS;
+        by_sides || alone || by_tails
     };
     let per_cent = |share: f64| format!("{:+.1} %", share * 100.0);
     let of = cells.len();
@@ -265,6 +276,15 @@ fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, sha
     } else {
         String::new()
     };
+    let of_groups = |verdict| -> Option<String> {
+        let real = groups.iter().filter(|g| g.verdict == verdict && g.cycles != Cycles::Clock);
+        let named = real.map(|g| format!("the {} cells with {} by {}", g.cells, g.name, per_cent(g.own)));
+        let named: Vec<String> = named.collect();
+        (!named.is_empty()).then(|| named.join(", "))
+    };
+    if let Some(named) = of_groups(Verdict::Slower) {
+        return say(Verdict::Slower, format!("against all others slower are {named}{common}"));
+    }
     if convincing(slower, faster, Verdict::Slower) {
         return say(Verdict::Slower, format!("{slower} of {of} cells are slower and {faster} faster{common}"));
     }
@@ -272,18 +292,25 @@ fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, sha
     // Of a median, whose error is a quarter more than a mean's.
     let error = 1.2533 * shift.scatter / (of as f64).sqrt();
     let size = shift.time.ln_1p().abs();
-    let moved_together = size + 2.5 * error >= threshold.ln_1p() && size >= 3.0 * error && size >= threshold / 2.0;
-    // Without clocks the change is taken for the program's, as far as nobody else uses the device.
-    let in_cycles = shift.cycles.is_none_or(|c| c * shift.time.signum() >= shift.time.abs() / 2.0);
+    let moved_together = size >= 3.0 * error && size >= threshold / 2.0;
+    let in_cycles = match shift.cycles {
+        // Cycles do not know the clock, by which two runs are off for reasons of their own.
+        Some(cycles) => cycles.ln_1p() * shift.time.signum() + 2.5 * error >= threshold.ln_1p(),
+        // Without clocks the change is taken for the program's, as far as nobody else uses the device and it is more than runs differ by anyway.
+        None => shift.time.abs() >= WITHOUT_CLOCKS * threshold,
+    };
     if moved_together && !shared && in_cycles && of >= ENOUGH {
         let verdict = if shift.time > 0.0 { Verdict::Slower } else { Verdict::Faster };
         let how = if shift.cycles.is_some() { "in cycles as in time" } else { "and no clocks were recorded to blame" };
         return say(verdict, format!("all cells together moved by {}, {how}", per_cent(shift.time)));
     }
+    if let Some(named) = of_groups(Verdict::Faster) {
+        return say(Verdict::Faster, format!("against all others faster are {named}{common}"));
+    }
     if convincing(faster, slower, Verdict::Faster) {
         return say(Verdict::Faster, format!("{faster} of {of} cells are faster and {slower} slower{common}"));
     }
-    if moved_together && !shared && shift.cycles.is_some() && !in_cycles {
+    if moved_together && !shared && shift.time.abs() >= threshold && shift.cycles.is_some() && !in_cycles {
         return say(
             Verdict::Unclear,
             format!(
@@ -292,11 +319,24 @@ fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, sha
             ),
         );
     }
-    if slower + faster > 0 {
+    // A cell in twenty is soon disturbed where others use the device, or where cells moved both ways.
+    let few = (slower + faster) * 20 <= of && (shared || slower > 0 && faster > 0);
+    if slower + faster > 0 && !few {
         return say(
             Verdict::Unclear,
             format!(
                 "{slower} of {of} cells look slower and {faster} faster, which single disturbances can do as well; measure those cells again{common}"
+            ),
+        );
+    }
+    if let Some(g) = groups.first() {
+        return say(
+            Verdict::Unclear,
+            format!(
+                "the {} cells with {} moved by {} in time and not in cycles: the clock did{common}",
+                g.cells,
+                g.name,
+                per_cent(g.own)
             ),
         );
     }
@@ -311,6 +351,16 @@ fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, sha
             Verdict::Unclear,
             format!(
                 "all cells together moved by {}: two runs made one after the other cannot tell a change of the program from one of the machine",
+                per_cent(shift.time)
+            ),
+        );
+    }
+    if let Some(cycles) = shift.cycles.filter(|c| !shared && c.abs() >= threshold) {
+        return say(
+            Verdict::Unclear,
+            format!(
+                "all cells together moved by {} in cycles and by {} in time: the clock made up for it",
+                per_cent(cycles),
                 per_cent(shift.time)
             ),
         );
@@ -331,7 +381,12 @@ fn overall(cells: &[CellChange], far: &[f64], shift: &Shift, threshold: f64, sha
             ),
         );
     }
-    say(Verdict::Same, format!("no cell stands out, and all together moved by {}", per_cent(shift.time)))
+    let stand_out = if slower + faster > 0 {
+        format!("{slower} of {of} cells look slower and {faster} faster, no more than single disturbances do")
+    } else {
+        "no cell stands out".to_owned()
+    };
+    say(Verdict::Same, format!("{stand_out}, and all together moved by {}", per_cent(shift.time)))
 }
 
 /// Chance that at least `here` of `all` disturbed cells lie on one side, where each lies on either with the same chance.
@@ -340,6 +395,14 @@ fn chance_of_sides(here: usize, all: usize) -> f64 {
         return 1.0;
     }
     Binomial::new(0.5, all as u64).expect("one half is a probability").sf(here as u64 - 1)
+}
+
+/// Chance that at least `here` of `all` cells are disturbed on one side.
+fn chance_of_disturbed(here: usize, all: usize) -> f64 {
+    if here == 0 {
+        return 1.0;
+    }
+    Binomial::new(DISTURBED, all as u64).expect("a share").sf(here as u64 - 1)
 }
 
 #[cfg(test)]
@@ -397,7 +460,7 @@ mod tests {
             [(QUIET, 100, 0.01), (USUAL, 100, 0.03), (USUAL, 674, 0.03), (USUAL, 30, 0.03), (HEAVY, 81, 0.02)]
         {
             let wrong = share(1000, |rng| {
-                judge(&observe(machine, cells, 0.0, rng), 0.03, true).overall.verdict == Verdict::Slower
+                judge(&observe(machine, cells, 0.0, rng), &[], 0.03, true).overall.verdict == Verdict::Slower
             });
             assert!(wrong <= at_most, "{cells} cells: {wrong}");
         }
@@ -405,16 +468,16 @@ mod tests {
 
     #[test]
     fn a_slowdown_of_a_tenth_of_the_cells_is_found() {
-        for (machine, cells, effect) in [(QUIET, 30, 0.05), (QUIET, 100, 0.05), (USUAL, 100, 0.14), (USUAL, 674, 0.08)]
+        for (machine, cells, effect) in [(QUIET, 60, 0.05), (QUIET, 100, 0.05), (USUAL, 100, 0.14), (USUAL, 674, 0.08)]
         {
             let found = share(300, |rng| {
-                judge(&observe(machine, cells, effect, rng), 0.03, true).overall.verdict == Verdict::Slower
+                judge(&observe(machine, cells, effect, rng), &[], 0.03, true).overall.verdict == Verdict::Slower
             });
             assert!(found >= 0.95, "{cells} cells, {effect}: {found}");
         }
         // Which cells: nearly all that changed, and hardly any other.
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let changes = judge(&observe(QUIET, 200, 0.05, &mut rng), 0.03, true);
+        let changes = judge(&observe(QUIET, 200, 0.05, &mut rng), &[], 0.03, true);
         let called: Vec<usize> = (0..200).filter(|&i| changes.cells[i].verdict == Verdict::Slower).collect();
         let right = called.iter().filter(|&&i| i % 10 == 5).count();
         assert!(right >= 18 && called.len() - right <= 2, "{called:?}");
@@ -425,7 +488,7 @@ mod tests {
         let verdicts = |machine| {
             let mut rng = ChaCha8Rng::seed_from_u64(5);
             (0..200)
-                .map(|_| judge(&observe(machine, 81, 0.05, &mut rng), 0.03, true).overall.verdict)
+                .map(|_| judge(&observe(machine, 81, 0.05, &mut rng), &[], 0.03, true).overall.verdict)
                 .collect::<Vec<_>>()
         };
         let heavy = verdicts(HEAVY);
@@ -435,7 +498,8 @@ mod tests {
 
     #[test]
     fn a_quiet_machine_says_same() {
-        let same = share(200, |rng| judge(&observe(QUIET, 100, 0.0, rng), 0.03, true).overall.verdict == Verdict::Same);
+        let same =
+            share(200, |rng| judge(&observe(QUIET, 100, 0.0, rng), &[], 0.03, true).overall.verdict == Verdict::Same);
         assert!(same >= 0.95, "{same}");
     }
 
@@ -453,12 +517,12 @@ mod tests {
 
     #[test]
     fn a_shift_of_all_cells_is_a_finding_only_in_cycles_and_on_a_device_of_ones_own() {
-        assert_eq!(judge(&clocked(0.06, 0.06), 0.03, false).overall.verdict, Verdict::Slower);
-        assert_eq!(judge(&clocked(-0.06, -0.06), 0.03, false).overall.verdict, Verdict::Faster);
-        let by_clock = judge(&clocked(0.06, 0.0), 0.03, false).overall;
+        assert_eq!(judge(&clocked(0.06, 0.06), &[], 0.03, false).overall.verdict, Verdict::Slower);
+        assert_eq!(judge(&clocked(-0.06, -0.06), &[], 0.03, false).overall.verdict, Verdict::Faster);
+        let by_clock = judge(&clocked(0.06, 0.0), &[], 0.03, false).overall;
         assert_eq!(by_clock.verdict, Verdict::Unclear);
         assert!(by_clock.why.contains("clock"), "{}", by_clock.why);
-        let shared = judge(&clocked(0.06, 0.06), 0.03, true).overall;
+        let shared = judge(&clocked(0.06, 0.06), &[], 0.03, true).overall;
         assert_eq!(shared.verdict, Verdict::Unclear);
         assert!(shared.why.contains("+6.2 %"), "{}", shared.why);
     }
@@ -469,21 +533,21 @@ mod tests {
         for o in observed.iter_mut().take(8) {
             o.time.value += 0.08;
         }
-        let changes = judge(&observed, 0.03, false);
+        let changes = judge(&observed, &[], 0.03, false);
         assert!(changes.cells[..8].iter().all(|c| c.verdict == Verdict::Slower && c.cycles == Cycles::Clock));
         assert_eq!(changes.overall.verdict, Verdict::Unclear);
         assert!(changes.overall.why.contains("clock"), "{}", changes.overall.why);
         for o in observed.iter_mut().take(8) {
             o.cycles.as_mut().unwrap().value += 0.08;
         }
-        assert_eq!(judge(&observed, 0.03, false).overall.verdict, Verdict::Slower);
+        assert_eq!(judge(&observed, &[], 0.03, false).overall.verdict, Verdict::Slower);
     }
 
     #[test]
     fn identical_runs_and_no_runs_are_answered() {
         let still = Observed { time: Estimate { value: 0.0, se: 0.0, df: 5.0 }, cycles: None };
-        assert_eq!(judge(&[still; 20], 0.03, true).overall.verdict, Verdict::Same);
-        assert_eq!(judge(&[still; 3], 0.03, true).overall.verdict, Verdict::Unclear);
-        assert_eq!(judge(&[], 0.03, true).overall.verdict, Verdict::Unclear);
+        assert_eq!(judge(&[still; 20], &[], 0.03, true).overall.verdict, Verdict::Same);
+        assert_eq!(judge(&[still; 3], &[], 0.03, true).overall.verdict, Verdict::Unclear);
+        assert_eq!(judge(&[], &[], 0.03, true).overall.verdict, Verdict::Unclear);
     }
 }

@@ -1,6 +1,8 @@
 //! Which cells of two runs belong together, and what else differs between the runs.
 
+use super::group::Group;
 use super::judge::{Changes, Observed, Overall, Verdict, judge};
+use crate::problem::Operand;
 use crate::record::{CellRecord, DeviceKind, Manifest, Status};
 use crate::stats::Estimate;
 use serde::Serialize;
@@ -91,7 +93,8 @@ pub fn compare(first: (&Manifest, &[CellRecord]), second: (&Manifest, &[CellReco
         }
     }
     let shared = first.0.device.kind != DeviceKind::Cuda || second.0.device.kind != DeviceKind::Cuda;
-    let mut changes = judge(&observed, threshold, shared);
+    let cells: Vec<&CellRecord> = pairs.iter().map(|p| &p.cell).collect();
+    let mut changes = judge(&observed, &groups(&cells, shared), threshold, shared);
     if first.0.distribution != second.0.distribution {
         changes.overall = Overall {
             verdict: Verdict::Unclear,
@@ -102,6 +105,39 @@ pub fn compare(first: (&Manifest, &[CellRecord]), second: (&Manifest, &[CellReco
         };
     }
     Comparison { pairs, changes, lost, differences: differences(first.0, second.0) }
+}
+
+/// Cells that have something in common: what ran, where its operands were, how they are placed, and, on a device of its own, how large they are.
+/// On a processor that others use too, what they do falls on large problems and on small ones unlike.
+fn groups(cells: &[&CellRecord], shared: bool) -> Vec<Group> {
+    let mut by_name: BTreeMap<(usize, String), Vec<usize>> = BTreeMap::new();
+    for (i, cell) in cells.iter().enumerate() {
+        let p = &cell.problem;
+        let aligned = Operand::ALL.iter().map(|&o| p.align_bytes(o)).min().unwrap_or(0).min(128);
+        let rows = format!("rows at multiples of {aligned} bytes");
+        let kernel = format!("kernel {}", cell.kernel);
+        let mut names = vec![
+            kernel.clone(),
+            format!("kernel {}/{}", cell.kernel, cell.variant),
+            format!("regime {}", cell.regime),
+            format!("layout {}", p.layout.name()),
+            format!("type {}", p.dtype.name()),
+            format!("{kernel} and regime {}", cell.regime),
+            rows.clone(),
+            if aligned < 16 { "rows at less than 16 bytes".to_owned() } else { "rows at 16 bytes or more".to_owned() },
+            format!("{kernel} and {rows}"),
+        ];
+        if !shared {
+            for (name, size) in [("m", p.m), ("n", p.n), ("k", p.k)] {
+                let least = 1u64 << (size.max(1).ilog2() / 2 * 2);
+                names.push(format!("{name} from {least} to {}", 4 * least - 1));
+            }
+        }
+        for (order, name) in names.into_iter().enumerate() {
+            by_name.entry((order, name)).or_default().push(i);
+        }
+    }
+    by_name.into_iter().map(|((_, name), cells)| Group { name, cells }).collect()
 }
 
 /// What a cell is paired by; the last number counts cells that are otherwise alike.
@@ -312,8 +348,40 @@ mod tests {
         let all = against(&before, &scaled(3, false, |_| 1.05)).changes.overall;
         assert_eq!(all.verdict, Verdict::Slower, "{}", all.why);
         assert!(all.why.contains("no clocks were recorded"), "{}", all.why);
-        let one = against(&before, &scaled(4, false, |i| if i == 7 { 1.2 } else { 1.0 })).changes.overall;
-        assert_eq!(one.verdict, Verdict::Slower, "{}", one.why);
+        // One cell may have been disturbed: it is named, and to be measured again.
+        let one = against(&before, &scaled(4, false, |i| if i == 7 { 1.2 } else { 1.0 })).changes;
+        assert_eq!(one.overall.verdict, Verdict::Unclear, "{}", one.overall.why);
+        assert_eq!(one.cells.iter().filter(|c| c.verdict == Verdict::Slower).count(), 1);
+        // A few per cent are what two runs of one program differ by.
+        let shift = against(&before, &scaled(5, false, |_| 1.035)).changes.overall;
+        assert_eq!(shift.verdict, Verdict::Unclear, "{}", shift.why);
+    }
+
+    #[test]
+    fn a_third_that_is_slower_by_just_the_threshold_is_named_by_what_it_has_in_common() {
+        let named = |change: &dyn Fn(u64, &mut CellRecord), slow: &dyn Fn(u64) -> bool, seed: u64| {
+            let mut before = scaled(seed, true, |_| 1.0);
+            let mut after = scaled(seed + 100, true, |i| if slow(i) { 1.03 } else { 1.0 });
+            for run in [&mut before, &mut after] {
+                (0u64..).zip(&mut run.1).for_each(|(i, cell)| change(i, cell));
+            }
+            let (there, back) = (against(&before, &after), against(&after, &before));
+            assert_eq!(there.changes.overall.verdict, Verdict::Slower, "{seed}: {}", there.changes.overall.why);
+            assert_eq!(back.changes.overall.verdict, Verdict::Faster, "{seed}: {}", back.changes.overall.why);
+            let group = there.changes.groups[0].clone();
+            assert!((group.own - 0.03).abs() < 0.006 && group.cycles == Cycles::Confirmed, "{group:?}");
+            (group.name, group.cells)
+        };
+        for seed in 0..5 {
+            let kernel = named(
+                &|i, cell| cell.kernel = if i % 3 == 1 { "03_wmma" } else { "04_mma" }.to_owned(),
+                &|i| i % 3 == 1,
+                seed,
+            );
+            assert_eq!(kernel, ("kernel 03_wmma".to_owned(), 20));
+            let odd = named(&|i, cell| cell.problem.lda += u64::from(i % 4 == 2), &|i| i % 4 == 2, seed);
+            assert_eq!(odd, ("rows at multiples of 2 bytes".to_owned(), 15));
+        }
     }
 
     #[test]

@@ -188,9 +188,9 @@ impl Dispatcher {
 const RESOLUTION: f64 = 0.02;
 
 /// Of those that the model cannot tell from the fastest, puts first the one that suits the problem best in what is not in the model:
-/// one that reads its large operand as a stream, then fewer launches, then none of a cluster's waiting, then the tile that covers most of
-/// C, which reads the fewest bytes, with the least of it beyond C's edges, then the strictest alignment contract, whose load path is the
-/// simplest. The others stay in the order of their times.
+/// one that reads its large operand as a stream, then tiles that do not lie beyond C's edges for the most part, then fewer launches, then
+/// none of a cluster's waiting, then the tile that covers most of C, which reads the fewest bytes, with the least of it beyond C's
+/// edges, then the strictest alignment contract, whose load path is the simplest. The others stay in the order of their times.
 fn prefer_simple(problem: &Problem, candidates: &mut [Candidate]) {
     let Some(fastest) = candidates.first().map(Candidate::predicted_ns) else { return };
     let alike = candidates.iter().take_while(|c| c.predicted_ns() <= fastest * (1.0 + RESOLUTION));
@@ -198,7 +198,10 @@ fn prefer_simple(problem: &Problem, candidates: &mut [Candidate]) {
         let Execution { streams, launches, cluster, tile: [m, n, _], .. } = c.execution;
         let contract: u64 =
             [Operand::A, Operand::B].into_iter().map(|o| c.choice.variant.align_of(o, problem.dtype)).sum();
-        (!streams, launches, cluster, Reverse(m.min(problem.m) * n.min(problem.n)), m * n, Reverse(contract))
+        // What lies beyond is multiplied and staged all the same: from four times C's area on by whole factors of two.
+        let beyond = c.prediction.tile_efficiency.recip().log2().floor();
+        let beyond = if beyond < 2.0 { 0 } else { beyond as u32 };
+        (!streams, beyond, launches, cluster, Reverse(m.min(problem.m) * n.min(problem.n)), m * n, Reverse(contract))
     };
     if let Some((at, _)) = alike.enumerate().min_by_key(|(_, c)| rank(c)) {
         candidates[..=at].rotate_right(1);
@@ -286,13 +289,47 @@ mod tests {
 
     #[test]
     fn of_tiles_that_cover_alike_the_one_with_less_beyond_the_edges_is_first() {
-        // Both are bound by memory; 8 rows of a tile are all that there are to cover.
+        // Both are bound by memory, and there are no more rows than m to cover.
         let first = |m: u64, device: DeviceInfo| {
-            rank(&Problem::new(m, 8192, 4096), &Selector::Auto, &device).candidates.remove(0)
+            rank(&Problem::new(m, 28672, 8192), &Selector::Auto, &device).candidates.remove(0)
         };
         assert_eq!(first(8, a100()).execution.tile[0], 8);
-        assert_eq!(first(16, a100()).execution.tile[0], 16);
-        assert_eq!(first(16, h100()).execution.tile[0], 16);
+        for m in [9, 12, 16] {
+            assert_eq!(first(m, a100()).execution.tile[0], 16);
+            assert_eq!(first(m, h100()).execution.tile[0], 16, "a tile of 64 rows lies beyond C for three quarters");
+        }
+        for (m, n, k, layout) in [(1, 50257, 768, Layout::Nt), (65536, 8, 1024, Layout::Tn)] {
+            let p = Problem::new(m, n, k).in_form(layout, DType::F16);
+            assert!(rank(&p, &Selector::Auto, &h100()).candidates[0].execution.streams, "{p:?}");
+        }
+    }
+
+    #[test]
+    fn few_rows_and_columns_and_a_great_depth_are_read_at_drams_pace() {
+        // Rung 13 has no split-K. Where its tiles are too few for the multiprocessors, those that have it take little longer than
+        // DRAM does: two launches, and a sum.
+        let first = |m, n, k| rank(&Problem::new(m, n, k), &Selector::Auto, &h100()).candidates.remove(0);
+        let memory_ns = |c: &Candidate| c.prediction.memory_bytes as f64 / 3350.0 / 0.9;
+        for (m, n, k) in [(16, 128, 65536), (16, 1024, 65536), (8, 512, 131_072), (3, 104, 200_000)] {
+            let c = first(m, n, k);
+            let ratio = (c.predicted_ns() - 10_000.0) / memory_ns(&c);
+            assert!(c.execution.split_k > 1 && ratio < 1.2, "{}: {ratio}", c.name());
+        }
+        // One tile alone: its parts are many, and one CTA adds them up.
+        let one = first(16, 16, 4_000_000);
+        assert!(one.execution.split_k > 32 && one.predicted_ns() < 2.5 * memory_ns(&one), "{}", one.predicted_ns());
+    }
+
+    #[test]
+    fn odd_rows_cost_a_seventh_at_4096_and_less_beyond() {
+        let h100 = h100();
+        let time = |p: &Problem| rank(p, &Selector::Auto, &h100).candidates[0].predicted_ns();
+        for size in [4096u64, 5120, 8192] {
+            let aligned = Problem::new(size, size, size);
+            let odd = Problem { lda: size + 1, ldb: size + 1, ldc: size + 1, ..aligned };
+            let (odd, aligned) = (time(&odd), time(&aligned));
+            assert!(odd < aligned * (1.0 + 0.14 * 4096.0 / size as f64), "{size}: {odd} and {aligned}");
+        }
     }
 
     #[test]

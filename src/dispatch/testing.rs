@@ -65,8 +65,7 @@ pub(super) fn ladder() -> Vec<&'static Kernel> {
             |tile: [u32; 3], name: &str| [16, 4, 2].map(|align| variant(&format!("{name}-a{align}"), tile, align));
         let tiles = [tiled([128, 256, 32], "large"), tiled([128, 128, 32], "middle"), tiled([64, 64, 32], "small")];
         let split = Variant { splits: 0, route: "split_k".to_owned(), ..variant("auto", [64, 64, 32], 16) };
-        let few =
-            |name: &str| Variant { splits: 0, threads: 256, shared_bytes: 16384, ..variant(name, [8, 32, 1024], 1) };
+        let few = |name: &str| Variant { threads: 256, shared_bytes: 16384, ..variant(name, [8, 32, 1024], 1) };
         let absorb = Variant {
             load_bytes: Some(16),
             align_a: Some(2),

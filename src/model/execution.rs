@@ -2,7 +2,7 @@
 
 use super::waves::slots;
 use super::{DeviceDescription, predict_execution};
-use crate::catalog::{Kernel, Packed, Variant, catalog, packed, split_count};
+use crate::catalog::{Kernel, Packed, Shares, Variant, catalog, packed};
 use crate::problem::{Operand, Problem};
 use serde::Serialize;
 
@@ -37,6 +37,8 @@ pub struct Execution {
     pub split_k: u64,
     /// Order of the tiles.
     pub order: Order,
+    /// CTAs that share k steps under stream-K; 0 for as many as fit at once.
+    pub stream_ctas: u64,
     /// The unit that multiplies, as in the catalogue, or `library`, or `textbook`: a library's kernel that L2 never holds up.
     pub unit: String,
     /// Whether it reads one operand once, as a stream, for the few rows or columns of the other.
@@ -95,13 +97,14 @@ impl Execution {
             own.classes[usize::from(operand == Operand::B)] = classes.min(stored.rows.max(1));
         }
         if variant.splits == 0 {
+            // What the route launches, whether it pays or not.
             let k_steps = problem.k.div_ceil(own.tile[2]);
-            let split_k = split_count(own.tiles(problem), k_steps, slots(&own, device));
-            let split = Execution { split_k, launches: 2, ..own.clone() };
-            let ns = |e: &Execution| predict_execution(problem, e, device).total_ns();
-            // What is bound by memory anyway only pays for the second launch.
-            if split_k > 1 && ns(&split) < ns(&own) {
-                own = split;
+            match Shares::new(own.tiles(problem), k_steps, slots(&own, device)) {
+                Shares::Whole => {}
+                Shares::Split(splits) => (own.split_k, own.launches) = (splits, 2),
+                Shares::Stream { ctas, .. } => {
+                    (own.order, own.stream_ctas, own.launches) = (Order::StreamK, ctas, 2);
+                }
             }
         }
         own
@@ -121,13 +124,8 @@ impl Execution {
         let load_bytes = widths(variant);
         let widest = kernel.variants.iter().flat_map(widths).max().unwrap_or(load_bytes[0]);
         let streams = kernel.unit == "simt" && variant.limits()[..2].iter().any(|(_, max)| *max <= STREAMED);
-        let stream_k = variant.route == "stream_k";
         let stays = matches!(variant.route.as_str(), "persistent" | "absorb");
-        let order = match (stream_k, stays) {
-            (true, _) => Order::StreamK,
-            (false, true) => Order::Persistent,
-            (false, false) => Order::OnePerTile,
-        };
+        let order = if stays { Order::Persistent } else { Order::OnePerTile };
         Execution {
             tile: variant.tile.map(u64::from),
             threads: variant.threads,
@@ -136,8 +134,9 @@ impl Execution {
             cluster: variant.cluster.max(1),
             multicast: [(variant.box_a, variant.tile[0]), (variant.box_b, variant.tile[1])]
                 .map(|(part, whole)| part.map_or(1, |[_, rows]| whole / rows.max(1)).max(1)),
-            split_k: if stream_k { 1 } else { u64::from(variant.splits.max(1)) },
+            split_k: u64::from(variant.splits.max(1)),
             order,
+            stream_ctas: 0,
             unit: kernel.unit.clone(),
             streams,
             load_bytes,
@@ -145,7 +144,7 @@ impl Execution {
             asynchronous: kernel.unit == "wgmma",
             classes: [1, 1],
             packed_bytes: 0,
-            launches: if stream_k || variant.splits > 1 { 2 } else { 1 },
+            launches: if variant.splits > 1 { 2 } else { 1 },
         }
     }
 
@@ -183,6 +182,7 @@ impl Execution {
             multicast: [1, 1],
             split_k: 1,
             order: Order::OnePerTile,
+            stream_ctas: 0,
             unit: "textbook".to_owned(),
             streams: false,
             load_bytes: [16, 16],
@@ -268,6 +268,22 @@ mod tests {
         let mut kernel = Execution::textbook(128, 128);
         kernel.tile[2] = 64;
         assert_eq!(1.0 - kernel.k_efficiency(&Problem::new(2048, 2048, 80)), 0.375);
+    }
+
+    #[test]
+    fn shared_k_is_counted_as_it_is_launched() {
+        let kernel = catalog().kernels.iter().find(|k| k.name == "10_split_k").unwrap();
+        let variant = kernel.variants.iter().find(|v| v.name == "64x64x32-a16").unwrap();
+        let a100 = DeviceDescription::named("a100-80").unwrap();
+        // Three CTAs on each of 108 multiprocessors.
+        let on = |m, n, k| {
+            let (e, _) = Execution::on(&Problem::new(m, n, k), kernel, variant, a100);
+            (e.split_k, e.order, e.stream_ctas, e.launches)
+        };
+        assert_eq!(on(128, 128, 8192), (32, Order::OnePerTile, 0, 2), "split-K");
+        assert_eq!(on(2048, 2048, 2048), (1, Order::StreamK, 324, 2), "1024 tiles are 3.2 waves: stream-K");
+        assert_eq!(on(64 * 18, 64 * 18, 2048), (1, Order::OnePerTile, 0, 1), "a whole wave");
+        assert_eq!(on(64 * 4, 64 * 60, 64), (1, Order::OnePerTile, 0, 1), "too few k steps to share");
     }
 
     #[test]

@@ -18,4 +18,4 @@ pub use execution::{Execution, Order};
 pub use predict::{Assumptions, Limit, Prediction, predict, predict_execution, predict_with};
 pub use roofline::{Roofline, roofline, smallest_batch};
 pub use sustained::{Basis, Sustained, sustained};
-pub use waves::{Occupancy, Waves, coulom_batch, full_wave_batch, occupancy, waves};
+pub use waves::{Occupancy, Waves, coulom_batch, full_wave_batch, occupancy, resident_ctas, waves};

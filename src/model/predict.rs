@@ -208,12 +208,21 @@ pub fn predict_with(
     // FP32 partial sums are written and read once more.
     let partial_bytes = match execution.order {
         // A CTA leaves at most two tiles unfinished.
-        Order::StreamK => 2.0 * 4.0 * tile_m * tile_n * 2.0 * waves.slots.min(waves.items) as f64,
+        Order::StreamK => {
+            let sharing = if execution.stream_ctas == 0 { waves.slots.min(waves.items) } else { execution.stream_ctas };
+            2.0 * 4.0 * tile_m * tile_n * 2.0 * sharing as f64
+        }
         _ if execution.split_k > 1 => 2.0 * 4.0 * area * execution.split_k as f64,
         _ => 0.0,
     };
     let bandwidth = device.l2_bytes_per_s.as_ref().or(device.memory_bytes_per_s.as_ref()).map(|b| b.value);
-    let reduced_ns = ended_ns + bandwidth.map_or(0.0, |b| partial_bytes / b * 1e9);
+    // A tile's parts are added up by one CTA, through its multiprocessor's port.
+    let parts_bytes = if execution.split_k > 1 { 4.0 * tile_m * tile_n * execution.split_k as f64 } else { 0.0 };
+    let summed_ns = device
+        .fill_bytes_per_clock
+        .as_ref()
+        .map_or(0.0, |port| (tiles as f64 / sms).ceil() * parts_bytes / port.value / clock_ghz);
+    let reduced_ns = ended_ns + bandwidth.map_or(0.0, |b| partial_bytes / b * 1e9).max(summed_ns);
     set(Cause::Reduction, reduced_ns);
     let packed_ns = reduced_ns + packing_ns(execution, device, assumptions);
     set(Cause::Pack, packed_ns);
@@ -314,9 +323,15 @@ fn phases(
 ) -> Vec<Phase> {
     let ctas = f64::from(ctas.max(1));
     let usable = usable_sms(execution, device) as f64;
+    let warps = f64::from(execution.threads.div_ceil(32).max(1));
+    // How fast a multiprocessor works with so many CTAs.
+    let speed = |resident: f64| (resident * warps / f64::from(assumptions.busy_warps)).min(1.0);
     if execution.order == Order::StreamK {
-        let share = waves.items as f64 / usable;
-        return vec![Phase { items: waves.items as f64, on_busiest: share, rounds: share }];
+        let sharing = if execution.stream_ctas == 0 { usable * ctas } else { execution.stream_ctas as f64 };
+        let busy = usable.min(sharing);
+        let share = waves.items as f64 / busy;
+        let rounds = share * speed(ctas) / speed((sharing / busy).min(ctas));
+        return vec![Phase { items: waves.items as f64, on_busiest: share, rounds }];
     }
     let mut phases = Vec::new();
     if waves.full > 0 {
@@ -324,8 +339,6 @@ fn phases(
         phases.push(Phase { items: (waves.full * waves.slots) as f64, on_busiest: rounds, rounds });
     }
     if waves.tail > 0 {
-        let warps = f64::from(execution.threads.div_ceil(32).max(1));
-        let speed = |resident: f64| (resident * warps / f64::from(assumptions.busy_warps)).min(1.0);
         // The last CTAs spread over the multiprocessors; fewer on each run faster, but not faster than their warps can.
         let resident = (waves.tail as f64 / usable).ceil();
         let rounds = resident * speed(ctas) / speed(resident);

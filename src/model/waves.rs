@@ -1,6 +1,6 @@
 //! Waves: how many CTAs a device holds at once, and how full the last round of them is.
 
-use super::{DeviceDescription, Execution, Order};
+use super::{DeviceDescription, Execution, Order, SmLimits};
 use crate::problem::Problem;
 use serde::Serialize;
 
@@ -21,7 +21,11 @@ pub fn occupancy(execution: &Execution, device: &DeviceDescription) -> Occupancy
     if device.is_cpu() {
         return Occupancy { ctas: 1, limited_by: "threads" };
     }
-    let limits = device.limits();
+    resident_ctas(execution, &device.limits())
+}
+
+/// The CTAs that a multiprocessor of these limits holds at once, as [`occupancy`] says.
+pub fn resident_ctas(execution: &Execution, limits: &SmLimits) -> Occupancy {
     let warps = execution.threads.div_ceil(32).max(1);
     let by_registers = execution
         .registers

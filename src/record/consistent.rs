@@ -58,8 +58,8 @@ impl CellRecord {
     }
 }
 
-/// Whether a factor is a power of 1000 other than 1.
-fn is_other_unit(factor: f64) -> bool {
+/// Whether a factor is a power of 1000 other than 1, or within a tenth of one.
+pub fn is_other_unit(factor: f64) -> bool {
     let power = (factor.log10() / 3.0).round();
     power != 0.0 && (factor / 1000f64.powf(power) - 1.0).abs() <= UNIT_SLACK
 }

@@ -3,7 +3,7 @@
 //! `docs/FORMAT.md` describes the files for readers without Rust.
 
 mod cell;
-mod consistent;
+pub(crate) mod consistent;
 mod counters;
 mod journal;
 mod manifest;

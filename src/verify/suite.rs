@@ -1,5 +1,6 @@
 //! The problems that a kernel must get right: sizes of 1, around its tile, odd and prime, as far as its limits go; every padding
-//! and offset that its alignment contract allows, for each operand; alpha and beta; k = 0; every layout and type it takes.
+//! and offset that its alignment contract allows, for each operand; alpha and beta; k = 0; every layout and type it takes; and any
+//! sizes at all, long and thin ones among them.
 
 use crate::catalog::Variant;
 use crate::data::Distribution;
@@ -19,6 +20,12 @@ pub struct Case {
 
 /// Sizes at which kernels break: 1, powers of two and their neighbours, primes.
 const SIZES: [u64; 22] = [1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 97, 127, 128, 129, 191, 193, 255, 257, 300];
+
+/// One case in so many has sizes and strides of no pattern.
+const ANY_EACH: usize = 4;
+
+/// Products of such a case at most: an emulated device multiplies some millions a second.
+const ANY_PRODUCTS: f64 = (1 << 21) as f64;
 
 /// Alpha and beta.
 const SCALES: [(f32, f32); 4] = [(1.0, 0.0), (1.0, 1.0), (0.5, -2.0), (0.0, 1.0)];
@@ -59,18 +66,30 @@ pub fn cases(variant: &Variant, (layout, dtype): (Layout, DType), count: usize, 
     let size = |rng: &mut ChaCha8Rng| *SIZES.choose(rng).expect("there are sizes");
     (0..count)
         .map(|i| {
+            let any = i >= picked.len() && i % ANY_EACH == 0;
             let sizes = match i < picked.len() {
                 true => picked[(first + i) % picked.len()],
+                false if any => any_sizes(&mut rng),
                 false => [size(&mut rng), size(&mut rng), if rng.random_ratio(1, 24) { 0 } else { size(&mut rng) }],
             };
             let limits = variant.limits();
             let [m, n, k] = [0, 1, 2].map(|i| within(sizes[i], limits[i], &mut rng));
-            let problem = placed(Problem::new(m, n, k).in_form(layout, dtype), variant, &mut rng);
+            let problem = placed(Problem::new(m, n, k).in_form(layout, dtype), variant, any, &mut rng);
             let (alpha, beta) = SCALES[i % SCALES.len()];
             let distribution = if i % 3 == 2 { Distribution::Normal } else { Distribution::Integers };
             Case { problem: Problem { alpha, beta, ..problem }, distribution }
         })
         .collect()
+}
+
+/// Sizes of which each may be large where the others are small, uniform in their logarithms.
+fn any_sizes(rng: &mut ChaCha8Rng) -> [u64; 3] {
+    loop {
+        let sizes = [10.0f64, 10.0, 13.0].map(|most| rng.random_range(0.0..most).exp2());
+        if sizes.iter().product::<f64>() <= ANY_PRODUCTS {
+            return sizes.map(|size| size as u64);
+        }
+    }
 }
 
 /// A size that a variant takes: the given one, or where it lies outside the limits as often the nearest limit as one between them.
@@ -82,13 +101,15 @@ fn within(size: u64, (min, max): (u64, u64), rng: &mut ChaCha8Rng) -> u64 {
     }
 }
 
-/// Leading dimensions and offsets that keep the contract for each operand, and otherwise lie anywhere.
-fn placed(mut problem: Problem, variant: &Variant, rng: &mut ChaCha8Rng) -> Problem {
+/// Leading dimensions and offsets that keep the contract for each operand, and otherwise lie anywhere: within a period of the
+/// alignment, or `far` beyond it.
+fn placed(mut problem: Problem, variant: &Variant, far: bool, rng: &mut ChaCha8Rng) -> Problem {
+    let (most_padding, most_offset) = if far { (150, 40) } else { (8, 7) };
     let mut place = |operand| {
         let step = variant.align_of(operand, problem.dtype) / problem.element_bytes(operand);
         let Placement { cols, .. } = problem.placement(operand);
-        let ld = cols.max(1).next_multiple_of(step) + step * rng.random_range(0..=8);
-        (ld, rng.random_range(0..8) * if variant.frees_base(operand) { 1 } else { step })
+        let ld = cols.max(1).next_multiple_of(step) + step * rng.random_range(0..=most_padding);
+        (ld, rng.random_range(0..=most_offset) * if variant.frees_base(operand) { 1 } else { step })
     };
     let [(lda, offset_a), (ldb, offset_b), (ldc, offset_c)] = Operand::ALL.map(&mut place);
     (problem.lda, problem.ldb, problem.ldc) = (lda, ldb, ldc);
@@ -127,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn two_hundred_and_forty_cases_cover_the_matrix() {
+    fn three_hundred_cases_cover_the_matrix() {
         for kernel in &catalog().kernels {
             for variant in kernel.variants.iter().filter(|v| v.limits() == Variant::default().limits()) {
                 let form = forms(variant)[0];
-                let problems: Vec<Problem> = cases(variant, form, 240, 1).iter().map(|c| c.problem).collect();
+                let problems: Vec<Problem> = cases(variant, form, 300, 1).iter().map(|c| c.problem).collect();
                 let all = |what: &str, wanted: &[u64], of: &dyn Fn(&Problem) -> u64| {
                     let missing: Vec<_> = wanted.iter().filter(|w| !problems.iter().any(|p| of(p) == **w)).collect();
                     assert!(missing.is_empty(), "{}: no case with {what} {missing:?}", variant.name);
@@ -155,6 +176,7 @@ mod tests {
                 for (alpha, beta) in SCALES {
                     assert!(problems.iter().any(|p| (p.alpha, p.beta) == (alpha, beta)));
                 }
+                assert!(problems.iter().any(|p| p.k > 1000) && problems.iter().any(|p| p.m.max(p.n) > 400));
                 let tiles = |p: &Problem| p.m.div_ceil(variant.tile[0].into()) * p.n.div_ceil(variant.tile[1].into());
                 assert!(problems.iter().any(|p| tiles(p) > 8), "{}: no case of more than a wave", variant.name);
             }

@@ -1,0 +1,169 @@
+//! Records of cells that no plan names: what is the same comparison, and what is another one.
+
+use super::bench::{padded, strides};
+use super::synthetic::{World, gpu, plain_ns};
+use super::*;
+use crate::measure::Regime;
+use crate::problem::Problem;
+use crate::record::{CellRecord, Finding, Manifest, Verdict};
+use crate::stats::noise::Noise;
+use crate::sweep::Cell;
+
+const CALM: Noise = Noise { jitter: 0.005, drift: 0.01, memory: 0.9, outliers: 0.005, lasting: 0.3, unseen: 0.0005 };
+const WAVE: &str = "04_mma/128x256x32-a16";
+const MIDDLE: &str = "04_mma/128x128x32-a16";
+
+fn arm(problem: Problem, kernel: &str) -> Arm {
+    Arm { problem, kernel: kernel.to_owned(), regime: Regime::Cold }
+}
+
+fn records(pairs: &[(Arm, Arm)], cost_ns: &dyn Fn(&[Cell], usize) -> f64) -> (Manifest, Vec<CellRecord>) {
+    let listed = pairs.iter().map(|(first, second)| Listed {
+        part: "made elsewhere".to_owned(),
+        first: first.clone(),
+        second: Some(second.clone()),
+        repetitions: 4,
+    });
+    let spec = Spec { preset: None, parts: Vec::new(), listed: listed.collect() };
+    World { device: gpu(132), noise: CALM, blocks: 12, cost_ns, clock_mhz: [None; 2] }.run_spec(&spec, 3)
+}
+
+fn judged(id: &str, run: (Manifest, Vec<CellRecord>)) -> Verdict {
+    judge(&[find(id).unwrap()], &Records::new(vec![run]).unwrap()).verdicts.remove(0)
+}
+
+/// A claim's verdict where the second arm of each pair costs `ratio` times as much as the first.
+fn at(id: &str, pairs: &[(Arm, Arm)], ratio: f64) -> Verdict {
+    let device = gpu(132);
+    let cost = |cells: &[Cell], side: usize| 2.0 * plain_ns(&cells[0], &device) * if side == 1 { ratio } else { 1.0 };
+    judged(id, records(pairs, &cost))
+}
+
+/// One column of tiles more than so many columns.
+fn column_more(m: u64, n: u64, k: u64) -> (Arm, Arm) {
+    (arm(Problem::new(m, n, k), WAVE), arm(Problem::new(m, n + 8, k), WAVE))
+}
+
+/// A claim, pairs that are its comparison at other sizes, and ratios at which it is right and wrong.
+type Case = (&'static str, Vec<(Arm, Arm)>, f64, f64);
+
+#[test]
+fn a_claim_is_judged_by_the_same_comparison_at_other_sizes() {
+    let square = |s: u64, off: u64, kernel: &str| arm(padded(Problem::new(s, s, s), 64 + off), kernel);
+    let row = |m: u64| arm(Problem::new(m, 3072, 3072), MIDDLE);
+    let depth = |k: u64, kernel: &str| arm(Problem::new(2048, 2048, k), kernel);
+    let far = |ld: u64| arm(strides(Problem::new(512, 2048, 2048), ld, ld, ld), MIDDLE);
+    let steps = [
+        (depth(3064, MIDDLE), depth(3060, "04_mma/128x128x32-a8")),
+        (depth(3060, "04_mma/128x128x32-a8"), depth(3058, "04_mma/128x128x32-a4")),
+        // Another variant for odd rows than the plan's.
+        (depth(3058, "04_mma/128x128x32-a4"), depth(3057, "04_mma/128x128x32-a2")),
+    ];
+    // The guide's own sizes for 132 multiprocessors, at half of its depth.
+    let cases: [Case; 7] = [
+        ("NV-12", vec![column_more(2816, 1536, 2048)], 1.9, 1.05),
+        ("NV-12", vec![column_more(2816, 1536, 4096), column_more(1408, 3072, 2048)], 1.9, 1.05),
+        ("NV-02", vec![(square(2048, 0, MIDDLE), square(2048, 1, "04_mma/128x128x32-a2"))], 1.2, 1.0),
+        ("NV-03", vec![(square(6144, 0, MIDDLE), square(6144, 40, MIDDLE))], 1.06, 1.0),
+        ("NV-05", steps.to_vec(), 1.08, 1.0),
+        ("RA-06", vec![(row(1000), row(1001)), (row(2040), row(2043))], 1.06, 1.0),
+        ("FK-10", vec![(far(2112), far(2048))], 1.06, 1.0),
+    ];
+    for (id, pairs, there, not_there) in cases {
+        for (ratio, finding) in [(there, Finding::Supported), (not_there, Finding::Contradicted)] {
+            let v = at(id, &pairs, ratio);
+            assert_eq!(v.verdict, finding, "{id} at {ratio}: {}", v.reason);
+            assert!(v.reason.contains("by cells like the planned ones"), "{id}: {}", v.reason);
+        }
+    }
+}
+
+#[test]
+fn another_comparison_does_not_stand_in() {
+    let square = |off: u64| arm(padded(Problem::new(2048, 2048, 2048), 64 + off), MIDDLE);
+    let cases: [(&str, (Arm, Arm)); 6] = [
+        // The wave before was not full; the tail is most of a wave; no wave begins.
+        ("NV-12", column_more(2816, 1024, 4096)),
+        (
+            "NV-12",
+            (arm(Problem::new(2816, 1536, 4096), WAVE), arm(Problem::new(2816, 1608, 4096), "04_mma/128x128x32-a16")),
+        ),
+        ("NV-12", column_more(2816, 1544, 4096)),
+        // Both are aligned to 128 bytes; none is a power of two apart; it is a row of tiles more.
+        ("NV-03", (square(0), square(64))),
+        ("FK-10", (square(0), square(128))),
+        ("RA-06", (arm(Problem::new(1024, 3072, 3072), MIDDLE), arm(Problem::new(1025, 3072, 3072), MIDDLE))),
+    ];
+    for (id, pair) in cases {
+        for ratio in [1.0, 2.0] {
+            let v = at(id, std::slice::from_ref(&pair), ratio);
+            assert_eq!(v.verdict, Finding::NotMeasurable, "{id} {pair:?}: {}", v.reason);
+        }
+    }
+    // Why cells that would do cannot be used is said.
+    let changed = (square(0), arm(padded(Problem::new(2048, 2048, 2048), 65), "03_wmma/128x128x32"));
+    let v = at("NV-02", &[changed], 1.3);
+    assert_eq!(v.verdict, Finding::NotMeasurable);
+    assert!(v.reason.contains("like them") && v.reason.contains("03_wmma"), "{}", v.reason);
+}
+
+#[test]
+fn planned_cells_come_first() {
+    // One arm alone is no comparison, and does not keep others from being asked.
+    let pair = (
+        arm(padded(Problem::new(2048, 2048, 2048), 64), MIDDLE),
+        arm(padded(Problem::new(2048, 2048, 2048), 72), MIDDLE),
+    );
+    let lone = (arm(padded(Problem::new(4096, 4096, 4096), 64), MIDDLE), arm(Problem::new(4096, 4096, 4000), MIDDLE));
+    assert_eq!(at("NV-03", &[lone, pair], 1.2).verdict, Finding::Supported);
+    // The planned cells show nothing, others like them an effect: those are not asked.
+    let square = |s: u64, off: u64| arm(padded(Problem::new(s, s, s), 64 + off), MIDDLE);
+    let device = gpu(132);
+    let cost = |cells: &[Cell], side: usize| {
+        let slower = if cells[0].problem.m == 2048 && side == 1 { 1.2 } else { 1.0 };
+        2.0 * plain_ns(&cells[0], &device) * slower
+    };
+    let pairs = [(square(4096, 0), square(4096, 8)), (square(2048, 0), square(2048, 8))];
+    let v = judged("NV-03", records(&pairs, &cost));
+    assert_eq!(v.verdict, Finding::Contradicted, "{}", v.reason);
+    assert!(v.reason.contains("2 of 3 comparisons lack data"), "{}", v.reason);
+    assert_eq!(at("NV-03", &pairs[1..], 1.2).verdict, Finding::Supported);
+}
+
+#[test]
+fn the_other_regime_will_do_where_the_claim_is_not_about_memory() {
+    let hot = |a: Arm| Arm { regime: Regime::Hot, ..a };
+    let square = |off: u64| arm(padded(Problem::new(4096, 4096, 4096), 64 + off), MIDDLE);
+    let odd = arm(padded(Problem::new(4096, 4096, 4096), 65), "04_mma/128x128x32-a2");
+    assert_eq!(at("NV-02", &[(hot(square(0)), hot(odd))], 1.2).verdict, Finding::Supported);
+    // Not one arm in each, and not where it is about memory.
+    let small = |off: u64, kernel: &str| arm(padded(Problem::new(2048, 2048, 2048), 64 + off), kernel);
+    let mixed = (hot(small(0, MIDDLE)), small(1, "04_mma/128x128x32-a2"));
+    assert_eq!(at("NV-02", &[mixed], 1.2).verdict, Finding::NotMeasurable);
+    let row = |m: u64| hot(arm(Problem::new(m, 8192, 8192), WAVE));
+    assert_eq!(at("RA-12", &[(row(128), row(129))], 1.0).verdict, Finding::NotMeasurable);
+}
+
+#[test]
+fn claims_about_single_cells_take_other_cells() {
+    let device = gpu(132);
+    let cost = |cells: &[Cell], _: usize| 2.0 * plain_ns(&cells[0], &device);
+    let one = Listed {
+        part: "made elsewhere".to_owned(),
+        first: arm(Problem::new(3072, 3072, 3072), MIDDLE),
+        second: None,
+        repetitions: 1,
+    };
+    let spec = Spec { preset: None, parts: Vec::new(), listed: vec![one] };
+    let best = |noise: Noise, blocks: usize| {
+        let world = World { device: device.clone(), noise, blocks, cost_ns: &cost, clock_mhz: [None; 2] };
+        judged("MM-04", world.run_spec(&spec, 3))
+    };
+    let steady = Noise { jitter: 0.0005, drift: 0.0, outliers: 0.0, ..CALM };
+    // A single cell of many samples is several stretches of them.
+    assert_eq!(best(Noise::RECORDED.scaled(3.0), 60).verdict, Finding::Supported);
+    assert_eq!(best(steady, 60).verdict, Finding::Contradicted);
+    let few = best(steady, 12);
+    assert_eq!(few.verdict, Finding::Unclear);
+    assert!(few.reason.contains("one with 60"), "{}", few.reason);
+}

@@ -1,0 +1,139 @@
+//! How often a comparison of two runs is wrong, over many pairs of runs that nobody made.
+
+use super::judge::Observed;
+use super::{Group, Verdict, judge};
+use crate::stats::Estimate;
+use crate::stats::noise::normal;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const TRIALS: usize = 1000;
+const CELLS: usize = 90;
+const THRESHOLD: f64 = 0.03;
+
+/// What is wrong with a pair of runs, and what changed between them. All figures are shares of a time.
+#[derive(Clone, Copy)]
+struct World {
+    /// Standard deviation of what all cells of one run have in common, by the clock and in cycles.
+    clock: f64,
+    cycles: f64,
+    /// Of a cell in a run.
+    cell: f64,
+    /// Chance that a cell of a run is disturbed as a whole, by up to a half, in cycles too.
+    disturbed: f64,
+    /// Change of each cell, and of each cell of the first group, which are a third of all.
+    all: f64,
+    third: f64,
+    /// Change of each cell of the second group, which are six.
+    six: f64,
+    has_clocks: bool,
+    /// Whether others use the device as well.
+    shared: bool,
+}
+
+const SAME: World = World {
+    clock: 0.015,
+    cycles: 0.005,
+    cell: 0.006,
+    disturbed: 0.0,
+    all: 0.0,
+    third: 0.0,
+    six: 0.0,
+    has_clocks: true,
+    shared: false,
+};
+
+impl World {
+    fn pair(&self, rng: &mut ChaCha8Rng) -> Vec<Observed> {
+        let both = |sd: f64, rng: &mut ChaCha8Rng| sd * (normal(rng) - normal(rng));
+        let (clock, common) = (both(self.clock, rng), both(self.cycles, rng));
+        (0..CELLS)
+            .map(|i| {
+                let mut cycles = common + both(self.cell, rng) + self.all.ln_1p();
+                cycles += if i % 3 == 0 { self.third.ln_1p() } else { 0.0 };
+                cycles += if i % 15 == 1 { self.six.ln_1p() } else { 0.0 };
+                for sign in [-1.0, 1.0] {
+                    if rng.random::<f64>() < self.disturbed {
+                        cycles += sign * 0.5 * rng.random::<f64>();
+                    }
+                }
+                let estimate = |value: f64| Estimate { value, se: 0.003, df: 11.0 };
+                Observed { time: estimate(cycles + clock), cycles: self.has_clocks.then(|| estimate(cycles)) }
+            })
+            .collect()
+    }
+
+    /// Shares of slower, faster, same and unclear, and how often the first change of a group that is named is of the right one.
+    fn rates(&self, seed: u64) -> ([f64; 4], f64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let of = |name: &str, is: &dyn Fn(usize) -> bool| Group {
+            name: name.to_owned(),
+            cells: (0..CELLS).filter(|&i| is(i)).collect(),
+        };
+        // Groups as runs have them: some that are changed, and many that have nothing to do with it.
+        let mut groups = vec![of("third", &|i| i % 3 == 0), of("six", &|i| i % 15 == 1)];
+        for by in [2, 5, 7, 9, 11] {
+            groups.extend((0..by).map(|r| of(&format!("{r} of {by}"), &|i| i % by == r)));
+        }
+        let (mut counts, mut named) = ([0usize; 4], 0);
+        for _ in 0..TRIALS {
+            let found = judge(&self.pair(&mut rng), &groups, THRESHOLD, self.shared);
+            counts[match found.overall.verdict {
+                Verdict::Slower => 0,
+                Verdict::Faster => 1,
+                Verdict::Same => 2,
+                Verdict::Unclear => 3,
+            }] += 1;
+            named += usize::from(found.groups.first().is_some_and(|g| g.name == "third" || g.name == "six"));
+        }
+        let share = |count: usize| count as f64 / TRIALS as f64;
+        (counts.map(share), share(named))
+    }
+}
+
+/// The rows of the table in `docs/METHODOLOGY.md`: run it with `--nocapture`.
+#[test]
+fn two_runs_are_judged_as_the_methodology_states() {
+    // Without a change: at most this many say slower. With one: at least this many do.
+    let without = [
+        ("the same program, GPU with clocks", SAME),
+        ("the same, 5 % of the cells of each run disturbed", World { disturbed: 0.05, ..SAME }),
+        ("the same, without clocks", World { has_clocks: false, ..SAME }),
+        ("the same, twice the noise from cell to cell", World { cell: 0.012, ..SAME }),
+        (
+            "the same, a CPU that others use, 5 % of the cells disturbed",
+            World { cell: 0.015, disturbed: 0.05, shared: true, ..SAME },
+        ),
+    ];
+    let with = [
+        ("all cells 3 % slower, GPU with clocks", World { all: 0.03, ..SAME }, false),
+        ("all cells 5 % slower, GPU with clocks", World { all: 0.05, ..SAME }, false),
+        ("a third of the cells 3 % slower, all of one kernel", World { third: 0.03, ..SAME }, true),
+        ("the same, 5 % of the cells disturbed as well", World { third: 0.03, disturbed: 0.05, ..SAME }, true),
+        ("the same on a CPU that others use", World { third: 0.03, shared: true, ..SAME }, true),
+        ("six cells of 90 20 % slower, all of one alignment", World { six: 0.2, ..SAME }, true),
+    ];
+    let row = |what: &str, [slower, faster, same, unclear]: [f64; 4], named: f64| {
+        let [slower, faster, same, unclear, named] = [slower, faster, same, unclear, named].map(|x| 100.0 * x);
+        println!(
+            "{what}: slower {slower:.1} %, faster {faster:.1} %, same {same:.1} %, unclear {unclear:.1} %; right group {named:.1} %"
+        );
+    };
+    for (i, (what, world)) in without.into_iter().enumerate() {
+        let (rates, named) = world.rates(100 + i as u64);
+        row(what, rates, named);
+        assert!(rates[0] <= 0.05 && rates[1] <= 0.05, "{what}: {rates:?}");
+    }
+    for (i, (what, world, of_group)) in with.into_iter().enumerate() {
+        let (rates, named) = world.rates(200 + i as u64);
+        row(what, rates, named);
+        // A shift of all cells of just the threshold hides among what two runs differ by; from a group's it cancels.
+        let least = match (world.all * 100.0).round() as u32 {
+            3 => 0.4,
+            5 => 0.9,
+            _ => 0.95,
+        };
+        assert!(rates[0] >= least && rates[1] <= 0.01, "{what}: {rates:?}");
+        assert!(!of_group || named >= 0.95, "{what}: {named}");
+    }
+}
