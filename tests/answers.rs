@@ -34,8 +34,14 @@ fn explain_puts_a_measurement_beside_the_prediction() {
     let measured = &value["measured"][0];
     let (median, predicted) = (measured["median_ns"].as_f64().unwrap(), measured["predicted_ns"].as_f64().unwrap());
     assert!((measured["residual"].as_f64().unwrap() - (median / predicted - 1.0)).abs() < 1e-9);
+    // The budget and what it does not explain are what was measured.
+    let parts = value["chosen"]["budget"].as_array().unwrap();
+    let sum: f64 = parts.iter().map(|p| p["time_ns"].as_f64().unwrap()).sum();
+    assert!((sum + measured["residual_ns"].as_f64().unwrap() - median).abs() < 0.01, "{value}");
     let absent = ok(dir.path(), &["explain", "33", "48", "32", "--device", "cpu", "--record", "run"]);
     assert!(absent.contains("gemmscope sweep --m 33"), "{absent}");
+    let other = ["explain", "32", "48", "32", "--layout", "nt", "--ldb", "40", "--device", "cpu", "--record", "run"];
+    assert!(ok(dir.path(), &other).contains("--m 32 --n 48 --k 32 --layout nt --ldb 40 --out"));
 }
 
 #[test]
@@ -61,6 +67,18 @@ fn advise_reads_lists_of_layers_and_says_what_is_wrong_with_one() {
     let vocabulary =
         ["advise", "--m", "4096", "--n", "50257..50304", "--k", "768", "--device", "h200", "--kernel", "library"];
     assert!(ok(dir.path(), &vocabulary).contains("padded to"));
+    // A range that ends before the next good size does not hide it, and millions of sizes are answered.
+    let short =
+        ["advise", "--m", "4096", "--n", "50257..50258", "--k", "768", "--device", "h200", "--kernel", "library"];
+    assert!(ok(dir.path(), &short).contains("Beyond the range, n = 502"));
+    let long = ["advise", "--m", "1..4000000", "--n", "256", "--k", "64", "--device", "l4", "--kernel", "library"];
+    assert!(ok(dir.path(), &long).contains("Cheapest for each unit of m"));
+    for (axis, says) in [("-3..4", "cannot be negative"), ("1..1000000000000", "take a step")] {
+        let why = refused(dir.path(), &["advise", "--m", axis, "--n", "4096", "--k", "64", "--device", "l4"]);
+        assert!(why.contains(says), "{axis}: {why}");
+        let why = refused(dir.path(), &["sweep", "--m", axis, "--n", "4096", "--k", "64", "--list"]);
+        assert!(why.contains("--m") && why.contains(says), "{axis}: {why}");
+    }
 }
 
 #[test]

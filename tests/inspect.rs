@@ -162,6 +162,20 @@ fn a_million_cells_are_listed_for_a_reader_that_stops_early() {
 }
 
 #[test]
+fn a_list_of_very_many_cells_does_not_ask_dispatch_for_each() {
+    let list = |m: &str| {
+        let args = ["sweep", "--device", "cpu", "--m", m, "--n", "8", "--k", "8", "--list", "--json"];
+        let told = run(here(), &args);
+        (serde_json::from_str::<Value>(told.out.lines().next().unwrap()).unwrap(), told.err)
+    };
+    let (few, told) = list("1..20000");
+    assert!(few["runs"] == "cpu_sgemm/matrixmultiply" && told.is_empty(), "{few} {told}");
+    let (many, told) = list("1..20001");
+    assert!(many["runs"].is_null() && many["kernel"] == "auto", "{many}");
+    assert!(told.contains("20001 cells") && told.contains("--shard"), "{told}");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let sweep = small(&["--m", "3"]);

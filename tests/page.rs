@@ -240,11 +240,12 @@ fn an_emulated_record_shows_counters_and_never_a_throughput() {
     }
     let offered =
         browser.text("[...document.querySelector('#explore select').options].map((o) => o.textContent).join()");
-    assert!(!offered.contains("Throughput") && offered.contains("Sectors per load request"), "{offered}");
-    browser.choose("Number", "Sectors per load request");
+    assert!(!offered.contains("Throughput") && offered.contains("Requests to global memory"), "{offered}");
+    // What the pictures and summary.csv show, by the same formula: 12 800 bytes in 800 sectors of 32.
+    browser.choose("Number", "Bytes asked for, as a share of the sectors moved");
     let (x, y) = spot(&mut browser, "#explore canvas", 0.3, 0.6);
     browser.point(x, y, false);
-    assert!(browser.text("document.querySelector('#explore .tip').textContent").starts_with("8.00"));
+    assert!(browser.text("document.querySelector('#explore .tip').textContent").starts_with("50.0"));
     let evidence = browser.text("document.querySelector('#evidence').textContent");
     assert!(evidence.contains("issued (1.250×)") && evidence.contains("800 sectors, 100 requests"), "{evidence}");
     assert_eq!(browser.complaints(), Vec::<String>::new());
@@ -285,6 +286,74 @@ fn a_phone_paper_and_the_dark_have_legible_pages() {
     assert!(dark > 20 && colours(&mut browser, "#explore canvas") > 20);
     let pdf = browser.call("Page.printToPDF", json!({}));
     assert!(pdf["data"].as_str().unwrap().len() > 20_000);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_part_is_shown_in_a_regime_that_it_was_measured_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manifest = manifest(dir.path());
+    (manifest.device.kind, manifest.device.name) = (DeviceKind::Cuda, "a GPU".to_owned());
+    // The part that tells most is hot only, and another one was measured cold as well.
+    let mut cells = grid();
+    cells.iter_mut().for_each(|c| c["regime"] = json!("hot"));
+    for (i, regime) in ["cold", "hot", "cold", "hot"].into_iter().enumerate() {
+        let mut other = cell(100 + i as u64, 512 * (1 + i as u64 / 2), 512, 90.0);
+        (other["part"], other["regime"]) = (json!("other"), json!(regime));
+        cells.push(other);
+    }
+    let run = write(&dir.path().join("run"), &manifest, &cells);
+    ok(dir.path(), &["report", "run"]);
+    let empty = write(&dir.path().join("empty"), &manifest, &[]);
+    ok(dir.path(), &["report", "empty"]);
+    let Some(mut browser) = Browser::start(1280, 900) else { return };
+    browser.open(&run.join("report.html"));
+    let explorer = browser.text("document.querySelector('#explore').innerText");
+    assert!(!explorer.contains("has no such cells"), "{explorer}");
+    assert!(colours(&mut browser, "#explore canvas") > 20);
+    let labels = "[...document.querySelectorAll('#explore label')].map((l) => l.firstChild.textContent).join()";
+    let offered = browser.text(labels);
+    assert!(offered.contains("Down") && !offered.contains("Regime"), "this part has one regime: {offered}");
+    browser.choose("Part of the plan", "other");
+    browser.choose("Regime", "hot");
+    assert!(!browser.text("document.querySelector('#explore').innerText").contains("has no such cells"));
+    browser.open(&empty.join("report.html"));
+    assert!(browser.text("document.querySelector('#explore').innerText").contains("No cell was recorded"));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn pairs_of_different_sizes_are_no_cost_of_alignment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manifest = manifest(dir.path());
+    (manifest.device.kind, manifest.device.name) = (DeviceKind::Cuda, "a GPU".to_owned());
+    let mut cells = Vec::new();
+    // Four pairs of strides at 80 %, and four of 1024 beside 1025 at ten times as much, as a claim may pair them.
+    for pair in 0..8u64 {
+        let sizes = pair >= 4;
+        for variant in [false, true] {
+            let m = if sizes && variant { 1025 } else { 1024 };
+            let mut side = cell(2 * pair + u64::from(variant), m, 1024, 400.0);
+            (side["pair"], side["role"]) = (json!(pair), json!(if variant { "variant" } else { "baseline" }));
+            if variant {
+                side["lda"] = json!(1025 + pair);
+                let ratio = if sizes { 10.5 } else { 0.8 };
+                (side["pair_ratio"], side["pair_ratio_lo"], side["pair_ratio_hi"]) =
+                    (json!(ratio), json!(ratio - 0.01), json!(ratio + 0.01));
+            }
+            cells.push(side);
+        }
+    }
+    let run = write(&dir.path().join("run"), &manifest, &cells);
+    ok(dir.path(), &["report", "run"]);
+    let Some(mut browser) = Browser::start(1280, 900) else { return };
+    browser.open(&run.join("report.html"));
+    browser.keep("sizes");
+    let alignment = browser.text("document.querySelector('#alignment').innerText");
+    assert!(alignment.contains("80.00 %") && !alignment.contains("1,050"), "{alignment}");
+    let card = browser
+        .text("[...document.querySelectorAll('.card')].find((c) => c.textContent.includes('16 bytes')).textContent");
+    assert!(card.contains("80.00 %"), "{card}");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 

@@ -3,13 +3,14 @@
 //! A [`Planner`] ranks the kernels that can run a problem; [`nearby`] finds strides and sizes that cost less; [`Range`] goes through
 //! the sizes of a free dimension; [`Network`] is a list of layers with the GEMMs of their training step.
 
+mod layer;
 mod nearby;
 mod network;
 mod range;
 
 pub use nearby::{Better, Change, Worth, copy_ns, nearby};
 pub use network::{Advice, LayerAdvice, Network, NetworkError, advise};
-pub use range::{FullWave, Plateau, Range};
+pub use range::{FullWave, Plateau, Range, Thinned, thinned};
 
 use crate::device::DeviceInfo;
 use crate::dispatch::{Choice, Dispatcher, NoKernel, Selector, Tuned};
@@ -144,7 +145,48 @@ fn described(d: &DeviceDescription) -> DeviceInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::devices;
+    use crate::model::{Cause, devices};
+    use crate::problem::{DType, Layout, Operand};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+        /// Every budget that `explain` and `advise` show, for any problem that is one, on any device.
+        #[test]
+        fn budgets_add_up_for_any_problem(
+            sizes in prop::array::uniform3(prop_oneof![1u64..40, 1u64..5000, 1u64..1 << 20, Just(crate::problem::MAX_SIZE)]),
+            pads in prop::array::uniform3(prop_oneof![Just(0u64), 0u64..70]),
+            offsets in prop::array::uniform3(prop_oneof![Just(0u64), 0u64..70]),
+            layout in prop::sample::select(&Layout::ALL[..]),
+            dtype in prop::sample::select(&DType::ALL[..]),
+            device in prop::sample::select((0..devices().len()).collect::<Vec<_>>()),
+        ) {
+            let compact = Problem::new(sizes[0], sizes[1], sizes[2]).in_form(layout, dtype);
+            let problem = Problem {
+                lda: compact.lda + pads[0], ldb: compact.ldb + pads[1], ldc: compact.ldc + pads[2],
+                offset_a: offsets[0], offset_b: offsets[1], offset_c: offsets[2], ..compact
+            };
+            prop_assume!(problem.validate().is_ok());
+            let planner = Planner::described(&devices()[device], Family::Catalogue(Selector::Auto));
+            let mut candidates = planner.candidates(&problem);
+            candidates.push(planner.of_library(&problem));
+            for c in &candidates {
+                let (p, budget) = (&c.prediction, &c.prediction.budget);
+                let sum: u64 = budget.parts().iter().map(|part| part.time_ps).sum();
+                prop_assert_eq!(sum, budget.total_ps());
+                prop_assert!(sum > 0 && (p.total_ns() - sum as f64 / 1e3).abs() <= 1e-9 * p.total_ns(), "{}", c.name);
+                let shares: f64 = Cause::ALL.iter().map(|&cause| budget.share(cause)).sum();
+                prop_assert!((shares - 1.0).abs() < 1e-9);
+                // The throughput that is named belongs to the total that is named.
+                let flop = 2.0 * problem.m as f64 * problem.n as f64 * problem.k as f64;
+                prop_assert!((p.tflops() * 1e3 * p.total_ns() / flop - 1.0).abs() < 1e-6, "{}", c.name);
+                // Nothing that is aligned as the widest load wants it pays for alignment.
+                if Operand::ALL.iter().all(|&o| problem.align_bytes(o) >= 16) {
+                    prop_assert_eq!(budget.ns(Cause::Alignment), 0.0, "{}", c.name);
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_description_has_an_answer_for_every_shape() {

@@ -1,8 +1,9 @@
 //! A model's layers, the GEMMs of their training step, and what to change about them.
 
+use super::layer::{Layer, count};
 use super::nearby::{Better, Change, Worth, nearby};
 use super::{Candidate, Planner};
-use crate::problem::{DType, Layout, MAX_SIZE, Problem, ProblemError};
+use crate::problem::{DType, MAX_SIZE, Problem, ProblemError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -13,6 +14,7 @@ pub struct Network {
     /// What it is called.
     pub name: String,
     /// Items in a batch: sequences, images.
+    #[serde(deserialize_with = "count")]
     pub batch: u64,
     /// Whether the two GEMMs of the backward pass count as well.
     #[serde(default = "yes")]
@@ -27,61 +29,6 @@ pub struct Network {
 
 fn yes() -> bool {
     true
-}
-
-fn one() -> u64 {
-    1
-}
-
-/// A layer.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum Layer {
-    /// Y = X · Wᵀ, with W stored as outputs by inputs, and X and Y by rows.
-    Linear {
-        /// What it is called.
-        name: String,
-        /// How many layers of this shape there are.
-        #[serde(default = "one")]
-        count: u64,
-        /// Inputs.
-        inputs: u64,
-        /// Outputs.
-        outputs: u64,
-        /// Rows that one item of the batch makes: tokens of a sequence.
-        #[serde(default = "one")]
-        rows: u64,
-    },
-    /// A convolution with stride 1 and the same size in and out, channels last, as a GEMM of gathered rows.
-    Conv {
-        /// What it is called.
-        name: String,
-        /// How many layers of this shape there are.
-        #[serde(default = "one")]
-        count: u64,
-        /// Channels in.
-        inputs: u64,
-        /// Channels out.
-        outputs: u64,
-        /// Height and width of the output.
-        size: [u64; 2],
-        /// Height and width of the kernel.
-        kernel: [u64; 2],
-    },
-    /// One GEMM as it stands, with no backward pass of its own.
-    Gemm {
-        /// What it is called.
-        name: String,
-        /// How many of them there are in each item of the batch, or, with `batched`, in all.
-        #[serde(default = "one")]
-        count: u64,
-        /// Rows of C; one item of the batch has this many.
-        m: u64,
-        /// Columns of C.
-        n: u64,
-        /// Depth.
-        k: u64,
-    },
 }
 
 /// A list of layers that cannot be used.
@@ -116,96 +63,6 @@ pub enum NetworkError {
         /// What is wrong.
         why: ProblemError,
     },
-}
-
-/// A GEMM of a layer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pass {
-    /// `forward`, `dgrad` or `wgrad`.
-    pub name: &'static str,
-    /// The GEMM.
-    pub problem: Problem,
-}
-
-impl Layer {
-    /// What it is called.
-    pub fn name(&self) -> &str {
-        match self {
-            Layer::Linear { name, .. } | Layer::Conv { name, .. } | Layer::Gemm { name, .. } => name,
-        }
-    }
-
-    /// How many there are of it.
-    pub fn count(&self) -> u64 {
-        match self {
-            Layer::Linear { count, .. } | Layer::Conv { count, .. } | Layer::Gemm { count, .. } => *count,
-        }
-    }
-
-    fn sizes(&self) -> Vec<(&'static str, u64)> {
-        match *self {
-            Layer::Linear { count, inputs, outputs, rows, .. } => {
-                vec![("count", count), ("inputs", inputs), ("outputs", outputs), ("rows", rows)]
-            }
-            Layer::Conv { count, inputs, outputs, size, kernel, .. } => vec![
-                ("count", count),
-                ("inputs", inputs),
-                ("outputs", outputs),
-                ("size", size[0]),
-                ("size", size[1]),
-                ("kernel", kernel[0]),
-                ("kernel", kernel[1]),
-            ],
-            Layer::Gemm { count, m, n, k, .. } => vec![("count", count), ("m", m), ("n", n), ("k", k)],
-        }
-    }
-
-    /// Rows of the forward GEMM for one item of the batch.
-    pub fn rows(&self) -> u64 {
-        match self {
-            Layer::Linear { rows, .. } => *rows,
-            Layer::Conv { size, .. } => size[0].saturating_mul(size[1]),
-            Layer::Gemm { m, .. } => *m,
-        }
-    }
-
-    /// Its GEMMs at a batch: forward, and with `train` the gradients of the inputs and of the weights.
-    ///
-    /// Activations are stored by rows, so that the batch is contiguous in none of them (DR-01 of the catalogue).
-    pub fn passes(&self, batch: u64, train: bool, dtype: DType) -> Vec<Pass> {
-        let rows = batch.saturating_mul(self.rows());
-        let form = |name, layout, m, n, k| Pass { name, problem: Problem::new(m, n, k).in_form(layout, dtype) };
-        let mut passes = match *self {
-            Layer::Linear { inputs, outputs, .. } => vec![
-                form("forward", Layout::Nt, rows, outputs, inputs),
-                form("dgrad", Layout::Nn, rows, inputs, outputs),
-                form("wgrad", Layout::Tn, outputs, inputs, rows),
-            ],
-            Layer::Conv { inputs, outputs, kernel, .. } => {
-                let taps = kernel[0].saturating_mul(kernel[1]);
-                let (deep_in, deep_out) = (inputs.saturating_mul(taps), outputs.saturating_mul(taps));
-                let mut passes = vec![
-                    form("forward", Layout::Nt, rows, outputs, deep_in),
-                    form("dgrad", Layout::Nn, rows, inputs, deep_out),
-                    form("wgrad", Layout::Tn, outputs, deep_in, rows),
-                ];
-                // Rows are gathered from runs of one pixel's channels, which are aligned as the channels are.
-                passes[0].problem.lda = as_aligned(passes[0].problem.lda, inputs);
-                passes[1].problem.lda = as_aligned(passes[1].problem.lda, outputs);
-                passes[2].problem.ldb = as_aligned(passes[2].problem.ldb, inputs);
-                passes
-            }
-            Layer::Gemm { n, k, .. } => vec![form("forward", Layout::Nn, rows, n, k)],
-        };
-        passes.truncate(if train { 3 } else { 1 });
-        passes
-    }
-}
-
-/// `ld`, or the next above it that is no better aligned than `channels`.
-fn as_aligned(ld: u64, channels: u64) -> u64 {
-    let of = |n: u64| n & n.wrapping_neg();
-    if of(ld) <= of(channels) { ld } else { ld + of(channels) }
 }
 
 impl Network {
@@ -465,15 +322,6 @@ mod tests {
         let go = Network::parse(GO).unwrap();
         assert!(advise(&go, &planner()).step_ns > 0.0);
         assert_eq!(go.layers[1].passes(70, false, go.dtype)[0].problem.m, 70 * 361);
-    }
-
-    #[test]
-    fn gathered_rows_are_aligned_as_the_channels_are() {
-        for (channels, taps) in [(3u64, 16u64), (17, 9), (64, 9), (20, 4)] {
-            let ld = as_aligned(channels * taps, channels);
-            assert!(ld >= channels * taps);
-            assert_eq!(ld.trailing_zeros().min(channels.trailing_zeros()), ld.trailing_zeros(), "{channels} {taps}");
-        }
     }
 
     #[test]

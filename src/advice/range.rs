@@ -60,6 +60,38 @@ pub struct FullWave {
     pub slots: u64,
 }
 
+/// The sizes of a range that are gone through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thinned {
+    /// In ascending order, each once.
+    pub sizes: Vec<u64>,
+    /// Sizes that were asked for.
+    pub of: usize,
+    /// Beyond the smallest quarter only multiples of this are among them; `None` where all are.
+    pub multiple: Option<u64>,
+}
+
+/// At most `most` of the sizes: the smallest quarter as they are, then multiples of a power of two, and the largest.
+///
+/// Edges of tiles are multiples of 8, so that among large sizes the ones worth having are such multiples too: the size just below
+/// one pays for the same tiles, and its rows are no better aligned.
+pub fn thinned(mut sizes: Vec<u64>, most: usize) -> Thinned {
+    sizes.sort_unstable();
+    sizes.dedup();
+    let of = sizes.len();
+    if of <= most {
+        return Thinned { sizes, of, multiple: None };
+    }
+    let (first, rest) = sizes.split_at(most / 4);
+    let room = most - first.len() - 1;
+    let (last, mut multiple) = (sizes[of - 1], 8);
+    while rest.iter().filter(|&&v| v % multiple == 0).count() > room && multiple < 1 << 62 {
+        multiple *= 2;
+    }
+    let kept = rest.iter().copied().filter(|&v| v % multiple == 0 || v == last);
+    Thinned { sizes: first.iter().copied().chain(kept).collect(), of, multiple: Some(multiple) }
+}
+
 /// A step of less than this share of the time is not one.
 const STEP: f64 = 0.03;
 
@@ -150,9 +182,27 @@ mod tests {
     use super::*;
     use crate::advice::Family;
     use crate::model::DeviceDescription;
+    use proptest::prelude::*;
 
     fn planner() -> Planner {
         Planner::described(DeviceDescription::named("h100-sxm").unwrap(), Family::Library)
+    }
+
+    proptest! {
+        #[test]
+        fn a_long_range_is_thinned_and_keeps_its_ends(from in 0u64..1 << 20, len in 1u64..20_000, step in 1u64..100, most in 8usize..600) {
+            let all: Vec<u64> = (0..len).map(|i| from + i * step).collect();
+            let found = thinned(all.iter().rev().copied().collect(), most);
+            prop_assert!(found.sizes.len() <= most && found.of == all.len());
+            prop_assert_eq!((found.sizes.first(), found.sizes.last()), (all.first(), all.last()));
+            prop_assert!(found.sizes.is_sorted_by(|a, b| a < b));
+            let multiple = found.multiple.unwrap_or(1);
+            // Nothing is left out but what the multiple says.
+            let expected = all.iter().enumerate().filter(|(i, v)| {
+                found.multiple.is_none() || *i < most / 4 || *v % multiple == 0 || *i + 1 == all.len()
+            });
+            prop_assert!(expected.map(|(_, v)| v).eq(found.sizes.iter()));
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `gemmscope advise`: which sizes and paddings are worth having.
 
-use super::explain::{change, worth};
-use super::planning::{dtype, faster, layout, percent, plan, time};
+use super::explain::{change, gain, worth};
+use super::planning::{faster, percent, plan, time};
 use super::{Ending, table};
-use crate::advice::{Advice, Network, Planner, Range, Worth, advise, nearby};
+use crate::advice::{Advice, Change, Network, Planner, Range, Thinned, Worth, advise, nearby, thinned};
 use crate::model::smallest_batch;
 use crate::problem::{DType, Layout, Problem};
 use crate::sweep::{Axis, Value};
@@ -22,31 +22,31 @@ use std::path::PathBuf;
 )]
 pub struct Args {
     /// Batch, or a range of it, such as 1..512
-    #[arg(long, required_unless_present = "model")]
+    #[arg(long, required_unless_present = "model", allow_hyphen_values = true)]
     m: Option<Axis>,
     /// Columns of C, or a range
-    #[arg(long, required_unless_present = "model")]
+    #[arg(long, required_unless_present = "model", allow_hyphen_values = true)]
     n: Option<Axis>,
     /// Depth, or a range
-    #[arg(long, required_unless_present = "model")]
+    #[arg(long, required_unless_present = "model", allow_hyphen_values = true)]
     k: Option<Axis>,
     /// Rows of the GEMM for each unit of m: H x W of a convolution, tokens of a sequence
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1 << 31))]
+    #[arg(long, default_value_t = 1, allow_hyphen_values = true, value_parser = clap::value_parser!(u64).range(1..=1 << 31))]
     rows: u64,
     /// Dimensions of which every size is a choice, not a padding of the smallest
     #[arg(long, value_delimiter = ',', default_value = "m", value_parser = ["m", "n", "k"])]
     choose: Vec<String>,
     /// Layout: nn, nt, tn or tt
-    #[arg(long, default_value = "nn", value_parser = layout)]
+    #[arg(long, value_enum, ignore_case = true, default_value = "nn")]
     layout: Layout,
     /// Type of the elements
-    #[arg(long, default_value = "f16", value_parser = dtype)]
+    #[arg(long, value_enum, ignore_case = true, default_value = "f16")]
     dtype: DType,
     /// A list of layers, in TOML
     #[arg(long, value_name = "FILE", conflicts_with_all = ["m", "n", "k", "rows", "layout", "dtype"])]
     model: Option<PathBuf>,
     /// Batch of the list, or a range of it [default: the list's own]
-    #[arg(long, requires = "model")]
+    #[arg(long, requires = "model", allow_hyphen_values = true)]
     batch: Option<Axis>,
     /// Device: auto, cuda:N, cpu, or a description such as h100-sxm
     #[arg(long, default_value = "auto")]
@@ -59,8 +59,8 @@ pub struct Args {
     json: bool,
 }
 
-/// Most sizes of a range: each is predicted for every kernel.
-const MOST: u64 = 1 << 16;
+/// Most sizes of a range that are gone through: each is predicted for every kernel.
+const MOST: usize = 4096;
 
 /// The most rows of a table.
 const SHOWN: usize = 16;
@@ -78,28 +78,33 @@ pub fn run(args: &Args) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-/// The sizes of an axis.
-fn sizes(name: &str, axis: &Axis) -> Result<Vec<u64>> {
-    anyhow::ensure!(
-        axis.len() <= MOST,
-        "--{name} has {} sizes, and at most {MOST} are gone through; take a step, such as 64..65536+64",
-        axis.len()
-    );
+/// The sizes of an axis that are gone through.
+fn sizes(name: &str, axis: &Axis) -> Result<Thinned> {
     let each = (0..axis.len()).map(|i| match axis.value(i) {
         Value::Absolute(size) => Ok(size),
         _ => anyhow::bail!("--{name} must be a number or a range of numbers here, such as 1..512"),
     });
-    let mut sizes = each.collect::<Result<Vec<u64>>>()?;
-    sizes.sort_unstable();
-    sizes.dedup();
+    let sizes = each.collect::<Result<Vec<u64>>>()?;
     anyhow::ensure!(!sizes.is_empty(), "--{name} has no size");
-    Ok(sizes)
+    let found = thinned(sizes, MOST);
+    if let Some(multiple) = found.multiple {
+        eprintln!(
+            "Of {} sizes of {name} {} are gone through: the first {} and the multiples of {multiple}. A step, such as 64..65536+64, chooses \
+             them.",
+            found.of,
+            found.sizes.len(),
+            MOST / 4
+        );
+    }
+    Ok(found)
 }
 
 fn shape(args: &Args, planner: &Planner) -> Result<()> {
     let axis =
         |name: &str, axis: &Option<Axis>| sizes(name, axis.as_ref().context("all of --m, --n and --k are needed")?);
-    let (m, n, k) = (axis("m", &args.m)?, axis("n", &args.n)?, axis("k", &args.k)?);
+    let all = [axis("m", &args.m)?, axis("n", &args.n)?, axis("k", &args.k)?];
+    let thinned_to = all.iter().find_map(|found| found.multiple);
+    let [m, n, k] = all.map(|found| found.sizes);
     let free: Vec<&'static str> =
         [("m", &m), ("n", &n), ("k", &k)].iter().filter(|(_, sizes)| sizes.len() > 1).map(|(name, _)| *name).collect();
     anyhow::ensure!(free.len() <= 1, "{} are ranges; give one range and two numbers", free.join(" and "));
@@ -132,12 +137,12 @@ fn shape(args: &Args, planner: &Planner) -> Result<()> {
             json!({
                 "problem": first, "range": range, "plateaus": if chosen { range.plateaus() } else { Vec::new() },
                 "paddings": if chosen { Vec::new() } else { range.paddings() },
-                "cheapest_unit": range.cheapest_unit(),
+                "cheapest_unit": range.cheapest_unit(), "thinned_to_multiples_of": thinned_to,
             })
         )?;
         return Ok(());
     }
-    if chosen { choices(&range, &first, planner) } else { paddings(&range, &first, planner) }
+    if chosen { choices(&range, &first, args.rows, planner) } else { paddings(&range, &first, planner) }
 }
 
 /// Two numbers and one more: what would be better than exactly this.
@@ -164,13 +169,13 @@ fn fixed(args: &Args, problem: &Problem, planner: &Planner) -> Result<()> {
             0.0 => String::new(),
             ns => format!(" (x {:.2} with {} of copying in each call)", b.speed_up_with_copy, time(ns)),
         };
-        say!("- {}: {}{with_copy}; worth it: {}", change(&b.change, &b.problem), faster(b.speed_up), worth(b.worth))?;
+        say!("- {}: {}{with_copy}; worth it: {}", change(&b.change, &b.problem), gain(b), worth(b.worth))?;
     }
     Ok(())
 }
 
 /// A dimension of which every unit counts.
-fn choices(range: &Range, problem: &Problem, planner: &Planner) -> Result<()> {
+fn choices(range: &Range, problem: &Problem, rows_each: u64, planner: &Planner) -> Result<()> {
     let plateaus = range.plateaus();
     let cheapest = range.cheapest_unit().context("the range has no size")?;
     let unit = |p: &crate::advice::Plateau| p.unit_ns;
@@ -183,12 +188,21 @@ fn choices(range: &Range, problem: &Problem, planner: &Planner) -> Result<()> {
         time(cheapest.time_ns),
         cheapest.kernel
     )?;
+    if range.points.len() > 1 && range.points.last().is_some_and(|last| last.value == cheapest.value) {
+        say!("It is the largest asked for: larger ones may be cheaper still.")?;
+    }
     let balance = planner.description.flop_per_byte(problem.dtype);
     if let (true, Some(balance)) = (range.dimension == "m" && problem.dtype.bytes() == 2, balance) {
         match smallest_batch(problem.n, problem.k, balance) {
-            Some(rows) => say!(
-                "Below {rows} rows DRAM limits any kernel ({balance:.0} FLOP a byte): there more rows are nearly free."
-            )?,
+            Some(rows) => {
+                let units = match rows_each {
+                    1 => String::new(),
+                    each => format!(" (m = {})", rows.div_ceil(each)),
+                };
+                say!(
+                    "Below {rows} rows{units} DRAM limits any kernel ({balance:.0} FLOP a byte): there time grows more slowly than rows."
+                )?
+            }
             None => {
                 say!("DRAM limits any kernel at every batch: the layer is too small for {balance:.0} FLOP a byte.")?
             }
@@ -253,7 +267,20 @@ fn paddings(range: &Range, problem: &Problem, planner: &Planner) -> Result<()> {
         say!("{rows}")?;
         say!("Larger sizes within the range gain nothing more.")?;
     }
-    for b in nearby(problem, planner).iter().filter(|b| matches!(b.change, crate::advice::Change::Strides { .. })) {
+    let nearby = nearby(problem, planner);
+    // A range that ends before the next good size must not hide it.
+    let reached = kept[kept.len() - 1].time_ns;
+    let last = range.points[range.points.len() - 1].value;
+    for b in &nearby {
+        if let Change::Padding { dimension, to, .. } = b.change
+            && dimension == range.dimension
+            && to > last
+            && b.time_ns < reached * 0.99
+        {
+            say!("Beyond the range, {dimension} = {to}: {}, {}.", time(b.time_ns), faster(first.time_ns / b.time_ns))?;
+        }
+    }
+    for b in nearby.iter().filter(|b| matches!(b.change, Change::Strides { .. })) {
         say!(
             "Padding the rows alone ({}): {}, and x {:.2} with {} of copying in each call: worth it {}.",
             change(&b.change, &b.problem),
@@ -274,7 +301,7 @@ fn network(args: &Args, path: &std::path::Path, planner: &Planner) -> Result<()>
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut network = Network::parse(&text).with_context(|| path.display().to_string())?;
     let batches = match &args.batch {
-        Some(axis) => sizes("batch", axis)?,
+        Some(axis) => sizes("batch", axis)?.sizes,
         None => vec![network.batch],
     };
     anyhow::ensure!(batches[0] > 0, "--batch = 0 is out of range: it must be at least 1");
@@ -391,12 +418,12 @@ mod tests {
 
     #[test]
     fn ranges_are_numbers() {
-        assert_eq!(sizes("m", &"8,1..3".parse().unwrap()).unwrap(), [1, 2, 3, 8]);
-        for (text, says) in
-            [("n", "a number or a range"), ("+0..8", "a number or a range"), ("1..100000", "at most 65536")]
-        {
+        assert_eq!(sizes("m", &"8,1..3".parse().unwrap()).unwrap().sizes, [1, 2, 3, 8]);
+        for text in ["n", "+0..8"] {
             let error = sizes("m", &text.parse().unwrap()).unwrap_err().to_string();
-            assert!(error.contains(says), "{text}: {error}");
+            assert!(error.contains("a number or a range"), "{text}: {error}");
         }
+        let most = sizes("m", &"1..4000000".parse().unwrap()).unwrap();
+        assert!(most.sizes.len() <= MOST && most.of == 4_000_000, "{}", most.sizes.len());
     }
 }

@@ -1,10 +1,11 @@
 //! `gemmscope explain M N K`: what a shape costs and why, as a budget that adds up.
 
-use super::planning::{Planned, dtype, faster, layout, percent, plan, reason, time};
+use super::planning::{Planned, faster, flop, percent, plan, reason, time};
+use super::shape::{Shape, as_options};
 use super::{Ending, table};
 use crate::advice::{Better, Candidate, Change, Family, Planner, Worth, nearby};
-use crate::model::{Assumptions, Basis, Cause, Limit};
-use crate::problem::{DType, Layout, Operand, Problem};
+use crate::model::{Assumptions, Basis, Cause, Limit, smallest_batch};
+use crate::problem::{Operand, Problem};
 use crate::record::{CellRecord, Status};
 use crate::report;
 use anyhow::Result;
@@ -20,36 +21,8 @@ use std::path::PathBuf;
     after_help = "Examples:\n  gemmscope explain 50257 768 16384 --device h100-sxm\n  gemmscope explain 768 50257 16384 --device h100-sxm --kernel library\n  gemmscope explain 241 256 256 --device cpu --record results/mine"
 )]
 pub struct Args {
-    /// Rows of A and C
-    m: u64,
-    /// Columns of B and C
-    n: u64,
-    /// Columns of A, rows of B
-    k: u64,
-    /// Layout: nn, nt, tn or tt; n is stored as it is multiplied, t transposed
-    #[arg(long, default_value = "nn", value_parser = layout)]
-    layout: Layout,
-    /// Type of the elements
-    #[arg(long, default_value = "f16", value_parser = dtype)]
-    dtype: DType,
-    /// Leading dimension of A, in elements [default: the length of its rows]
-    #[arg(long)]
-    lda: Option<u64>,
-    /// Leading dimension of B
-    #[arg(long)]
-    ldb: Option<u64>,
-    /// Leading dimension of C
-    #[arg(long)]
-    ldc: Option<u64>,
-    /// Elements from an aligned address to A
-    #[arg(long, default_value_t = 0)]
-    offset_a: u64,
-    /// Elements from an aligned address to B
-    #[arg(long, default_value_t = 0)]
-    offset_b: u64,
-    /// Elements from an aligned address to C
-    #[arg(long, default_value_t = 0)]
-    offset_c: u64,
+    #[command(flatten)]
+    shape: Shape,
     /// Device: auto, cuda:N, cpu, or a description: v100, a100-40, a100-80, h100-sxm, h100-pcie, h200, l4, l40s, rtx3090, rtx4090, b200
     #[arg(long, default_value = "auto")]
     device: String,
@@ -95,7 +68,7 @@ struct Measured {
 }
 
 pub fn run(args: &Args) -> Result<Ending> {
-    let problem = problem(args)?;
+    let problem = args.shape.problem()?;
     let mut planned = plan(&args.device, &args.kernel)?;
     if args.no_tuned {
         planned.planner.tuned = None;
@@ -110,17 +83,6 @@ pub fn run(args: &Args) -> Result<Ending> {
         print(&explained, !args.record.is_empty())?;
     }
     Ok(Ending::Done)
-}
-
-fn problem(args: &Args) -> Result<Problem> {
-    let mut problem = Problem { layout: args.layout, dtype: args.dtype, ..Problem::new(args.m, args.n, args.k) };
-    let compact = |p: &Problem, o: Operand| p.placement(o).cols.max(1);
-    problem.lda = args.lda.unwrap_or_else(|| compact(&problem, Operand::A));
-    problem.ldb = args.ldb.unwrap_or_else(|| compact(&problem, Operand::B));
-    problem.ldc = args.ldc.unwrap_or_else(|| compact(&problem, Operand::C));
-    (problem.offset_a, problem.offset_b, problem.offset_c) = (args.offset_a, args.offset_b, args.offset_c);
-    problem.validate()?;
-    Ok(problem)
 }
 
 fn explain(problem: Problem, planned: Planned, measured: Vec<Measured>) -> Explained {
@@ -209,10 +171,10 @@ fn verdict(e: &Explained) -> String {
     let budget = &p.budget;
     let shape = 1.0 - budget.share(Cause::Useful) - budget.share(Cause::Kernel);
     let mut text = format!(
-        "About {} with {}: {:.1} TFLOP/s, {} of the device's peak.",
+        "About {} with {}: {}/s, {} of the device's peak.",
         time(p.total_ns()),
         e.chosen.name,
-        p.tflops(),
+        flop(p.tflops() * 1e12),
         percent(budget.share(Cause::Useful)),
     );
     let worst = budget.worst();
@@ -228,14 +190,38 @@ fn verdict(e: &Explained) -> String {
             percent(share)
         )
     };
-    if budget.share(Cause::Kernel) > 0.3 {
+    // An operand off 16 bytes costs more than its narrow copies where it takes a faster kernel out of the choice.
+    let aligned = e.better.iter().find(|b| matches!(b.change, Change::Strides { .. }) && b.speed_up >= 1.05);
+    if let Some(b) = aligned {
+        let other = e.planned.planner.best(&b.problem).execution.unit;
+        let kernel = match other == e.chosen.execution.unit {
+            true => String::new(),
+            false => format!(", because {} cannot run here as it could there", named_unit(&other)),
+        };
+        text += &format!(
+            "\nWith aligned rows it would take {}: alignment costs {} of the time in all{kernel}.",
+            time(b.time_ns),
+            percent(1.0 - b.time_ns / p.total_ns())
+        );
+    } else if budget.share(Cause::Kernel) > 0.3 {
         text += &format!(
             "\nThe kernel itself stays far below the peak: on such a device {} reaches {} of it at its best shapes.",
             e.chosen.execution.unit,
             percent(p.sustained.share)
         );
     }
+    if matches!(worst.cause, Cause::Launch | Cause::Ends) && share > 0.4 {
+        text += "\nIt is too small for the device: several of them in one launch (a larger batch) are what would help.";
+    }
     text
+}
+
+/// A multiplying unit in words.
+fn named_unit(unit: &str) -> &str {
+    match unit {
+        "library" => "the library's fastest kernel",
+        unit => unit,
+    }
 }
 
 /// Which operand is at what alignment.
@@ -266,17 +252,26 @@ fn memory(e: &Explained) -> String {
     match p.roofline {
         None => "Memory: the device's bandwidth is unknown and left out.".to_owned(),
         Some(r) => format!(
-            "Memory: {:.0} FLOP a byte, and the device balances at {:.0}: {}{}.",
-            r.intensity,
+            "Memory: {} FLOP a byte, and the device balances at {:.0}: {}{}.",
+            if r.intensity < 10.0 { format!("{:.2}", r.intensity) } else { format!("{:.0}", r.intensity) },
             r.flop_per_byte,
             if r.memory_limited { "DRAM limits any kernel" } else { "the multipliers limit, not DRAM" },
             match p.limit {
-                Limit::L2 => "; this kernel's tiles ask more of L2 than it gives",
-                Limit::Memory if !r.memory_limited =>
-                    "; this kernel comes close enough to its ceiling to wait for DRAM",
-                _ => "",
+                _ if r.memory_limited => nearly_free(e, r.flop_per_byte),
+                Limit::L2 => "; this kernel's tiles ask more of L2 than it gives".to_owned(),
+                Limit::Memory => "; this kernel comes close enough to its ceiling to wait for DRAM".to_owned(),
+                _ => String::new(),
             }
         ),
+    }
+}
+
+/// Up to which batch DRAM limits such a layer.
+fn nearly_free(e: &Explained, flop_per_byte: f64) -> String {
+    let p = &e.problem;
+    match smallest_batch(p.n, p.k, flop_per_byte).filter(|_| p.dtype.bytes() == 2) {
+        Some(m) if m > p.m => format!("; up to m = {m} time grows more slowly than rows"),
+        _ => String::new(),
     }
 }
 
@@ -361,7 +356,7 @@ fn print_better(e: &Explained) -> Result<()> {
     for better in e.better.iter().take(6) {
         rows.add_row(vec![
             change(&better.change, &better.problem),
-            faster(better.speed_up),
+            gain(better),
             if better.copy_ns > 0.0 {
                 format!("x {:.2}, of which {} copying", better.speed_up_with_copy, time(better.copy_ns))
             } else {
@@ -373,6 +368,15 @@ fn print_better(e: &Explained) -> Result<()> {
     }
     say!("{rows}")?;
     Ok(())
+}
+
+/// What a change brings: for a size that is chosen anew, by unit of it, for the whole does more work.
+pub(super) fn gain(better: &Better) -> String {
+    match better.change {
+        Change::Resize { dimension: "m", .. } => format!("{} for each row", faster(better.speed_up)),
+        Change::Resize { dimension: "n", .. } => format!("{} for each column", faster(better.speed_up)),
+        _ => faster(better.speed_up),
+    }
 }
 
 /// A change in words.
@@ -404,10 +408,8 @@ fn print_measured(e: &Explained, asked: bool) -> Result<()> {
     if e.measured.is_empty() {
         if asked {
             say!(
-                "\nThe record does not hold this problem; measure it with\n  gemmscope sweep --m {} --n {} --k {} --out DIR",
-                e.problem.m,
-                e.problem.n,
-                e.problem.k
+                "\nThe record does not hold this problem; measure it with\n  gemmscope sweep {} --out DIR",
+                as_options(&e.problem)
             )?;
         }
         return Ok(());
@@ -417,7 +419,10 @@ fn print_measured(e: &Explained, asked: bool) -> Result<()> {
     for m in &e.measured {
         let median_ns = m.cell.median_ns.unwrap_or_default() as f64;
         let (predicted, residual) = match m.predicted_ns {
-            Some(ns) => (time(ns), format!("{:+.0} %", (median_ns / ns - 1.0) * 100.0)),
+            Some(ns) => {
+                let sign = if median_ns < ns { '-' } else { '+' };
+                (time(ns), format!("{sign}{} ({:+.0} %)", time((median_ns - ns).abs()), (median_ns / ns - 1.0) * 100.0))
+            }
             None => ("another device's kernel".to_owned(), String::new()),
         };
         rows.add_row(vec![
@@ -454,6 +459,7 @@ fn as_json(e: &Explained) -> serde_json::Value {
                 "median_ns": median_ns, "median_lo_ns": m.cell.median_lo_ns, "median_hi_ns": m.cell.median_hi_ns,
                 "predicted_ns": m.predicted_ns,
                 "residual": median_ns.zip(m.predicted_ns).map(|(t, p)| t as f64 / p - 1.0),
+                "residual_ns": median_ns.zip(m.predicted_ns).map(|(t, p)| t as f64 - p),
             })
         })
         .collect();
@@ -488,6 +494,24 @@ mod tests {
             let sum: i64 = parts.iter().map(|p| (p["time_ns"].as_f64().unwrap() * 1e3).round() as i64).sum();
             assert_eq!(sum, (value["chosen"]["time_ns"].as_f64().unwrap() * 1e3).round() as i64);
         }
+    }
+
+    #[test]
+    fn alignment_is_told_with_the_kernel_that_it_costs() {
+        // Odd rows keep a library's fastest kernel away: the narrower copies are the smaller half of it.
+        let odd = explained(768, 50257, 16384, "h100-sxm", "library");
+        let aligned = odd.planned.planner.ns(&Problem { ldb: 50264, ldc: 50264, ..odd.problem });
+        let now = odd.chosen.prediction.total_ns();
+        let told = verdict(&odd);
+        let all = format!("alignment costs {} of the time in all, because", percent(1.0 - aligned / now));
+        assert!(told.contains(&all), "{told}");
+        assert!(1.0 - aligned / now > 1.5 * odd.chosen.prediction.budget.share(Cause::Alignment));
+        assert!(!verdict(&explained(4096, 4096, 4096, "h100-sxm", "library")).contains("aligned rows"));
+        // What is chosen anew does more work, so its gain is for each unit.
+        let wave = explained(2816, 1544, 4096, "h100-sxm", "04_mma/128x256x32-a16");
+        let resized = wave.better.iter().find(|b| matches!(b.change, Change::Resize { .. })).unwrap();
+        assert!(gain(resized).contains(" for each "), "{}", gain(resized));
+        assert!(verdict(&explained(1, 1, 1, "l4", "auto")).contains("too small for the device"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod kernels;
 mod planning;
 mod profile;
 mod report;
+mod shape;
 mod sweep;
 mod tune;
 mod validate;

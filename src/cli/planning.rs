@@ -1,12 +1,11 @@
 //! What `explain` and `advise` share: the device that is planned for, and how times and shares are written.
 
+use super::counted;
 use crate::advice::{Family, LIBRARY, Planner};
 use crate::device::{self, DeviceInfo};
 use crate::dispatch::{Selector, select};
 use crate::model::{Cause, DeviceDescription, Prediction};
-use crate::problem::{DType, Layout};
 use anyhow::{Context, Result};
-use serde::de::DeserializeOwned;
 
 /// The description that is explained where there is no GPU and none was named.
 const USUAL: &str = "h100-sxm";
@@ -72,22 +71,6 @@ fn here(info: &DeviceInfo) -> (DeviceDescription, DeviceInfo, String) {
     (DeviceDescription::of_record(&info.record, info.cc), info.clone(), "the device's own figures".to_owned())
 }
 
-/// Reads a layout or a type by the name that records use.
-fn named<T: DeserializeOwned>(text: &str, what: &str, known: &str) -> Result<T, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_ascii_lowercase()))
-        .map_err(|_| format!("{text:?} is not {what}; choose from {known}"))
-}
-
-/// Reads `nn`, `nt`, `tn` or `tt`.
-pub fn layout(text: &str) -> Result<Layout, String> {
-    named(text, "a layout", "nn, nt, tn, tt")
-}
-
-/// Reads a type's name.
-pub fn dtype(text: &str) -> Result<DType, String> {
-    named(text, "an element type", "f16, bf16, tf32, i8, e4m3")
-}
-
 /// Nanoseconds in the unit that suits them.
 pub fn time(ns: f64) -> String {
     match ns {
@@ -110,6 +93,25 @@ pub fn percent(share: f64) -> String {
     }
 }
 
+/// FLOP in the unit that suits them, with four digits.
+pub fn flop(flop: f64) -> String {
+    let (value, unit) = match flop {
+        ..1e3 => return format!("{flop:.0} FLOP"),
+        1e3..1e6 => (flop / 1e3, "kFLOP"),
+        1e6..1e9 => (flop / 1e6, "MFLOP"),
+        1e9..1e12 => (flop / 1e9, "GFLOP"),
+        _ => (flop / 1e12, "TFLOP"),
+    };
+    let decimals = if value < 10.0 {
+        3
+    } else if value < 100.0 {
+        2
+    } else {
+        1
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
 /// How much faster, for people: `1.8 times as fast` or `4 % faster`.
 pub fn faster(speed_up: f64) -> String {
     if speed_up >= 1.5 { format!("{speed_up:.1} times as fast") } else { format!("{} faster", percent(speed_up - 1.0)) }
@@ -119,22 +121,24 @@ pub fn faster(speed_up: f64) -> String {
 pub fn reason(cause: Cause, p: &Prediction, tile: [u64; 3], problem: &crate::Problem) -> String {
     let w = &p.waves;
     match cause {
-        Cause::Useful => format!("{:.4} TFLOP at the peak of the multipliers", p.flop as f64 / 1e12),
+        Cause::Useful => format!("{} at the peak of the multipliers", flop(p.flop as f64)),
         Cause::Kernel => format!("{} of the peak at its best: {}", percent(p.sustained.share), p.sustained.source),
         Cause::KTail => format!("k = {} fills {} of whole steps of {}", problem.k, percent(p.k_efficiency), tile[2]),
         Cause::TileTail => format!(
-            "{} x {} fills {} of {} tiles of {}x{}",
+            "{} x {} fills {} of {} of {}x{}",
             problem.m,
             problem.n,
             percent(p.tile_efficiency),
-            p.tiles,
+            counted(p.tiles, "tile"),
             tile[0],
             tile[1]
         ),
-        Cause::WaveTail if w.tail == 0 => format!("{} CTAs are exactly {} waves of {}", w.items, w.full, w.slots),
+        Cause::WaveTail if w.tail == 0 => {
+            format!("{} are exactly {} of {}", counted(w.items, "CTA"), counted(w.full, "wave"), w.slots)
+        }
         Cause::WaveTail => format!(
-            "{} CTAs in waves of {}: {} full, then one with {} ({})",
-            w.items,
+            "{} in waves of {}: {} full, then one with {} ({})",
+            counted(w.items, "CTA"),
             w.slots,
             w.full,
             w.tail,
@@ -166,8 +170,8 @@ mod tests {
             ("0 %", "< 0.1 %", "3.1 %")
         );
         assert_eq!((faster(1.84).as_str(), faster(1.04).as_str()), ("1.8 times as fast", "4.0 % faster"));
-        assert!(layout("xy").unwrap_err().contains("nn, nt, tn, tt"));
-        assert_eq!(layout("NN").unwrap(), Layout::Nn);
+        assert_eq!((flop(1.2648e12).as_str(), flop(2.0).as_str()), ("1.265 TFLOP", "2 FLOP"));
+        assert_eq!((flop(33.5e6).as_str(), flop(82.6e9).as_str()), ("33.50 MFLOP", "82.60 GFLOP"));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `gemmscope profile`: what one launch of a kernel does, by the emulated device's counters. Never a time.
 
+use super::shape::Shape;
 use super::{Ending, table};
 use crate::data::Distribution;
 use crate::device::{self, DeviceChoice, Job};
 use crate::dispatch::{choose, select};
-use crate::problem::{DType, Layout, Problem};
 use crate::record::{Counters, Traffic, Wavefronts};
 use crate::verify::{HostReference, check, error_bound, rows_to_check};
 use anyhow::{Context, Result};
@@ -17,39 +17,11 @@ use serde_json::json;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  gemmscope profile 128 128 128 --lda 129 --kernel 04_mma")]
 pub struct Args {
-    /// Rows of A and C
-    m: u64,
-    /// Columns of B and C
-    n: u64,
-    /// Columns of A, rows of B
-    k: u64,
+    #[command(flatten)]
+    shape: Shape,
     /// Kernel: auto, NAME or NAME/VARIANT
     #[arg(long, default_value = "auto")]
     kernel: String,
-    /// How A and B are stored: n as they are multiplied, t transposed
-    #[arg(long, value_enum, default_value = "nn")]
-    layout: Layout,
-    /// Element type
-    #[arg(long, value_enum, default_value = "f16")]
-    dtype: DType,
-    /// Leading dimension of A, in elements [default: a stored row]
-    #[arg(long)]
-    lda: Option<u64>,
-    /// Leading dimension of B [default: a stored row]
-    #[arg(long)]
-    ldb: Option<u64>,
-    /// Leading dimension of C [default: N]
-    #[arg(long)]
-    ldc: Option<u64>,
-    /// Elements from an aligned address to A
-    #[arg(long, default_value_t = 0)]
-    offset_a: u64,
-    /// Elements from an aligned address to B
-    #[arg(long, default_value_t = 0)]
-    offset_b: u64,
-    /// Elements from an aligned address to C
-    #[arg(long, default_value_t = 0)]
-    offset_c: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -58,17 +30,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Ending> {
     let device = device::open(DeviceChoice::Emulated)?;
     let info = device.info();
-    let compact = Problem::new(args.m, args.n, args.k).in_form(args.layout, args.dtype);
-    let problem = Problem {
-        lda: args.lda.unwrap_or(compact.lda),
-        ldb: args.ldb.unwrap_or(compact.ldb),
-        ldc: args.ldc.unwrap_or(compact.ldc),
-        offset_a: args.offset_a,
-        offset_b: args.offset_b,
-        offset_c: args.offset_c,
-        ..compact
-    };
-    problem.validate()?;
+    let problem = args.shape.problem()?;
     let selectors = select(&args.kernel, info.kind())?;
     anyhow::ensure!(selectors.len() == 1, "--kernel {} is several kernels; name one", args.kernel);
     let choice = choose(&problem, &selectors[0], info)?;

@@ -35,31 +35,31 @@ pub struct Args {
     #[arg(long, value_parser = named, value_name = "NAME")]
     preset: Option<Named>,
     /// Rows of A and C: the batch
-    #[arg(short, long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "AXIS", allow_hyphen_values = true)]
     m: Option<String>,
     /// Columns of B and C
-    #[arg(short, long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "AXIS", allow_hyphen_values = true)]
     n: Option<String>,
     /// Columns of A, rows of B
-    #[arg(short, long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "AXIS", allow_hyphen_values = true)]
     k: Option<String>,
     /// Leading dimension of A, in elements
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
     lda: Option<String>,
     /// Leading dimension of B
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
     ldb: Option<String>,
     /// Leading dimension of C
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
     ldc: Option<String>,
     /// Elements from an aligned address to A
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
     offset_a: Option<String>,
     /// Elements from an aligned address to B
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
     offset_b: Option<String>,
     /// Elements from an aligned address to C
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
     offset_c: Option<String>,
     /// Layouts: nn, nt, tn, tt, the first letter for A, several joined by commas; t is stored transposed
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LAYOUT")]

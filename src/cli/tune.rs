@@ -29,22 +29,22 @@ pub struct Args {
     #[arg(value_name = "M N K", conflicts_with_all = ["m", "n", "k"])]
     sizes: Vec<u64>,
     /// Rows of C, an axis as in `sweep`
-    #[arg(short, long, value_name = "AXIS", allow_negative_numbers = true, requires_all = ["n", "k"])]
+    #[arg(short, long, value_name = "AXIS", allow_hyphen_values = true, requires_all = ["n", "k"])]
     m: Option<String>,
     /// Columns of C
-    #[arg(short, long, value_name = "AXIS", allow_negative_numbers = true, requires_all = ["m", "k"])]
+    #[arg(short, long, value_name = "AXIS", allow_hyphen_values = true, requires_all = ["m", "k"])]
     n: Option<String>,
     /// Depth
-    #[arg(short, long, value_name = "AXIS", allow_negative_numbers = true, requires_all = ["m", "n"])]
+    #[arg(short, long, value_name = "AXIS", allow_hyphen_values = true, requires_all = ["m", "n"])]
     k: Option<String>,
     /// Leading dimension of A, in elements
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
     lda: Option<String>,
     /// Leading dimension of B
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
     ldb: Option<String>,
     /// Leading dimension of C
-    #[arg(long, value_name = "AXIS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
     ldc: Option<String>,
     /// Layouts: nn, nt, tn, tt, several joined by commas
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LAYOUT", default_value = "nn")]

@@ -155,7 +155,7 @@ pub struct CellRecord {
     pub check: Option<Check>,
     /// What the emulated device counted during one launch. It has no times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counters: Option<Counters>,
+    pub counters: Option<Box<Counters>>,
     /// The samples, in the order in which they were taken. Readers that do not need them may leave them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<Sample>,

@@ -5,10 +5,10 @@
 
 use super::axes::{class, class_name};
 use super::grid::{Place, Side, Square, relative_width, tflops};
-use crate::problem::Problem;
+use crate::problem::{Operand, Problem};
 use crate::record::{CellRecord, Role};
 use crate::stats::median;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The lowest class that may serve as fully aligned, in elements: 16 bytes of FP16, the widest load there is.
 const LEAST_ALIGNED: u64 = 8;
@@ -29,8 +29,21 @@ pub(super) struct Classes {
     pub notes: Vec<String>,
 }
 
-/// The medians of the aligned sides of all comparisons, by pair, kernel and regime.
-pub(super) struct Baselines(BTreeMap<(u64, String, String), f64>);
+/// The medians of the aligned sides of all comparisons, by pair, kernel, regime and what alignment leaves as it is.
+pub(super) struct Baselines {
+    of: BTreeMap<Yardstick, f64>,
+    /// The pairs that have one, of whatever sizes.
+    pairs: BTreeSet<u64>,
+}
+
+/// Pair, kernel, regime, then m, n, k, layout and type. A plan may pair other things than strides, such as a size with its
+/// neighbour: what such a pair finds is not what alignment costs.
+type Yardstick = (u64, String, String, [u64; 3], [&'static str; 2]);
+
+fn yardstick(pair: u64, kernel: &str, cell: &CellRecord) -> Yardstick {
+    let p = &cell.problem;
+    (pair, kernel.to_owned(), cell.regime.clone(), [p.m, p.n, p.k], [p.layout.name(), p.dtype.name()])
+}
 
 impl Baselines {
     /// Collects them from all cells of a merged run: a baseline may have run another kernel than its variant.
@@ -40,17 +53,25 @@ impl Baselines {
             if let (Some(pair), Some(Role::Baseline), Some(tflops)) = (cell.pair, cell.role, tflops(cell)) {
                 // The empty name stands for any kernel.
                 for kernel in [&cell.kernel, ""] {
-                    found.entry((pair, kernel.to_owned(), cell.regime.clone())).or_default().push(tflops);
+                    found.entry(yardstick(pair, kernel, cell)).or_default().push(tflops);
                 }
             }
         }
-        Baselines(found.into_iter().filter_map(|(key, values)| Some((key, median(&values)?))).collect())
+        let pairs = found.keys().map(|key: &Yardstick| key.0).collect();
+        Baselines { of: found.into_iter().filter_map(|(key, values)| Some((key, median(&values)?))).collect(), pairs }
     }
 
     fn get(&self, cell: &CellRecord) -> Option<f64> {
         let pair = cell.pair?;
-        let find = |kernel: &str| self.0.get(&(pair, kernel.to_owned(), cell.regime.clone())).copied();
+        let find = |kernel: &str| self.of.get(&yardstick(pair, kernel, cell)).copied();
         find(&cell.kernel).or_else(|| find(""))
+    }
+
+    /// What a cell's own comparison says of alignment, block by block: nothing where its other side has other sizes, and where that
+    /// side is not on record, what was recorded.
+    fn ratio(&self, cell: &CellRecord) -> Option<Square> {
+        let unknown = cell.pair.is_some_and(|pair| !self.pairs.contains(&pair));
+        block_ratio(cell).filter(|_| unknown || self.get(cell).is_some())
     }
 }
 
@@ -81,7 +102,12 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
     let shifted = |cell: &CellRecord| cell.problem.offset_a | cell.problem.offset_b | cell.problem.offset_c != 0;
     let aligned_bases: Vec<&CellRecord> = cells.iter().copied().filter(|c| !shifted(c)).collect();
     // Where sizes keep every stride aligned there is nothing to compare, unless strides are what was swept.
-    let padded = |p: &Problem| p.lda != p.k || p.ldb != p.n || p.ldc != p.n;
+    let padded = |p: &Problem| {
+        Operand::ALL.iter().any(|&o| {
+            let place = p.placement(o);
+            place.ld != place.cols.max(1)
+        })
+    };
     if !aligned_bases.iter().any(|c| lower_class(c) < LEAST_ALIGNED || padded(&c.problem)) {
         return None;
     }
@@ -132,7 +158,7 @@ pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Cl
         }
         let p = &cell.problem;
         let relative_to = |baseline: f64| square.times(100.0 / baseline);
-        if let (Some(pair), Some(ratio)) = (cell.pair, block_ratio(cell)) {
+        if let (Some(pair), Some(ratio)) = (cell.pair, baselines.ratio(cell)) {
             blocks += 1;
             pairs.entry((pair, classes_of(cell))).or_default().add(ratio);
         } else if let (Some(pair), Some(baseline)) = (cell.pair, baselines.get(cell)) {
@@ -226,6 +252,20 @@ mod tests {
     fn paired(mut cell: CellRecord, pair: u64, role: Role) -> CellRecord {
         (cell.pair, cell.role) = (Some(pair), Some(role));
         cell
+    }
+
+    #[test]
+    fn a_pair_of_different_sizes_says_nothing_of_alignment() {
+        // As `validate` pairs them: 1025 in the place of 1024, in every dimension.
+        let mut other = paired(strided(1025, 1025, 40.0), 1, Role::Variant);
+        (other.problem.m, other.problem.n, other.problem.k) = (1025, 1025, 1025);
+        other.pair_ratio = Some(10.5);
+        let alone = [paired(strided(1024, 1024, 100.0), 1, Role::Baseline), other];
+        let cells: Vec<&CellRecord> = alone.iter().collect();
+        let found = classes(&cells, &Baselines::of(&cells));
+        let values = found.iter().flat_map(|c| c.squares.iter().filter_map(Square::value)).collect::<Vec<_>>();
+        assert!(values.iter().all(|v| *v < 100.0), "{values:?}");
+        assert!(found.iter().all(|c| c.notes.iter().all(|n| !n.contains("paired baseline"))), "{found:?}");
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub(super) fn columns() -> impl Iterator<Item = String> {
 
 /// A cell's fields in them, empty where the device counts nothing.
 pub(super) fn fields(cell: &CellRecord) -> impl Iterator<Item = String> {
-    let counters = cell.counters.as_ref();
+    let counters = cell.counters.as_deref();
     let sums = SUMS.iter().map(move |(_, of)| counters.map_or_else(String::new, |c| of(c).to_string()));
     sums.chain(METRICS.iter().map(|m| m.of(cell).map_or_else(String::new, |v| format!("{v:.6}"))))
 }
@@ -143,7 +143,7 @@ impl Metric {
     /// instructions and anything per multiply-add does for a problem that has none.
     pub fn of(&self, cell: &CellRecord) -> Option<f64> {
         let p = &cell.problem;
-        self.of_counters(cell.counters.as_ref()?, p.m as f64 * p.n as f64 * p.k as f64)
+        self.of_counters(cell.counters.as_deref()?, p.m as f64 * p.n as f64 * p.k as f64)
     }
 
     /// The same of counters alone, with the multiply-adds of their problem.
@@ -212,7 +212,7 @@ mod tests {
     fn counted() -> CellRecord {
         let mut cell = fixture::shapes(&[10], &[10], 10).cells.remove(0);
         let traffic = |requests, sectors, bytes, width| Traffic { requests, sectors, bytes, width };
-        cell.counters = Some(Counters {
+        cell.counters = Some(Box::new(Counters {
             global_load: traffic(4, 10, 256, [0, 0, 0, 0, 16]),
             global_store: traffic(2, 6, 128, [0, 64, 0, 0, 0]),
             bulk_load_bytes: 128,
@@ -222,7 +222,7 @@ mod tests {
             warp_instructions: 50,
             thread_instructions: 1200,
             ..Counters::default()
-        });
+        }));
         cell
     }
 

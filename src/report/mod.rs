@@ -25,7 +25,9 @@ pub use html::{PAGE_FILE, Page, write_page};
 pub use table::SUMMARY_FILE;
 pub use terminal::{terminal, terminal_of};
 
-use crate::record::{CellRecord, JournalError, Manifest, ManifestError, read_manifest, read_summaries, replace_file};
+use crate::record::{
+    CellRecord, JournalError, Manifest, ManifestError, Status, read_manifest, read_summaries, replace_file,
+};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -105,7 +107,22 @@ pub fn load(dir: &Path) -> Result<Run, ReportError> {
     if let Some(torn) = journal.torn {
         log::warn!("{}: line {} of the journal is torn and left out", dir.display(), torn.line);
     }
-    Ok(Run { dir: dir.to_owned(), manifest, cells: journal.cells })
+    let mut cells = journal.cells;
+    cells.iter_mut().for_each(impossible_is_failed);
+    Ok(Run { dir: dir.to_owned(), manifest, cells })
+}
+
+/// Takes the numbers from a cell whose problem cannot be, such as one of more FLOP than can be counted: nothing was measured of it, whatever
+/// the record says. It stays as a cell that failed, with the reason.
+fn impossible_is_failed(cell: &mut CellRecord) {
+    let Err(why) = cell.problem.validate() else { return };
+    if cell.status != Status::Ok {
+        return;
+    }
+    (cell.status, cell.reason) = (Status::Failed, Some(format!("a record of a problem that cannot be: {why}")));
+    (cell.median_ns, cell.median_lo_ns, cell.median_hi_ns) = (None, None, None);
+    (cell.tflops, cell.flop_per_cycle, cell.counters) = (None, None, None);
+    (cell.pair_ratio, cell.pair_ratio_lo, cell.pair_ratio_hi) = (None, None, None);
 }
 
 /// Writes `summary.csv` and every picture into `out`, which is made if it is missing.
@@ -304,6 +321,18 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_a_problem_that_cannot_be_is_a_failed_cell() {
+        let mut run = fixture::shapes(&[16, 32], &[8, 16], 8);
+        (run.cells[0].problem.m, run.cells[0].problem.n, run.cells[0].problem.k) = (1 << 31, 1 << 31, 1 << 31);
+        run.cells.iter_mut().for_each(impossible_is_failed);
+        let failed: Vec<&CellRecord> = run.cells.iter().filter(|c| c.status == Status::Failed).collect();
+        assert_eq!(failed.len(), 1);
+        assert!(failed[0].median_ns.is_none() && failed[0].reason.as_deref().unwrap().contains("cannot be"));
+        let dir = tempfile::tempdir().unwrap();
+        write_all(dir.path(), &[run]).unwrap();
+    }
+
+    #[test]
     fn every_picture_is_valid_and_no_text_leaves_it_or_touches_another() {
         // Set this to a folder to keep the pictures and look at them.
         let keep = std::env::var_os("GEMMSCOPE_GALLERY").map(PathBuf::from);
@@ -468,12 +497,12 @@ mod tests {
             (cell.tflops, cell.median_ns, cell.median_lo_ns, cell.median_hi_ns) = (None, None, None, None);
             let p = &cell.problem;
             let tiles = p.m.div_ceil(64) * p.n.div_ceil(64);
-            cell.counters = Some(crate::record::Counters {
+            cell.counters = Some(Box::new(crate::record::Counters {
                 bulk_load_bytes: tiles * 64 * p.k * 4,
                 issued_macs: tiles * 64 * 64 * p.k,
                 warp_instructions: tiles * p.k * 9,
                 ..Default::default()
-            });
+            }));
         }
         run
     }

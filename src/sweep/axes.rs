@@ -184,8 +184,11 @@ impl FromStr for Axis {
                 parser.eat("+");
             }
         }
-        let mut seen = std::collections::HashSet::with_capacity(values.len());
-        values.retain(|v| seen.insert(*v));
+        // A single range holds nothing twice, and may hold millions.
+        if !values.is_sorted_by(|a, b| a < b) {
+            let mut seen = std::collections::HashSet::with_capacity(values.len());
+            values.retain(|v| seen.insert(*v));
+        }
         let values = if padding { Values::Padding(values) } else { Values::Absolute(values) };
         Ok(Axis { text: text.to_owned(), values })
     }
@@ -217,9 +220,10 @@ impl Parser<'_> {
         let rest = &self.text[self.at..];
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         if digits == 0 {
-            return Err(self.error(match rest.chars().next() {
-                Some('-') => "a value cannot be negative",
-                Some('+') => "a + in front means padding, and stands before the first value of an axis",
+            let mut next = rest.chars();
+            return Err(self.error(match (next.next(), next.next()) {
+                (Some('-'), Some('0'..='9')) => "a value cannot be negative",
+                (Some('+'), _) => "a + in front means padding, and stands before the first value of an axis",
                 _ => "expected a number",
             }));
         }
@@ -289,7 +293,7 @@ impl Parser<'_> {
         if more.saturating_add(values.len() as u64) >= MAX_VALUES {
             self.at = start;
             return Err(self.error(format!(
-                "an axis has at most {MAX_VALUES} values, and this range alone has {}",
+                "an axis has at most {MAX_VALUES} values, and this range alone has {}: take a step, as in 64..8192+64",
                 u128::from(more) + 1
             )));
         }

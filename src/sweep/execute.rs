@@ -214,7 +214,7 @@ impl Executor {
         {
             self.device.reset_counters();
             prepared.launch()?;
-            record.counters = self.device.counters();
+            record.counters = self.device.counters().map(Box::new);
             record.workspace_bytes = Some(prepared.workspace_bytes()).filter(|&bytes| bytes > 0);
             self.check(cell, choice, prepared.as_mut(), 0, record)?;
             record.status = Status::Ok;

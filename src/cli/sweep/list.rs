@@ -7,7 +7,11 @@ use crate::sweep::{Cell, Plan};
 use anyhow::Result;
 use std::io::{BufWriter, Write};
 
-/// Prints every cell, tab-separated or as a line of JSON each.
+/// Most cells for which dispatch is asked what it would run: it goes through every kernel, and a million cells would take minutes.
+const MOST_RESOLVED: u64 = 20_000;
+
+/// Prints every cell, tab-separated or as a line of JSON each. In a plan of very many cells the kernel is the one asked for, such as
+/// `auto`, and standard error says so.
 pub(super) fn list(plan: &Plan, device: &DeviceInfo, dispatcher: &Dispatcher, as_json: bool) -> Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     if !as_json {
@@ -20,12 +24,20 @@ pub(super) fn list(plan: &Plan, device: &DeviceInfo, dispatcher: &Dispatcher, as
         )?;
         writeln!(out, "# cell\tpart\tpair\tform\tm\tn\tk\tlda\tldb\tldc\toffsets\tregime\tkernel")?;
     }
+    let resolve = plan.cells() <= MOST_RESOLVED;
+    if !resolve {
+        eprintln!(
+            "The kernels of {} are listed as asked for, not as chosen: dispatch is asked in plans of at most {MOST_RESOLVED}. List a part of \
+             it with --shard, or ask for one problem with gemmscope explain.",
+            counted(plan.cells(), "cell")
+        );
+    }
     for position in 0..plan.units() {
         for cell in plan.unit(position) {
-            let kernel = resolved(&cell, device, dispatcher);
+            let kernel = if resolve { resolved(&cell, device, dispatcher) } else { cell.kernel.clone() };
             if as_json {
                 let mut value = serde_json::to_value(&cell)?;
-                value["runs"] = kernel.into();
+                value["runs"] = if resolve { kernel.into() } else { serde_json::Value::Null };
                 serde_json::to_writer(&mut out, &value)?;
                 writeln!(out)?;
                 continue;

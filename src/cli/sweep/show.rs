@@ -46,28 +46,33 @@ pub(in crate::cli) fn show(bar: &ProgressBar, event: &Event<'_>) {
     }
 }
 
+/// Whether a result was compared and found wrong.
+fn wrong(cell: &CellRecord) -> bool {
+    cell.status == Status::Failed && cell.reason.as_deref().is_some_and(|r| r.starts_with("wrong result"))
+}
+
 /// Draws what was measured and sums it up.
 pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<Ending> {
     let draw = || -> Result<_> {
         let loaded = report::load(out)?;
         let mut written = report::write_all(out, std::slice::from_ref(&loaded))?;
+        let pictures = if args.json { String::new() } else { miniature(std::slice::from_ref(&loaded), &[]) };
+        let finding = loaded.cells.iter().any(wrong);
+        let reasons = reasons(&loaded.cells);
+        // The page reads the journal by itself: a million cells need not be in memory twice.
+        drop(loaded);
         written.files.push(report::write_page(&out.join(report::PAGE_FILE), &[out.to_owned()], None)?.path);
-        Ok((loaded, written))
+        Ok((written, pictures, finding, reasons))
     };
-    let (loaded, written) = draw().with_context(|| {
+    let (written, pictures, finding, reasons) = draw().with_context(|| {
         let dir = quoted(out);
         format!("what was measured is safe; draw it with gemmscope heatmap {dir} and gemmscope report {dir}")
     })?;
     let progress = &manifest.progress;
-    let wrong = |c: &CellRecord| {
-        c.status == Status::Failed && c.reason.as_deref().is_some_and(|r| r.starts_with("wrong result"))
-    };
-    let finding = loaded.cells.iter().any(wrong);
     let resume = resume_command(out);
     if args.json {
         say!("{:#}", json!({ "out": out, "manifest": manifest, "files": written.files }))?;
     } else {
-        let pictures = miniature(std::slice::from_ref(&loaded), &[]);
         if !pictures.is_empty() {
             say!("{}", pictures.trim_end())?;
         }
@@ -84,8 +89,8 @@ pub(super) fn finish(args: &Args, out: &Path, manifest: &Manifest) -> Result<End
             progress.failed,
             progress.wall_ns as f64 * 1e-9
         )?;
-        for line in reasons(&loaded.cells) {
-            say!("  {}", report::clean(&line))?;
+        for line in &reasons {
+            say!("  {}", report::clean(line))?;
         }
         say!("device: {}", report::clean(&manifest.device.name))?;
         for file in &written.files {

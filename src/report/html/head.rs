@@ -40,7 +40,10 @@ pub(super) fn notes(group: &Group, shown: usize) -> Vec<String> {
     }
     let throttled = group.cells.iter().filter(|c| c.throttled > 0).count();
     if throttled > 0 {
-        notes.push(format!("In {throttled} cells the device held its clock back in some samples."));
+        let timed = group.cells.iter().filter(|c| c.samples > 0).count();
+        notes.push(format!(
+            "In {throttled} of {timed} cells with samples the device held its clock back in some of them."
+        ));
     }
     if shown < group.cells.len() {
         notes.push(format!(

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -91,7 +91,7 @@ fn data(groups: &[Group], strings: &Strings, title: Option<&str>, most: usize) -
         all_notes.extend(notes.iter().map(|n| format!("{prefix}{n}")));
         let model = Model::of(group);
         let head = head(group, &notes, bins, strings, model.as_ref());
-        let columns = columns(&cells, &mut texts, model.as_ref());
+        let columns = columns(&cells, &alike(group), &mut texts, model.as_ref());
         // The object's last brace makes room for the columns, which are JSON already.
         let open = head.to_string();
         out.push(format!("{},\"columns\":{columns}}}", &open[..open.len() - 1]));
@@ -173,8 +173,24 @@ impl<'a> Texts<'a> {
     }
 }
 
+/// What the two sides of a comparison share that differ in strides and offsets alone: the pair, its part and regime, layout and type, and
+/// the sizes.
+type Comparison = (u64, [u32; 4], [u64; 3]);
+
+fn comparison(cell: &Cell) -> Option<Comparison> {
+    let [m, n, k, ..] = cell.shape;
+    Some((cell.pair?, [cell.part, cell.regime, cell.layout, cell.dtype], [m, n, k]))
+}
+
+/// The comparisons with an aligned first side. A plan may pair other things, such as a size with its neighbour: what those find is not
+/// what alignment costs. Gathered before cells are left out, so that a second side is known for what it is without its first.
+fn alike(group: &Group) -> HashSet<Comparison> {
+    let aligned = |c: &&Cell| c.role == Some(Role::Baseline) && c.align.is_some_and(|a| a.iter().all(|&log| log >= 4));
+    group.cells.iter().filter(aligned).filter_map(comparison).collect()
+}
+
 /// The cells, a column a quantity. Names and rounding are described in `docs/FORMAT.md`.
-fn columns(cells: &[&Cell], texts: &mut Texts<'_>, model: Option<&Model>) -> String {
+fn columns(cells: &[&Cell], alike: &HashSet<Comparison>, texts: &mut Texts<'_>, model: Option<&Model>) -> String {
     let strings = texts.strings;
     let mut out: Vec<String> = vec![format!("\"rows\":{}", cells.len())];
     let mut put = |name: &str, significant: Option<usize>, value: &mut dyn FnMut(&Cell) -> Option<f64>| {
@@ -221,6 +237,9 @@ fn columns(cells: &[&Cell], texts: &mut Texts<'_>, model: Option<&Model>) -> Str
     put("ratio", Some(5), &mut |c| c.pair_ratio.map(|r| r[0]));
     put("ratio_below", None, &mut |c| c.pair_ratio.map(below));
     put("ratio_above", None, &mut |c| c.pair_ratio.map(above));
+    put("alike", None, &mut |c| {
+        c.pair_ratio.map(|_| f64::from(u8::from(comparison(c).is_some_and(|k| alike.contains(&k)))))
+    });
     put("model_ns", Some(4), &mut |c| model.and_then(|m| m.ns(c, strings)));
     put("copies", None, &mut |c| c.copies.and_then(whole));
     put("workspace_bytes", None, &mut |c| c.workspace_bytes.and_then(whole));

@@ -80,6 +80,9 @@ class Explorer {
   update() {
     if (!this.shown.length) return;
     const { state } = this;
+    const some = this.shown.some((run) => run.rows);
+    this.controls.hidden = this.evidence.hidden = !some;
+    if (!some) return void this.maps.replaceChildren(el("p", { textContent: "No cell was recorded." }));
     const parts = this.names("part");
     if (!parts.includes(state.part)) this.choosePart(parts);
     this.render();
@@ -138,14 +141,16 @@ class Explorer {
     return METRICS.filter((metric) =>
       this.shown.some((run) => {
         const values = metricOf(run, metric);
-        return this.rowsOf(run).some((i) => Number.isFinite(values[i]));
+        // Where all pairs differ in strides alone, the plainer name says more.
+        const known = metric.key === "ratio" ? run.col("aligned_ratio") : null;
+        return this.rowsOf(run).some((i) => Number.isFinite(values[i]) && !(known && Number.isFinite(known[i])));
       })
     );
   }
 
   defaultMetric() {
     const found = this.metrics();
-    return found.length ? (found.find((m) => m.key === "ratio") || found[0]).key : METRICS[0].key;
+    return found.length ? (found.find((m) => m.key === "aligned_ratio") || found.find((m) => m.key === "ratio") || found[0]).key : METRICS[0].key;
   }
 
   render() {

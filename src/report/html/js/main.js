@@ -2,6 +2,8 @@
 
 const runs = page.groups.map((raw, i) => new Run(raw, i));
 for (const run of runs) {
+  // A name of nothing but spaces and marks of direction would leave a heading without a word.
+  if (!/[\p{L}\p{N}]/u.test(run.device)) run.label = run.device = "(device without a name)";
   const alike = runs.filter((r) => r.device === run.device).length > 1;
   if (alike) run.label = `${run.device} (${run.folders[0].name}${run.folders.length > 1 ? " …" : ""})`;
 }
@@ -92,7 +94,7 @@ function drawSummary() {
 
 function drawAlignment() {
   perRun("alignment", (run) => {
-    const timed = ["ratio", "equal_work"].map((key) => METRICS.find((m) => m.key === key));
+    const timed = ["aligned_ratio", "equal_work"].map((key) => METRICS.find((m) => m.key === key));
     const counted = METRICS.find((m) => m.key === "count_sector_use");
     const metric = (run.emulated ? [counted] : timed).find((m) => metricOf(run, m).some(Number.isFinite));
     const align = run.col("bytes_abc");
@@ -100,7 +102,7 @@ function drawAlignment() {
     const rows = metric ? Array.from(run.all).filter((i) => Number.isFinite(values[i]) && Number.isFinite(align[i])) : [];
     // Where sizes keep every row aligned there is nothing to compare, unless strides are what was swept.
     const classes = new Set(rows.map((i) => align[i]));
-    if (classes.size < 2 || (metric.key !== "ratio" && Math.min(...classes) >= 16)) return null;
+    if (classes.size < 2 || (metric.key !== "aligned_ratio" && Math.min(...classes) >= 16)) return null;
     const pick = (key) => {
       const spec = AXES.find((a) => a.key === key);
       const axis = { ...spec, column: run.col(key), title: spec.label, name: (v) => (v >= TOP_ALIGN ? "≥" + TOP_ALIGN : String(v)) };
@@ -108,7 +110,7 @@ function drawAlignment() {
       return axis;
     };
     const told = {
-      ratio: "Each comparison has the same sizes on both sides and was measured in turn, A B B A: only strides and offsets differ, so this is the cost of alignment and of nothing else.",
+      aligned_ratio: "Each comparison has the same sizes on both sides and was measured in turn, A B B A: only strides and offsets differ, so this is the cost of alignment and of nothing else.",
       equal_work: "No ratio of aligned pairs is on record. Cells are held against fully aligned ones with about 5 % more or fewer FLOP at most, so sizes differ as well: this shows alignment and tails together. A sweep with --paired separates them.",
       count_sector_use: "What alignment changes without a clock: how much of each 32-byte sector that was moved had been asked for.",
     };

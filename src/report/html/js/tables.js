@@ -44,7 +44,7 @@ function summaryOf(run) {
     }
   }
   const rest = [skipped && `${whole(skipped)} skipped`, failed && `${whole(failed)} failed`, unknown && `${whole(unknown)} unknown`].filter(Boolean);
-  cards.append(figureCard("Cells with a result", whole(ok), "", rest.length ? rest.join(", ") : "none skipped, none failed"));
+  cards.append(figureCard("Cells with a result", whole(ok), "", rest.length ? rest.join(", ") : ok ? "none skipped, none failed" : "no cell was recorded"));
   if (run.notes.length) {
     box.append(el("div", { className: "note", role: "note" }, el("ul", {}, ...run.notes.map((n) => el("li", { textContent: n })))));
   }
@@ -53,7 +53,7 @@ function summaryOf(run) {
 
 // Throughput over the aligned pair's, of the pairs in which some row lies off 16 bytes.
 function alignmentCost(run) {
-  const [ratio, align] = [run.col("ratio"), run.col("bytes_abc")];
+  const [ratio, align] = [run.col("aligned_ratio"), run.col("bytes_abc")];
   const found = Array.from(run.all).filter((i) => Number.isFinite(ratio[i]) && align[i] < 16).map((i) => ratio[i]);
   if (run.emulated || !found.length) return null;
   return { value: median(found), q1: quantile(found, 0.25), q3: quantile(found, 0.75), count: found.length };
@@ -128,7 +128,7 @@ function verdictsOf(run) {
 }
 
 function gapsOf(run) {
-  if (!run.reasons.length) return el("p", { textContent: "Every cell of this run has a result." });
+  if (!run.reasons.length) return el("p", { textContent: run.counts[0] ? "Every cell of this run has a result." : "No cell was recorded." });
   const rows = run.reasons.map((r) => [
     el("span", { className: r.status === "skipped" ? "" : "bad", textContent: r.status }), whole(r.count), r.text || "(no reason is recorded)",
     `${r.shape.slice(0, 3).map(whole).join(" × ")}, ld ${r.shape.slice(3, 6).join(" ")}`,
