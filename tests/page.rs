@@ -322,6 +322,18 @@ fn a_part_is_shown_in_a_regime_that_it_was_measured_in() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+/// A side of a pair: the baseline, or the variant with its lda and its throughput over the baseline's.
+fn side(pair: u64, m: u64, variant: Option<(u64, f64)>) -> Value {
+    let mut side = cell(2 * pair + u64::from(variant.is_some()), m, 1024, 400.0);
+    (side["pair"], side["role"]) = (json!(pair), json!(if variant.is_some() { "variant" } else { "baseline" }));
+    if let Some((lda, ratio)) = variant {
+        side["lda"] = json!(lda);
+        (side["pair_ratio"], side["pair_ratio_lo"], side["pair_ratio_hi"]) =
+            (json!(ratio), json!(ratio - 0.01), json!(ratio + 0.01));
+    }
+    side
+}
+
 #[test]
 fn pairs_of_different_sizes_are_no_cost_of_alignment() {
     let dir = tempfile::tempdir().unwrap();
@@ -333,15 +345,8 @@ fn pairs_of_different_sizes_are_no_cost_of_alignment() {
         let sizes = pair >= 4;
         for variant in [false, true] {
             let m = if sizes && variant { 1025 } else { 1024 };
-            let mut side = cell(2 * pair + u64::from(variant), m, 1024, 400.0);
-            (side["pair"], side["role"]) = (json!(pair), json!(if variant { "variant" } else { "baseline" }));
-            if variant {
-                side["lda"] = json!(1025 + pair);
-                let ratio = if sizes { 10.5 } else { 0.8 };
-                (side["pair_ratio"], side["pair_ratio_lo"], side["pair_ratio_hi"]) =
-                    (json!(ratio), json!(ratio - 0.01), json!(ratio + 0.01));
-            }
-            cells.push(side);
+            let (lda, ratio) = (1025 + pair, if sizes { 10.5 } else { 0.8 });
+            cells.push(side(pair, m, variant.then_some((lda, ratio))));
         }
     }
     let run = write(&dir.path().join("run"), &manifest, &cells);
@@ -366,14 +371,9 @@ fn the_cost_of_alignment_is_the_pairs() {
     for (pair, padding) in [1, 2, 4, 8, 16, 32].into_iter().enumerate() {
         let pair = pair as u64;
         let ratio = if padding < 8 { 0.5 } else { 1.0 };
-        for role in ["baseline", "variant"] {
-            let mut side = cell(2 * pair + u64::from(role == "variant"), 1024, 1024, 400.0);
-            (side["part"], side["pair"], side["role"]) = (json!("stride"), json!(pair), json!(role));
-            if role == "variant" {
-                side["lda"] = json!(1024 + padding);
-                (side["pair_ratio"], side["pair_ratio_lo"], side["pair_ratio_hi"]) =
-                    (json!(ratio), json!(ratio - 0.01), json!(ratio + 0.01));
-            }
+        for variant in [None, Some((1024 + padding, ratio))] {
+            let mut side = side(pair, 1024, variant);
+            side["part"] = json!("stride");
             cells.push(side);
         }
     }

@@ -371,7 +371,9 @@ fn overall(
             format!("{of} cells are too few to see the noise between two runs; {ENOUGH} are enough"),
         );
     }
-    if shift.scatter > threshold {
+    // Of many cells the middle is known well even so. On a device that others use too, that is as much as there is to know.
+    let whole_is_known = shared && 2.5 * error <= threshold.ln_1p();
+    if shift.scatter > threshold && !whole_is_known {
         return say(
             Verdict::Unclear,
             format!(
@@ -381,12 +383,21 @@ fn overall(
             ),
         );
     }
+    let unseen = if shift.scatter > threshold {
+        format!(
+            "; from cell to cell the runs differ by {:.1} %, so that changes of single cells below {:.0} % are not seen",
+            shift.scatter * 100.0,
+            250.0 * shift.scatter
+        )
+    } else {
+        String::new()
+    };
     let stand_out = if slower + faster > 0 {
         format!("{slower} of {of} cells look slower and {faster} faster, no more than single disturbances do")
     } else {
         "no cell stands out".to_owned()
     };
-    say(Verdict::Same, format!("{stand_out}, and all together moved by {}", per_cent(shift.time)))
+    say(Verdict::Same, format!("{stand_out}, and all together moved by {}{unseen}", per_cent(shift.time)))
 }
 
 /// Chance that at least `here` of `all` disturbed cells lie on one side, where each lies on either with the same chance.
@@ -464,6 +475,22 @@ mod tests {
             });
             assert!(wrong <= at_most, "{cells} cells: {wrong}");
         }
+    }
+
+    #[test]
+    fn many_noisy_cells_are_the_same_as_a_whole_where_others_use_the_device() {
+        let machine = Machine { shift: 0.005, cell: 0.08, se: 0.02, disturbed: 0.01, drift: 0.0 };
+        let verdicts = |cells: usize, shared: bool| {
+            let same = |rng: &mut ChaCha8Rng| {
+                let changes = judge(&observe(machine, cells, 0.0, rng), &[], 0.03, shared);
+                changes.overall.verdict == Verdict::Same
+                    && changes.overall.why.contains("changes of single cells below")
+            };
+            share(200, same)
+        };
+        assert!(verdicts(504, true) >= 0.9, "{}", verdicts(504, true));
+        // The middle of thirty is not known to the threshold, and a device of one's own should not be so restless.
+        assert_eq!((verdicts(30, true), verdicts(504, false)), (0.0, 0.0));
     }
 
     #[test]

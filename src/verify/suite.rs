@@ -57,7 +57,7 @@ pub fn cases(variant: &Variant, (layout, dtype): (Layout, DType), count: usize, 
         [2 * bm + 3, bn, 5 * bk],
         [bm, 2 * bn + 5, 3 * bk + 7],
         // More tiles than the emulated device has multiprocessors for.
-        [3 * bm + 1, 2 * bn + 1, bk + 1],
+        [2 * bm + 1, bn + 1, bk + 1],
     ];
     // Forms that get few cases each begin at different ones, so that a variant has met all of them.
     let form = forms(variant).iter().position(|&form| form == (layout, dtype)).unwrap_or(0);

@@ -109,21 +109,7 @@ impl<'a> Decoder<'_, 'a> {
         if !types.is_empty() || small {
             return self.plain_mma(m, ops);
         }
-        let k = match m.any(&["m16n8k4", "m16n8k8", "m16n8k16", "m16n8k32"]) {
-            Some(s) => s[6..].parse().unwrap_or(0usize),
-            None => return self.unknown("shape"),
-        };
-        if !m.take("row") | !m.take("col") {
-            return self.unknown("layout");
-        }
-        let saturate = m.take("satfinite");
-        let f = match *std::mem::take(&mut m.rest) {
-            [d, a, b, c] => Self::form(d, a, b, c),
-            _ => None,
-        };
-        let Some(f) = f.filter(|f| f.c == f.d && (f.c == Acc::S32 || !saturate)) else {
-            return self.unknown("types");
-        };
+        let (k, f) = self.shape_and_types(m, &["m16n8k4", "m16n8k8", "m16n8k16", "m16n8k32"])?;
         if f.a.eight_bit_float() {
             self.requires(89, false)?;
         }
@@ -133,7 +119,7 @@ impl<'a> Decoder<'_, 'a> {
             32 => true,
             _ => return self.unknown("shape"),
         };
-        let f = Form { deep, saturate, ..f };
+        let f = Form { deep, ..f };
         let [na, nb, nc, nd] = f.regs();
         let o = self.need(ops, 4)?;
         let d = self.list::<4>(&o[0], nd, Ty::B32, true)?;
@@ -143,26 +129,29 @@ impl<'a> Decoder<'_, 'a> {
         self.push(Op::Mma { f, d, a, b, c })
     }
 
+    /// The depth of a product that is one of these shapes, and its types; A lies by rows and B by columns.
+    fn shape_and_types(&self, m: &mut Mods<'a>, shapes: &[&'static str]) -> R<(usize, Form)> {
+        let Some(shape) = m.any(shapes) else { return self.unknown("shape") };
+        if !m.take("row") | !m.take("col") {
+            return self.unknown("layout");
+        }
+        let saturate = m.take("satfinite");
+        let form = match *std::mem::take(&mut m.rest) {
+            [d, a, b, c] => Self::form(d, a, b, c),
+            _ => None,
+        };
+        match form.filter(|f| f.c == f.d && (f.c == Acc::S32 || !saturate)) {
+            Some(form) => Ok((shape[6..].parse().unwrap_or(0), Form { saturate, ..form })),
+            None => self.unknown("types"),
+        }
+    }
+
     /// `mma.sp`, of which the depth in the shape counts the elements that are left out too.
     fn sparse_mma(&mut self, m: &mut Mods<'a>, ops: &[Opd<'a>], ordered: bool) -> R<()> {
         if !m.take("sync") | !m.take("aligned") {
             return self.unknown("modifiers");
         }
-        let k = match m.any(&["m16n8k8", "m16n8k16", "m16n8k32", "m16n8k64"]) {
-            Some(s) => s[6..].parse().unwrap_or(0usize),
-            None => return self.unknown("shape of a sparse product"),
-        };
-        if !m.take("row") | !m.take("col") {
-            return self.unknown("layout");
-        }
-        let saturate = m.take("satfinite");
-        let f = match *std::mem::take(&mut m.rest) {
-            [d, a, b, c] => Self::form(d, a, b, c),
-            _ => None,
-        };
-        let Some(f) = f.filter(|f| f.c == f.d && (f.c == Acc::S32 || !saturate)) else {
-            return self.unknown("types");
-        };
+        let (k, f) = self.shape_and_types(m, &["m16n8k8", "m16n8k16", "m16n8k32", "m16n8k64"])?;
         // Floats of eight bits have the deep form only, with sums in single precision.
         if f.a.eight_bit_float() {
             self.requires(89, false)?;
@@ -175,7 +164,7 @@ impl<'a> Decoder<'_, 'a> {
             64 => true,
             _ => return self.unknown("shape"),
         };
-        let f = Form { deep, saturate, ..f };
+        let f = Form { deep, ..f };
         let [na, nb, nc, nd] = f.regs();
         let o = self.need(ops, 6)?;
         // The threads of four that have the places: all of them, a pair, or one.
