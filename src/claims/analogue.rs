@@ -8,7 +8,7 @@ use super::bench::Bench;
 use super::experiment::{Comparison, Evidence, Held, Per, Question};
 use super::facts::intensity;
 use super::judge::Judge;
-use super::records::Key;
+use super::records::{Found, Key};
 use super::sound::named;
 use crate::device::DeviceInfo;
 use crate::measure::Regime;
@@ -47,7 +47,6 @@ impl Judge<'_> {
     /// # Errors
     /// There are such cells, and the reason why they cannot be used.
     pub fn stand_ins(&self, q: &Question, all: &[Question]) -> Result<Option<Evidence>, String> {
-        let places = Places::of(self);
         let bench = Bench::new(self.device);
         let rivals: Vec<Sketch<'_>> = all
             .iter()
@@ -58,7 +57,7 @@ impl Judge<'_> {
         let mut instead = |planned: &[Comparison]| -> Vec<Comparison> {
             let mut found: Vec<Comparison> = Vec::new();
             for c in planned {
-                for (a, b) in places.like(&Sketch::new(q, c, &bench), &rivals) {
+                for (a, b) in self.places_like(&Sketch::new(q, c, &bench), &rivals) {
                     let arm = |planned: &Arm, (problem, regime): Place| Arm { problem, regime, ..planned.clone() };
                     let new = Comparison { first: arm(&c.first, a), second: arm(&c.second, b), ..c.clone() };
                     if found.contains(&new) {
@@ -131,40 +130,51 @@ impl Judge<'_> {
     }
 }
 
-/// What was recorded: problems that were measured in turn, and problems.
-struct Places<'a> {
-    device: &'a DeviceInfo,
-    pairs: Vec<(Place, Place)>,
-    alone: Vec<Place>,
+/// What was recorded: problems that were measured in turn, and problems, each once, by the numbers of their first records.
+#[derive(Debug)]
+pub(super) struct Places {
+    pairs: Vec<[u32; 2]>,
+    alone: Vec<u32>,
 }
 
-impl<'a> Places<'a> {
-    fn of(judge: &Judge<'a>) -> Places<'a> {
-        let found = &judge.index.found;
-        let place = |i: usize| -> Option<Place> {
-            let record = found[i].record;
-            (record.status == Status::Ok).then_some(())?;
-            Some((record.problem, record.regime.parse().ok()?))
-        };
+fn place(found: &Found<'_>) -> Option<Place> {
+    (found.record.status == Status::Ok).then_some(())?;
+    Some((found.record.problem, found.record.regime.parse().ok()?))
+}
+
+impl Places {
+    /// The places of an index's records, whose numbers `by_key` has in the order of their keys.
+    pub fn of(found: &[Found<'_>], by_key: &[u32]) -> Places {
+        // Equal keys have one rank, so that a key is compared with its neighbour alone.
+        let mut rank = vec![0u32; found.len()];
+        for (ranked, alike) in by_key.chunk_by(|&a, &b| found[a as usize].key == found[b as usize].key).enumerate() {
+            alike.iter().for_each(|&i| rank[i as usize] = ranked as u32);
+        }
         let (mut pairs, mut alone) = (Vec::new(), Vec::new());
-        let (mut seen_pairs, mut seen) = (HashSet::new(), HashSet::new());
+        let (mut seen_pairs, mut seen) = (HashSet::new(), vec![false; found.len()]);
         for (i, f) in found.iter().enumerate() {
-            let Some(here) = place(i) else { continue };
-            if seen.insert(&f.key) {
-                alone.push(here);
+            if place(f).is_none() {
+                continue;
+            }
+            if !std::mem::replace(&mut seen[rank[i] as usize], true) {
+                alone.push(i as u32);
             }
             if let Some((partner, _)) = f.partner
-                && let Some(there) = place(partner)
-                && seen_pairs.insert((&f.key, &found[partner].key))
+                && place(&found[partner]).is_some()
+                && seen_pairs.insert([rank[i], rank[partner]])
             {
-                pairs.push((here, there));
+                pairs.push([i as u32, partner as u32]);
             }
         }
-        Places { device: judge.device, pairs, alone }
+        Places { pairs, alone }
     }
+}
 
+impl Judge<'_> {
     /// The pairs of problems that are like a comparison's, the nearest first: those measured in turn, or else any.
-    fn like(&self, sketch: &Sketch<'_>, rivals: &[Sketch<'_>]) -> Vec<(Place, Place)> {
+    fn places_like(&self, sketch: &Sketch<'_>, rivals: &[Sketch<'_>]) -> Vec<(Place, Place)> {
+        let places = self.index.places();
+        let at = |i: u32| place(&self.index.found[i as usize]).expect("only such records have a place");
         let mut found: Vec<(f64, Place, Place)> = Vec::new();
         let take = |a: &Place, b: &Place, found: &mut Vec<(f64, Place, Place)>| {
             if !sketch.like(a, b, self.device) {
@@ -176,16 +186,21 @@ impl<'a> Places<'a> {
                 found.push((distance, *a, *b));
             }
         };
-        for (a, b) in &self.pairs {
-            take(a, b, &mut found);
+        for [a, b] in &places.pairs {
+            take(&at(*a), &at(*b), &mut found);
         }
         if found.is_empty() {
-            let nearest = |planned: &Arm| -> Vec<&Place> {
-                let apart = |p: &Place| apart(&planned.problem, &p.0);
-                let mut places: Vec<&Place> = self.alone.iter().filter(|p| apart(p).is_finite()).collect();
-                places.sort_by(|a, b| apart(a).total_cmp(&apart(b)));
-                places.truncate(TRIED);
-                places
+            let nearest = |planned: &Arm| -> Vec<Place> {
+                let problem = |i: u32| &self.index.found[i as usize].record.problem;
+                let apart = places.alone.iter().map(|&i| (apart(&planned.problem, problem(i)), i));
+                let mut near: Vec<(f64, u32)> = apart.filter(|(apart, _)| apart.is_finite()).collect();
+                let order = |a: &(f64, u32), b: &(f64, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+                if near.len() > TRIED {
+                    near.select_nth_unstable_by(TRIED, order);
+                    near.truncate(TRIED);
+                }
+                near.sort_by(order);
+                near.into_iter().map(|(_, i)| at(i)).collect()
             };
             let (first, second) = (nearest(&sketch.c.first), nearest(&sketch.c.second));
             for a in &first {
@@ -208,8 +223,12 @@ fn apart(planned: &Problem, p: &Problem) -> f64 {
     if (planned.layout, planned.dtype) != (p.layout, p.dtype) || (planned.alpha, planned.beta) != (p.alpha, p.beta) {
         return f64::INFINITY;
     }
-    let each = sizes(planned).into_iter().zip(sizes(p)).map(|(x, y)| (y.max(1) as f64 / x.max(1) as f64).ln().abs());
-    each.fold(0.0, |sum, d| if d > WINDOW.ln() + 1e-9 { f64::INFINITY } else { sum + d })
+    let factors = || sizes(planned).into_iter().zip(sizes(p)).map(|(x, y)| y.max(1) as f64 / x.max(1) as f64);
+    // Most records are far off, and a logarithm is dear.
+    if factors().any(|factor| !(0.99 / WINDOW..1.01 * WINDOW).contains(&factor)) {
+        return f64::INFINITY;
+    }
+    factors().map(|factor| factor.ln().abs()).fold(0.0, |sum, d| if d > WINDOW.ln() + 1e-9 { f64::INFINITY } else { sum + d })
 }
 
 /// What makes two problems a comparison's.

@@ -1,13 +1,17 @@
 //! Records, and cells in them by what they are. The number of a cell means nothing here: records may come from any plan.
 
+use super::analogue::Places;
 use crate::device::DeviceInfo;
+use crate::measure::Regime;
 use crate::problem::Problem;
 use crate::record::{
     CellRecord, DeviceKind, DeviceRecord, JournalError, Manifest, ManifestError, Role, Sample, Status, read_manifest,
     read_usable,
 };
 use crate::stats::median;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use thiserror::Error;
 
@@ -50,12 +54,12 @@ pub enum RecordsError {
 }
 
 /// What two records of the same cell share: everything that the cell was asked for, but not its kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     numbers: [u64; 9],
     factors: [u32; 2],
     form: [&'static str; 2],
-    regime: String,
+    regime: Cow<'static, str>,
 }
 
 impl Key {
@@ -65,7 +69,11 @@ impl Key {
             numbers: [p.m, p.n, p.k, p.lda, p.ldb, p.ldc, p.offset_a, p.offset_b, p.offset_c],
             factors: [p.alpha.to_bits(), p.beta.to_bits()],
             form: [p.layout.name(), p.dtype.name()],
-            regime: regime.to_owned(),
+            // A record may name a regime that this program does not have.
+            regime: match [Regime::Hot, Regime::Cold].map(Regime::name).into_iter().find(|name| *name == regime) {
+                Some(known) => Cow::Borrowed(known),
+                None => Cow::Owned(regime.to_owned()),
+            },
         }
     }
 }
@@ -102,15 +110,24 @@ pub struct Records {
 pub struct Index<'a> {
     /// All that count: a record that was made again is replaced by its successor.
     pub found: Vec<Found<'a>>,
-    /// The records of each cell.
-    pub by_key: HashMap<Key, Vec<usize>>,
+    /// Their numbers in the order of their keys: a tenth of the memory of a map from keys.
+    by_key: Vec<u32>,
+    /// What was recorded, for questions that have no cells of their own.
+    places: OnceCell<Places>,
 }
 
 impl<'a> Index<'a> {
     /// The records of a problem in a regime.
     pub fn of(&self, problem: &Problem, regime: &str) -> impl Iterator<Item = &Found<'a>> {
-        let at = self.by_key.get(&Key::of(problem, regime)).map(Vec::as_slice).unwrap_or_default();
-        at.iter().map(|&i| &self.found[i])
+        let key = Key::of(problem, regime);
+        let from = self.by_key.partition_point(|&i| self.found[i as usize].key < key);
+        let alike = self.by_key[from..].iter().map(|&i| &self.found[i as usize]);
+        alike.take_while(move |found| found.key == key)
+    }
+
+    /// The problems that were recorded, found out when they are first asked for.
+    pub(super) fn places(&self) -> &Places {
+        self.places.get_or_init(|| Places::of(&self.found, &self.by_key))
     }
 }
 
@@ -177,56 +194,49 @@ impl Records {
 
     /// Indexes the records by what they are.
     pub fn index(&self) -> Index<'_> {
-        let mut index = Index { found: Vec::new(), by_key: HashMap::new() };
-        let mut copies: HashSet<(&str, u64, u64, String)> = HashSet::new();
+        let mut found: Vec<Found<'_>> = Vec::new();
+        let mut copies = HashSet::new();
         for (run, (manifest, cells)) in self.runs.iter().enumerate() {
             // Within a run the last good record of a cell counts: earlier ones were tried again. Records that share their number
             // without being one cell are kept apart.
             let tick = tick(cells);
-            let mut latest: BTreeMap<_, &CellRecord> = BTreeMap::new();
-            for record in cells {
-                let side = record.role.map(|role| role == Role::Variant);
-                let key = (record.cell, Key::of(&record.problem, &record.regime), record.pair, side);
-                let was_ok = latest.get(&key).is_some_and(|r| r.status == Status::Ok);
-                if record.status == Status::Ok || !was_ok {
-                    latest.insert(key, record);
-                }
-            }
+            let key = |record: &CellRecord| Key::of(&record.problem, &record.regime);
+            let side = |record: &CellRecord| (record.pair, record.role.map(|role| role == Role::Variant));
+            // Most differ in their number, so that few keys are made.
+            let order = |a: &&CellRecord, b: &&CellRecord| {
+                a.cell.cmp(&b.cell).then_with(|| key(a).cmp(&key(b))).then_with(|| side(a).cmp(&side(b)))
+            };
+            let mut sorted: Vec<&CellRecord> = cells.iter().collect();
+            sorted.sort_by(order);
+            let tries = sorted.chunk_by(|a, b| order(a, b).is_eq());
+            let latest = tries.filter_map(|of_one| {
+                of_one.iter().rev().find(|r| r.status == Status::Ok).or(of_one.last()).copied()
+            });
             let mut pairs: BTreeMap<u64, [Option<usize>; 2]> = BTreeMap::new();
-            for ((cell, key, ..), record) in latest {
+            for record in latest {
+                let key = key(record);
                 // A folder that was copied, or named twice, holds nothing new.
-                let content = format!("{key:?} {:?}", record.samples.first().map(|s| (s.at_ns, s.elapsed_ns)));
-                if !copies.insert((&manifest.started, manifest.seed, cell, content)) {
+                let content = record.samples.first().map(|s| (s.at_ns, s.elapsed_ns));
+                let of = (&manifest.started, manifest.seed, record.cell);
+                if self.runs.len() > 1 && !copies.insert((of, key.clone(), content)) {
                     continue;
                 }
-                let at = index.found.len();
-                index.found.push(Found { run, ..Found::new(record, key.clone(), manifest, tick) });
-                index.by_key.entry(key).or_default().push(at);
+                let at = found.len();
+                found.push(Found { run, ..Found::new(record, key, manifest, tick) });
                 if let (Some(pair), Some(role)) = (record.pair, record.role) {
                     pairs.entry(pair).or_default()[usize::from(role == Role::Variant)] = Some(at);
                 }
             }
             for [first, second] in pairs.into_values() {
                 if let (Some(first), Some(second)) = (first, second) {
-                    index.found[first].partner = Some((second, true));
-                    index.found[second].partner = Some((first, false));
+                    found[first].partner = Some((second, true));
+                    found[second].partner = Some((first, false));
                 }
             }
         }
-        index
-    }
-}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let parts = |k: &Key| (k.numbers, k.factors, k.form, k.regime.clone());
-        parts(self).cmp(&parts(other))
+        let mut by_key: Vec<u32> = (0..found.len() as u32).collect();
+        by_key.sort_by(|&a, &b| found[a as usize].key.cmp(&found[b as usize].key));
+        Index { found, by_key, places: OnceCell::new() }
     }
 }
 
