@@ -228,7 +228,9 @@ fn apart(planned: &Problem, p: &Problem) -> f64 {
     if factors().any(|factor| !(0.99 / WINDOW..1.01 * WINDOW).contains(&factor)) {
         return f64::INFINITY;
     }
-    factors().map(|factor| factor.ln().abs()).fold(0.0, |sum, d| if d > WINDOW.ln() + 1e-9 { f64::INFINITY } else { sum + d })
+    factors()
+        .map(|factor| factor.ln().abs())
+        .fold(0.0, |sum, d| if d > WINDOW.ln() + 1e-9 { f64::INFINITY } else { sum + d })
 }
 
 /// What makes two problems a comparison's.

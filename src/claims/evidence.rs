@@ -208,45 +208,51 @@ impl Judge<'_> {
                 return Compared { effect: None, record, any, shared: 0.0 };
             }
         }
-        let right = |a: &&Found| all_b.iter().any(|b| fit(c, a, b, self.device) == Fit::Right && usable(a, b));
-        let alike = |a: &&Found| all_b.iter().any(|b| fit(c, a, b, self.device) == Fit::Alike && usable(a, b));
+        // A paired sweep has thousands of records of one problem, but of few kernels.
+        let ((kinds_a, of_a), (kinds_b, of_b)) = (by_name(&all_a), by_name(&all_b));
+        let row = |(_, a): &(String, &Found)| kinds_b.iter().map(|(_, b)| fit(c, a, b, self.device)).collect();
+        let fits: Vec<Vec<Fit>> = kinds_a.iter().map(row).collect();
+        let is = |i: usize, wanted: &Fit| {
+            (0..all_b.len()).any(|j| fits[of_a[i]][of_b[j]] == *wanted && usable(all_a[i], all_b[j]))
+        };
         // The one kernel that stands in, where one must; none at all where the planned ones ran.
-        let planned: Option<String> = match all_a.iter().any(right) {
-            true => Some(String::new()),
-            false => all_a.iter().find(|a| alike(a)).map(|a| a.name()),
+        let planned: Option<&str> = match (0..all_a.len()).any(|i| is(i, &Fit::Right)) {
+            true => Some(""),
+            false => (0..all_a.len()).find(|&i| is(i, &Fit::Alike)).map(|i| kinds_a[of_a[i]].0.as_str()),
         };
         // All pairs of records that fit; one reason where none does.
         let (mut first, mut second): (Vec<&Found>, Vec<&Found>) = (Vec::new(), Vec::new());
         let mut why = None;
-        for a in &all_a {
-            for b in &all_b {
+        let mut taken = vec![false; all_b.len()];
+        for (i, a) in all_a.iter().enumerate() {
+            let mut a_taken = false;
+            for (j, b) in all_b.iter().enumerate() {
                 if let Some(reason) = a.unusable.as_ref().or(b.unusable.as_ref()) {
-                    why.get_or_insert(reason.clone());
+                    why.get_or_insert_with(|| reason.clone());
                     continue;
                 }
-                match fit(c, a, b, self.device) {
+                let (name_a, name_b) = (&kinds_a[of_a[i]].0, &kinds_b[of_b[j]].0);
+                match &fits[of_a[i]][of_b[j]] {
                     Fit::Right | Fit::Alike if (a.throttled_share() - b.throttled_share()).abs() > 0.1 => {
-                        why.get_or_insert("only one arm was held back by the device".to_owned());
+                        why.get_or_insert_with(|| "only one arm was held back by the device".to_owned());
                     }
                     // Another kernel stands in only where the planned ones did not run.
-                    Fit::Alike if a.name() != b.name() || planned.as_ref().is_some_and(|p| *p != a.name()) => {}
+                    Fit::Alike if name_a != name_b || planned.is_some_and(|p| p != name_a) => {}
                     Fit::Right | Fit::Alike => {
-                        if !first.iter().any(|f| std::ptr::eq(*f, *a)) {
+                        if !std::mem::replace(&mut a_taken, true) {
                             first.push(a);
                         }
-                        if !second.iter().any(|f| std::ptr::eq(*f, *b)) {
+                        if !std::mem::replace(&mut taken[j], true) {
                             second.push(b);
                         }
                     }
                     Fit::Other => {
-                        why.get_or_insert(format!(
-                            "the records are of {} and {}, which it does not compare",
-                            a.name(),
-                            b.name()
-                        ));
+                        why.get_or_insert_with(|| {
+                            format!("the records are of {name_a} and {name_b}, which it does not compare")
+                        });
                     }
                     Fit::Confounded(reason) => {
-                        why.get_or_insert(reason);
+                        why.get_or_insert_with(|| reason.clone());
                     }
                 }
             }
@@ -515,4 +521,18 @@ impl Arm {
             None => self.kernel.clone(),
         }
     }
+}
+/// The kernels that records ran, each with one of them, and which of these each record ran.
+fn by_name<'a, 'r>(found: &[&'a Found<'r>]) -> (Vec<(String, &'a Found<'r>)>, Vec<usize>) {
+    let mut kinds: Vec<(String, &Found)> = Vec::new();
+    let mut of = Vec::with_capacity(found.len());
+    for f in found {
+        let name = f.name();
+        let at = kinds.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+            kinds.push((name, f));
+            kinds.len() - 1
+        });
+        of.push(at);
+    }
+    (kinds, of)
 }

@@ -209,9 +209,8 @@ impl Records {
             let mut sorted: Vec<&CellRecord> = cells.iter().collect();
             sorted.sort_by(order);
             let tries = sorted.chunk_by(|a, b| order(a, b).is_eq());
-            let latest = tries.filter_map(|of_one| {
-                of_one.iter().rev().find(|r| r.status == Status::Ok).or(of_one.last()).copied()
-            });
+            let latest = tries
+                .filter_map(|of_one| of_one.iter().rev().find(|r| r.status == Status::Ok).or(of_one.last()).copied());
             let mut pairs: BTreeMap<u64, [Option<usize>; 2]> = BTreeMap::new();
             for record in latest {
                 let key = key(record);
