@@ -104,11 +104,15 @@ impl<'de> Deserialize<'de> for Count {
             }
 
             fn visit_u64<E: Error>(self, value: u64) -> Result<Count, E> {
-                Ok(Count(value))
+                let fits = (1..=MAX_SIZE).contains(&value);
+                fits.then_some(Count(value)).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(value), &self))
             }
 
             fn visit_i64<E: Error>(self, value: i64) -> Result<Count, E> {
-                u64::try_from(value).map(Count).map_err(|_| E::invalid_value(Unexpected::Signed(value), &self))
+                match u64::try_from(value) {
+                    Ok(value) => self.visit_u64(value),
+                    Err(_) => Err(E::invalid_value(Unexpected::Signed(value), &self)),
+                }
             }
         }
         deserializer.deserialize_u64(Wanted)
@@ -191,24 +195,6 @@ impl Layer {
         }
     }
 
-    pub(super) fn sizes(&self) -> Vec<(&'static str, u64)> {
-        match *self {
-            Layer::Linear { count, inputs, outputs, rows, .. } => {
-                vec![("count", count), ("inputs", inputs), ("outputs", outputs), ("rows", rows)]
-            }
-            Layer::Conv { count, inputs, outputs, size, kernel, .. } => vec![
-                ("count", count),
-                ("inputs", inputs),
-                ("outputs", outputs),
-                ("size", size[0]),
-                ("size", size[1]),
-                ("kernel", kernel[0]),
-                ("kernel", kernel[1]),
-            ],
-            Layer::Gemm { count, m, n, k, .. } => vec![("count", count), ("m", m), ("n", n), ("k", k)],
-        }
-    }
-
     /// Rows of the forward GEMM for one item of the batch.
     pub fn rows(&self) -> u64 {
         match self {
@@ -280,6 +266,9 @@ mod tests {
         for (fields, line, says) in [
             ("kind = 'linear'\ninputs = 64.5\noutputs = 8", 6, "a whole number from 1 to 2147483647"),
             ("kind = 'linear'\ninputs = 8\noutputs = -8", 7, "integer `-8`, expected a whole number"),
+            ("kind = 'linear'\ninputs = 8\noutputs = 0", 7, "integer `0`, expected a whole number from 1"),
+            ("kind = 'linear'\ninputs = 2147483648\noutputs = 8", 6, "integer `2147483648`, expected a whole number"),
+            ("kind = 'conv'\ninputs = 8\noutputs = 8\nsize = [0, 19]\nkernel = [3, 3]", 8, "integer `0`"),
             ("kind = 'linear'\ninputs = 'many'\noutputs = 8", 6, "\"many\""),
             ("kind = 'linear'\ninputs = 8\noutputs = 8\nbananas = 3", 8, "bananas"),
             ("kind = 'lstm'\ninputs = 8", 5, "`linear`, `conv`, `gemm`"),
