@@ -66,6 +66,7 @@ impl SmLimits {
     /// specifications. A capability later than the table has the last one's.
     pub const fn of(cc: u32) -> SmLimits {
         let (threads, ctas, shared_kib, reserved) = match cc {
+            75 => (1024, 16, 64, 0),
             0..80 => (2048, 32, 96, 0),
             86 | 87 => (1536, 16, if cc == 86 { 100 } else { 164 }, 1024),
             89 => (1536, 24, 100, 1024),
@@ -345,6 +346,15 @@ mod tests {
             let found = DeviceDescription::of_driver_name(&d.driver_names[0]);
             assert_eq!(found.map(|f| &f.name), Some(&d.name));
         }
+    }
+
+    #[test]
+    fn a_turing_multiprocessor_holds_half_of_a_volta_s_threads() {
+        let of = |cc| (SmLimits::of(cc).threads, SmLimits::of(cc).ctas, SmLimits::of(cc).shared_bytes >> 10);
+        assert_eq!(
+            [of(70), of(75), of(80), of(86)],
+            [(2048, 32, 96), (1024, 16, 64), (2048, 32, 164), (1536, 16, 100)]
+        );
     }
 
     #[test]
