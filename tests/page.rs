@@ -290,6 +290,53 @@ fn a_phone_paper_and_the_dark_have_legible_pages() {
 }
 
 #[test]
+fn a_map_of_bins_shows_one_alignment_at_a_time_and_paper_says_which() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manifest = manifest(dir.path());
+    manifest.device.kind = DeviceKind::Cuda;
+    // Rows of whole 16 bytes are ten times as fast as all others, and only every eighth n has them.
+    let of = |i: u64| (128 * (1 + i % 4), 4001 + i / 4);
+    let mut cells: Vec<Value> =
+        (0..4 * 640).map(|i| cell(i, of(i).0, of(i).1, if of(i).1 % 8 == 0 { 500.0 } else { 50.0 })).collect();
+    cells[7]["status"] = json!("skipped");
+    cells[7]["reason"] =
+        json!("a reason of many words that no column of a sheet of paper is wide enough to hold in one line");
+    let run = write(&dir.path().join("run"), &manifest, &cells);
+    ok(dir.path(), &["report", "run"]);
+    let Some(mut browser) = Browser::start(1000, 900) else { return };
+    browser.open(&run.join("report.html"));
+    let tip = |browser: &mut Browser| {
+        let (x, y) = spot(browser, "#explore canvas", 0.6, 0.5);
+        browser.point(x, y, false);
+        browser.text("document.querySelector('#explore .tip').textContent")
+    };
+    let caption = "[...document.querySelectorAll('#explore .caption')].map((c) => c.textContent).join(' ')";
+    let most = tip(&mut browser);
+    assert!(most.starts_with("500 TFLOP/s") && most.contains("rows at multiples of 16 bytes"), "{most}");
+    let told = browser.text(caption);
+    assert!(told.contains("2, 4, 8, 16 bytes") && told.contains("most aligned ones alone"), "{told}");
+    browser.choose("Cells of a bin", "the least aligned");
+    let least = tip(&mut browser);
+    assert!(least.starts_with("50.0 TFLOP/s") && least.contains("rows at multiples of 2 bytes"), "{least}");
+    browser.choose("Cells of a bin", "all, median");
+    assert!(browser.text(caption).contains("the number of neither"));
+
+    // On paper there is no selector, and nothing runs over the edge of an A4 sheet.
+    browser.resize(718, 1000);
+    browser.medium("print", "light");
+    browser.eval("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+    let choice = browser.text("document.querySelector('#explore .paper').innerText");
+    assert!(choice.contains("Number: Throughput") && choice.contains("Cells of a bin: all, median"), "{choice}");
+    assert!(browser.text("document.querySelector('#table .paper').innerText").contains("1 to 40 of 2,560 cells"));
+    let beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+    assert_eq!(browser.eval(beyond), 0, "a sheet is cut off");
+    let folded = "[...document.querySelectorAll('details:not([open])')].filter((d) => d.textContent.split('\\n').length <= 60).length";
+    assert_eq!(browser.eval(folded), 0);
+    browser.keep("bins");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
 fn a_part_is_shown_in_a_regime_that_it_was_measured_in() {
     let dir = tempfile::tempdir().unwrap();
     let mut manifest = manifest(dir.path());

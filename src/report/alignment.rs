@@ -30,41 +30,41 @@ pub(super) struct Classes {
 }
 
 /// The medians of the aligned sides of all comparisons, by pair, kernel, regime and what alignment leaves as it is.
-pub(super) struct Baselines {
-    of: BTreeMap<Yardstick, f64>,
+pub(super) struct Baselines<'a> {
+    of: BTreeMap<Yardstick<'a>, f64>,
     /// The pairs that have one, of whatever sizes.
     pairs: BTreeSet<u64>,
 }
 
 /// Pair, kernel, regime, then m, n, k, layout and type. A plan may pair other things than strides, such as a size with its
 /// neighbour: what such a pair finds is not what alignment costs.
-type Yardstick = (u64, String, String, [u64; 3], [&'static str; 2]);
+type Yardstick<'a> = (u64, &'a str, &'a str, [u64; 3], [&'static str; 2]);
 
-fn yardstick(pair: u64, kernel: &str, cell: &CellRecord) -> Yardstick {
+fn yardstick<'a>(pair: u64, kernel: &'a str, cell: &'a CellRecord) -> Yardstick<'a> {
     let p = &cell.problem;
-    (pair, kernel.to_owned(), cell.regime.clone(), [p.m, p.n, p.k], [p.layout.name(), p.dtype.name()])
+    (pair, kernel, &cell.regime, [p.m, p.n, p.k], [p.layout.name(), p.dtype.name()])
 }
 
-impl Baselines {
+impl<'a> Baselines<'a> {
     /// Collects them from all cells of a merged run: a baseline may have run another kernel than its variant.
-    pub fn of(cells: &[&CellRecord]) -> Baselines {
+    pub fn of(cells: &[&'a CellRecord]) -> Baselines<'a> {
         let mut found: BTreeMap<_, Vec<f64>> = BTreeMap::new();
         for cell in cells {
             if let (Some(pair), Some(Role::Baseline), Some(tflops)) = (cell.pair, cell.role, tflops(cell)) {
                 // The empty name stands for any kernel.
-                for kernel in [&cell.kernel, ""] {
+                for kernel in [cell.kernel.as_str(), ""] {
                     found.entry(yardstick(pair, kernel, cell)).or_default().push(tflops);
                 }
             }
         }
-        let pairs = found.keys().map(|key: &Yardstick| key.0).collect();
+        let pairs = found.keys().map(|key: &Yardstick<'_>| key.0).collect();
         Baselines { of: found.into_iter().filter_map(|(key, values)| Some((key, median(&values)?))).collect(), pairs }
     }
 
     fn get(&self, cell: &CellRecord) -> Option<f64> {
         let pair = cell.pair?;
-        let find = |kernel: &str| self.of.get(&yardstick(pair, kernel, cell)).copied();
-        find(&cell.kernel).or_else(|| find(""))
+        let find = |kernel| self.of.get(&yardstick(pair, kernel, cell)).copied();
+        find(cell.kernel.as_str()).or_else(|| find(""))
     }
 
     /// What a cell's own comparison says of alignment, block by block: nothing where its other side has other sizes, and where that
@@ -98,7 +98,7 @@ fn lower_class(cell: &CellRecord) -> u64 {
 
 /// The alignment classes of one part, kernel and regime; `None` where fewer than two classes have a number or all are fully
 /// aligned.
-pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines) -> Option<Classes> {
+pub(super) fn classes(cells: &[&CellRecord], baselines: &Baselines<'_>) -> Option<Classes> {
     let shifted = |cell: &CellRecord| cell.problem.offset_a | cell.problem.offset_b | cell.problem.offset_c != 0;
     let aligned_bases: Vec<&CellRecord> = cells.iter().copied().filter(|c| !shifted(c)).collect();
     // Where sizes keep every stride aligned there is nothing to compare, unless strides are what was swept.

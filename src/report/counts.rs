@@ -1,8 +1,9 @@
 //! What an emulated device counted, as numbers for pictures and for the table: counts and ratios of counts, never a time.
 
 use super::axes::{Axes, Axis};
-use super::figure::{Drawing, Figure, Heat, Line, binned, fixed, points, values};
-use super::grid::{MAX_POSITIONS, Square, grid_of};
+use super::bins::{Bins, Shown};
+use super::figure::{Drawing, Figure, Heat, Line, binned, fixed, points, positions};
+use super::grid::{MAX_POSITIONS, Square, grid};
 use super::scale::Scale;
 use crate::record::{CellRecord, Counters, Status, Traffic, Wavefronts};
 
@@ -174,14 +175,20 @@ pub(super) fn of_group(cells: &[&CellRecord], metric: &Metric) -> Vec<(Vec<Strin
     };
     let mut figures = Vec::new();
     for &(y, x) in &pairs {
-        let (y_side, x_side, squares) = grid_of(cells, (y, x), MAX_POSITIONS, |cell| metric.square(cell));
-        let Some(scale) = Scale::of(values(&squares), metric.unit, None) else { continue };
-        let mut subtitle = said(&[y, x]);
-        subtitle.extend([(y, &y_side), (x, &x_side)].into_iter().filter_map(|(axis, side)| binned(axis, side)));
-        let heat = Heat { x: x_side, y: y_side, squares, scale, percent: false };
-        let by = format!("{} and {}", y.label, x.label);
-        let slugs = vec![metric.name.to_owned(), y.slug.clone(), x.slug.clone()];
-        figures.push((slugs, figure(subtitle, &by, Drawing::Heat(heat))));
+        let bins = Bins::of(cells, &[y, x], MAX_POSITIONS, |cell| metric.square(cell));
+        let drawn = |&which: &Shown| grid(cells, (y, x), &bins, which, |cell| metric.square(cell));
+        let grids: Vec<_> = bins.pictures.iter().map(drawn).collect();
+        let every = grids.iter().flat_map(|(.., squares)| squares).filter_map(Square::value);
+        let Some(scale) = Scale::of(every, metric.unit, None) else { continue };
+        for (&which, (y_side, x_side, squares)) in bins.pictures.iter().zip(grids) {
+            let mut subtitle = said(&[y, x]);
+            subtitle.extend([(y, &y_side), (x, &x_side)].into_iter().filter_map(|(axis, side)| binned(axis, side)));
+            subtitle.extend(bins.note.clone());
+            let heat = Heat { x: x_side, y: y_side, squares, scale: scale.clone(), percent: false };
+            let by = format!("{} and {}{}", y.label, x.label, which.title());
+            let slugs = [metric.name.to_owned(), y.slug.clone(), x.slug.clone()].into_iter().chain(which.slug());
+            figures.push((slugs.collect(), figure(subtitle, &by, Drawing::Heat(heat))));
+        }
     }
     if pairs.is_empty() {
         let fallback = [Axes::fallback(cells)];
@@ -190,15 +197,20 @@ pub(super) fn of_group(cells: &[&CellRecord], metric: &Metric) -> Vec<(Vec<Strin
             free => free,
         };
         for axis in lines {
-            let (points, side) = points(cells, axis, |cell, _| (metric.square(cell), None));
-            let Some(scale) = Scale::of(points.iter().filter_map(|p| p.square.value()), metric.unit, None) else {
-                continue;
-            };
-            let mut subtitle = said(&[axis]);
-            subtitle.extend(binned(axis, &side));
-            let line = Line { label: axis.label.clone(), points, scale };
-            let slugs = vec![metric.name.to_owned(), axis.slug.clone()];
-            figures.push((slugs, figure(subtitle, &axis.label, Drawing::Line(line))));
+            let bins = Bins::of(cells, &[axis], positions(cells), |cell| metric.square(cell));
+            for &which in bins.pictures {
+                let (points, side) = points(cells, axis, &bins, which, |cell, _| (metric.square(cell), None));
+                let Some(scale) = Scale::of(points.iter().filter_map(|p| p.square.value()), metric.unit, None) else {
+                    continue;
+                };
+                let mut subtitle = said(&[axis]);
+                subtitle.extend(binned(axis, &side));
+                subtitle.extend(bins.note.clone());
+                let line = Line { label: axis.label.clone(), points, scale };
+                let slugs = [metric.name.to_owned(), axis.slug.clone()].into_iter().chain(which.slug()).collect();
+                figures
+                    .push((slugs, figure(subtitle, &format!("{}{}", axis.label, which.title()), Drawing::Line(line))));
+            }
         }
     }
     figures

@@ -2,15 +2,17 @@
 
 use super::alignment::{Baselines, block_ratio, classes};
 use super::axes::{Axes, Axis};
+use super::bins::{Bins, Shown, chosen};
 use super::clean;
 use super::counts::{self, METRICS, Metric, TELLING};
 use super::grid::{MAX_POSITIONS, Place, Side, Square, grid, tflops};
 use super::merge::Merged;
 use super::scale::{Scale, throughput_unit};
-use crate::problem::{Operand, Problem};
+use crate::problem::{DType, Layout, Operand, Problem};
 use crate::record::{CellRecord, DeviceKind, Stop};
 use crate::stats::median;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 /// A picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,10 +97,10 @@ pub(super) fn figures_of(merged: &[Merged<'_>], metrics: &[&Metric]) -> Vec<Figu
                 false if cells.iter().all(|c| tflops(c).is_none()) => continue,
                 false => of_group(cells, &baselines),
             };
-            let several = |other: fn(&Key) -> &str, mine: &str| {
+            let several = |other: for<'k> fn(&Key<'k>) -> &'k str, mine: &str| {
                 groups.keys().any(|key| key.0 == *part && other(key) != mine).then(|| slug(mine))
             };
-            let tail = [several(|k| &k.1, kernel), several(|k| &k.2, regime), several(|k| &k.3, form), device.clone()];
+            let tail = [several(|k| k.1, kernel), several(|k| k.2, regime), several(|k| k.3, form), device.clone()];
             let source = source(run, kernel, regime, cells);
             for (slugs, mut figure) in drawn {
                 figure.subtitle.insert(0, source.clone());
@@ -113,14 +115,24 @@ pub(super) fn figures_of(merged: &[Merged<'_>], metrics: &[&Metric]) -> Vec<Figu
 }
 
 /// Part, kernel, regime, and type with layout.
-type Key = (String, String, String, String);
+type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// A type and a layout, such as `f16 nn`: made once each, since every cell is asked for its own.
+fn form(problem: &Problem) -> &'static str {
+    static FORMS: LazyLock<Vec<(DType, Layout, String)>> = LazyLock::new(|| {
+        let forms = DType::ALL.into_iter().flat_map(|d| Layout::ALL.into_iter().map(move |l| (d, l)));
+        forms.map(|(d, l)| (d, l, format!("{} {}", d.name(), l.name()))).collect()
+    });
+    let of = FORMS.iter().find(|(d, l, _)| (*d, *l) == (problem.dtype, problem.layout));
+    &of.expect("all of them are there").2
+}
 
 /// Cells that belong into one picture.
-fn groups<'a>(cells: &[&'a CellRecord]) -> BTreeMap<Key, Vec<&'a CellRecord>> {
-    let mut groups: BTreeMap<Key, Vec<&CellRecord>> = BTreeMap::new();
+fn groups<'a>(cells: &[&'a CellRecord]) -> BTreeMap<Key<'a>, Vec<&'a CellRecord>> {
+    let mut groups: BTreeMap<Key<'a>, Vec<&CellRecord>> = BTreeMap::new();
     for cell in cells {
-        let form = format!("{} {}", cell.problem.dtype.name(), cell.problem.layout.name());
-        groups.entry((cell.part.clone(), cell.kernel.clone(), cell.regime.clone(), form)).or_default().push(cell);
+        let form = form(&cell.problem);
+        groups.entry((&cell.part, &cell.kernel, &cell.regime, form)).or_default().push(cell);
     }
     // A cell for which no kernel was ever chosen carries the word `auto`; it is a gap in the pictures of the kernels that
     // were chosen beside it.
@@ -143,23 +155,30 @@ fn groups<'a>(cells: &[&'a CellRecord]) -> BTreeMap<Key, Vec<&'a CellRecord>> {
 }
 
 /// The pictures of one part, kernel and regime, each with what names it.
-fn of_group(cells: &[&CellRecord], baselines: &Baselines) -> Vec<(Vec<String>, Figure)> {
+fn of_group(cells: &[&CellRecord], baselines: &Baselines<'_>) -> Vec<(Vec<String>, Figure)> {
     let figure =
         |title: String, subtitle: Vec<String>, drawing| Figure { name: String::new(), title, subtitle, drawing };
     let mut figures = Vec::new();
     let axes = Axes::of(cells);
     let pairs = axes.pairs();
     for &(y, x) in &pairs {
-        let (y_side, x_side, squares) = grid(cells, (y, x), MAX_POSITIONS);
-        let (unit, factor) = unit_of(&squares);
-        let squares: Vec<Square> = squares.into_iter().map(|s| s.times(factor)).collect();
-        let mut subtitle = vec![fixed(cells, &axes, &[y, x])];
-        subtitle.extend(precision(cells, Square::of));
-        subtitle.extend([(y, &y_side), (x, &x_side)].into_iter().filter_map(|(axis, side)| binned(axis, side)));
-        let Some(scale) = Scale::of(values(&squares), unit, None) else { continue };
-        let heat = Heat { x: x_side, y: y_side, squares, scale, percent: false };
-        let title = format!("{unit} by {} and {}", y.label, x.label);
-        figures.push((vec![y.slug.clone(), x.slug.clone()], figure(title, subtitle, Drawing::Heat(heat))));
+        let bins = Bins::of(cells, &[y, x], MAX_POSITIONS, Square::of);
+        let grids: Vec<_> = bins.pictures.iter().map(|&which| grid(cells, (y, x), &bins, which, Square::of)).collect();
+        let every: Vec<Square> = grids.iter().flat_map(|(.., squares)| squares).copied().collect();
+        let (unit, factor) = unit_of(&every);
+        // One scale, so that colours can be compared between the pictures.
+        let Some(scale) = Scale::of(values(&every).map(|v| v * factor), unit, None) else { continue };
+        for (&which, (y_side, x_side, squares)) in bins.pictures.iter().zip(grids) {
+            let squares = squares.into_iter().map(|s| s.times(factor)).collect();
+            let mut subtitle = vec![fixed(cells, &axes, &[y, x])];
+            subtitle.extend(precision(cells, Square::of));
+            subtitle.extend([(y, &y_side), (x, &x_side)].into_iter().filter_map(|(axis, side)| binned(axis, side)));
+            subtitle.extend(bins.note.clone());
+            let title = format!("{unit} by {} and {}{}", y.label, x.label, which.title());
+            let heat = Heat { x: x_side, y: y_side, squares, scale: scale.clone(), percent: false };
+            let slugs = [y.slug.clone(), x.slug.clone()].into_iter().chain(which.slug()).collect();
+            figures.push((slugs, figure(title, subtitle, Drawing::Heat(heat))));
+        }
     }
     if pairs.is_empty() {
         let fallback = [Axes::fallback(cells)];
@@ -168,12 +187,17 @@ fn of_group(cells: &[&CellRecord], baselines: &Baselines) -> Vec<(Vec<String>, F
             free => free,
         };
         for axis in lines {
-            let Some((line, side)) = line(cells, axis) else { continue };
-            let mut subtitle = vec![fixed(cells, &axes, &[axis])];
-            subtitle.extend(precision(cells, Square::of));
-            subtitle.extend(binned(axis, &side));
-            let title = format!("{} by {}", line.scale.unit, axis.label);
-            figures.push((vec![axis.slug.clone()], figure(title, subtitle, Drawing::Line(line))));
+            let bins = Bins::of(cells, &[axis], positions(cells), Square::of);
+            for &which in bins.pictures {
+                let Some((line, side)) = line(cells, axis, &bins, which) else { continue };
+                let mut subtitle = vec![fixed(cells, &axes, &[axis])];
+                subtitle.extend(precision(cells, Square::of));
+                subtitle.extend(binned(axis, &side));
+                subtitle.extend(bins.note.clone());
+                let title = format!("{} by {}{}", line.scale.unit, axis.label, which.title());
+                let slugs = std::iter::once(axis.slug.clone()).chain(which.slug()).collect();
+                figures.push((slugs, figure(title, subtitle, Drawing::Line(line))));
+            }
         }
     }
     let classes = classes(cells, baselines);
@@ -234,11 +258,11 @@ pub(super) fn binned(axis: &Axis, side: &Side) -> Option<String> {
 }
 
 /// The cells over one axis: each for itself, or medians of bins where they are many. `None` without a number.
-fn line(cells: &[&CellRecord], axis: &Axis) -> Option<(Line, Side)> {
+fn line(cells: &[&CellRecord], axis: &Axis, bins: &Bins, which: Shown) -> Option<(Line, Side)> {
     let max =
         cells.iter().filter_map(|c| tflops(c)).fold(None, |max: Option<f64>, v| Some(max.map_or(v, |m| m.max(v))));
     let (unit, factor) = throughput_unit(max.unwrap_or(1.0));
-    let (points, side) = points(cells, axis, |cell, alone| {
+    let (points, side) = points(cells, axis, bins, which, |cell, alone| {
         let square = Square::of(cell).times(factor);
         (square, if alone { interval(cell, square, factor) } else { None })
     });
@@ -248,21 +272,25 @@ fn line(cells: &[&CellRecord], axis: &Axis) -> Option<(Line, Side)> {
     Some((Line { label: axis.label.clone(), points, scale }, side))
 }
 
+/// Positions of a line through so many cells: beyond four for each, they are binned.
+pub(super) fn positions(cells: &[&CellRecord]) -> usize {
+    if cells.len() > 4 * MAX_POSITIONS { MAX_POSITIONS } else { usize::MAX }
+}
+
 /// What cells show, by the axis' value: each for itself with its interval, or medians of bins where they are many. `shown` is told
 /// which.
 pub(super) fn points(
     cells: &[&CellRecord],
     axis: &Axis,
+    bins: &Bins,
+    which: Shown,
     shown: impl Fn(&CellRecord, bool) -> (Square, Option<(f64, f64)>),
 ) -> (Vec<Point>, Side) {
-    const MANY_POINTS: usize = 4 * MAX_POSITIONS;
-    let many = cells.len() > MANY_POINTS;
-    let side = Side::of(axis, if many { MAX_POSITIONS } else { usize::MAX });
-    let mut points: Vec<Point> = if many {
-        let mut places = vec![Place::default(); side.len()];
-        for (cell, index) in cells.iter().zip(&axis.index) {
-            places[index / side.values_a_bin].add(shown(cell, false).0);
-        }
+    let side = Side::of(axis, bins.sizes[0]);
+    let mut points: Vec<Point> = if positions(cells) < usize::MAX {
+        let (at, count) = bins.places(&[axis]);
+        let mut places = vec![Place::default(); count];
+        chosen(cells, &at, count, which, |cell| shown(cell, false).0).for_each(|(at, square)| places[at].add(square));
         let named = places.into_iter().zip(side.firsts.iter().zip(&side.names));
         named
             .map(|(place, (&x, name))| Point { x, name: name.clone(), square: place.square(), interval: None })

@@ -1,6 +1,7 @@
 //! Cells laid out along one or two axes, with long axes binned.
 
 use super::axes::Axis;
+use super::bins::{Bins, Shown, chosen};
 use crate::record::{CellRecord, Status};
 use crate::stats::median;
 
@@ -133,9 +134,8 @@ pub(super) struct Side {
 }
 
 impl Side {
-    /// Lays an axis out in at most `most` positions.
-    pub fn of(axis: &Axis, most: usize) -> Side {
-        let values_a_bin = axis.values.len().div_ceil(most);
+    /// Lays an axis out in bins of so many values.
+    pub fn of(axis: &Axis, values_a_bin: usize) -> Side {
         let starts = (0..axis.values.len()).step_by(values_a_bin);
         Side {
             label: axis.label.clone(),
@@ -151,24 +151,18 @@ impl Side {
     }
 }
 
-/// Lays cells out over two axes, in TFLOP/s. Squares come row by row, the first row for the smallest y.
-pub(super) fn grid(cells: &[&CellRecord], axes: (&Axis, &Axis), most: usize) -> (Side, Side, Vec<Square>) {
-    grid_of(cells, axes, most, Square::of)
-}
-
-/// The same with another number.
-pub(super) fn grid_of(
+/// Lays some of the cells out over two axes with a number of each. Squares come row by row, the first row for the smallest y.
+pub(super) fn grid(
     cells: &[&CellRecord],
     (y_axis, x_axis): (&Axis, &Axis),
-    most: usize,
+    bins: &Bins,
+    which: Shown,
     shown: impl Fn(&CellRecord) -> Square,
 ) -> (Side, Side, Vec<Square>) {
-    let (y, x) = (Side::of(y_axis, most), Side::of(x_axis, most));
-    let mut places = vec![Place::default(); x.len() * y.len()];
-    for (i, cell) in cells.iter().enumerate() {
-        let place = y_axis.index[i] / y.values_a_bin * x.len() + x_axis.index[i] / x.values_a_bin;
-        places[place].add(shown(cell));
-    }
+    let (y, x) = (Side::of(y_axis, bins.sizes[0]), Side::of(x_axis, bins.sizes[1]));
+    let (at, count) = bins.places(&[y_axis, x_axis]);
+    let mut places = vec![Place::default(); count];
+    chosen(cells, &at, count, which, shown).for_each(|(place, square)| places[place].add(square));
     (y, x, places.into_iter().map(Place::square).collect())
 }
 
@@ -180,7 +174,9 @@ mod tests {
     fn laid_out(run: &super::super::Run, most: usize) -> (Side, Side, Vec<Square>) {
         let cells: Vec<&CellRecord> = run.cells.iter().collect();
         let axes = Axes::of(&cells);
-        grid(&cells, axes.pairs()[0], most)
+        let (y, x) = axes.pairs()[0];
+        let bins = Bins::of(&cells, &[y, x], most, Square::of);
+        grid(&cells, (y, x), &bins, bins.pictures[0], Square::of)
     }
 
     #[test]
@@ -243,14 +239,35 @@ mod tests {
 
     #[test]
     fn long_axes_are_binned_by_median() {
-        let values: Vec<u64> = (1..=10).collect();
+        let values: Vec<u64> = (1..=10).map(|i| 8 * i).collect();
         let mut run = fixture::shapes(&[1, 2], &values, 64);
         for cell in &mut run.cells {
-            cell.tflops = Some(cell.problem.n as f64);
+            cell.tflops = Some(cell.problem.n as f64 / 8.0);
         }
         let (_, x, squares) = laid_out(&run, 4);
-        assert_eq!((x.values_a_bin, x.firsts), (3, vec![1, 4, 7, 10]));
+        assert_eq!((x.values_a_bin, x.firsts), (3, vec![8, 32, 56, 80]));
         let medians: Vec<f64> = squares[..4].iter().map(|s| s.value().unwrap_or(f64::NAN)).collect();
         assert_eq!(medians, [2.0, 5.0, 8.0, 10.0]);
+    }
+
+    #[test]
+    fn a_bin_shows_cells_of_one_alignment() {
+        // Every eighth row of C is aligned and ten times as fast as the others.
+        let values: Vec<u64> = (1..=64).collect();
+        let mut run = fixture::shapes(&[1, 2], &values, 64);
+        for cell in &mut run.cells {
+            cell.tflops = Some(if cell.problem.n % 8 == 0 { 100.0 } else { 10.0 });
+        }
+        let cells: Vec<&CellRecord> = run.cells.iter().collect();
+        let axes = Axes::of(&cells);
+        let (y, x) = axes.pairs()[0];
+        let bins = Bins::of(&cells, &[y, x], 16, Square::of);
+        let values = |which| -> Vec<f64> {
+            let (_, side, squares) = grid(&cells, (y, x), &bins, which, Square::of);
+            assert_eq!(side.values_a_bin, 8);
+            squares.iter().filter_map(Square::value).collect()
+        };
+        assert_eq!(values(Shown::Most), [100.0; 16]);
+        assert_eq!(values(Shown::Least), [10.0; 16]);
     }
 }

@@ -6,6 +6,7 @@
 
 mod alignment;
 mod axes;
+mod bins;
 mod counts;
 mod figure;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use terminal::{terminal, terminal_of};
 
 use crate::record::{
     CellRecord, JournalError, Manifest, ManifestError, Status, read_manifest, read_summaries, replace_file,
+    replace_file_with,
 };
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -155,13 +157,16 @@ fn write(
     std::fs::create_dir_all(out).map_err(|source| ReportError::Write { path: out.to_owned(), source })?;
     let mut written =
         Written { files: Vec::new(), rows: merged.iter().map(|m| m.cells.len()).sum(), missing: missing(&merged) };
+    let table = out.join(SUMMARY_FILE);
+    replace_file_with(&table, |file| table::csv(&merged, file))
+        .map_err(|source| ReportError::Write { path: table.clone(), source })?;
+    written.files.push(table);
     let mut put = |name: String, bytes: &[u8]| -> Result<(), ReportError> {
         let path = out.join(name);
         replace_file(&path, bytes).map_err(|source| ReportError::Write { path: path.clone(), source })?;
         written.files.push(path);
         Ok(())
     };
-    put(SUMMARY_FILE.to_owned(), &table::csv(&merged))?;
     for figure in figures(&merged) {
         let drawn = svg::draw(&figure)?;
         put(format!("{}.svg", figure.name), drawn.as_bytes())?;

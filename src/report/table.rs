@@ -3,6 +3,7 @@
 use super::merge::Merged;
 use super::{clean, counts};
 use crate::record::{CellRecord, Role, Status, Stop};
+use std::io::Write;
 
 /// Name of the table in the folder of a report.
 pub const SUMMARY_FILE: &str = "summary.csv";
@@ -57,19 +58,22 @@ const COLUMNS: [&str; 46] = [
     "git_revision",
 ];
 
-/// The table as bytes of CSV (RFC 4180, line feeds). `run` numbers the merged runs from 1.
-pub(super) fn csv(merged: &[Merged<'_>]) -> Vec<u8> {
-    let mut out = csv::Writer::from_writer(Vec::new());
-    // Writing into memory fails only for rows of unequal length, and `row` always has one field a column.
+/// Writes the table as CSV (RFC 4180, line feeds), row by row: that of a million cells is half a gigabyte. `run` numbers the merged
+/// runs from 1.
+///
+/// # Errors
+/// `out` takes no more.
+pub(super) fn csv(merged: &[Merged<'_>], out: impl Write) -> std::io::Result<()> {
+    let mut out = csv::Writer::from_writer(out);
     let columns = COLUMNS.into_iter().map(str::to_owned).chain(counts::columns());
-    out.write_record(columns.map(String::into_bytes)).expect("the first row sets the length");
+    out.write_record(columns.map(String::into_bytes))?;
     for (number, run) in merged.iter().enumerate() {
         for cell in &run.cells {
             let fields = row(number + 1, run, cell).into_iter().chain(counts::fields(cell));
-            out.write_record(fields.map(String::into_bytes)).expect("every row has one field a column");
+            out.write_record(fields.map(String::into_bytes))?;
         }
     }
-    out.into_inner().expect("memory takes every byte")
+    out.flush()
 }
 
 fn row(number: usize, run: &Merged<'_>, cell: &CellRecord) -> [String; COLUMNS.len()] {
@@ -164,6 +168,12 @@ mod tests {
     use crate::problem::Problem;
     use crate::record::Check;
 
+    fn bytes(runs: &[super::super::Run]) -> Vec<u8> {
+        let mut out = Vec::new();
+        csv(&merge(runs).unwrap(), &mut out).unwrap();
+        out
+    }
+
     #[test]
     fn every_field_of_a_record_survives_the_table() {
         let mut run = fixture::strides(&[0, 1], &[0, 3]);
@@ -177,7 +187,7 @@ mod tests {
         (cell.copies, cell.workspace_bytes) = (Some(4), Some(4096));
         cell.check = Some(Check { elements: 7, of: 8, worst: 0.125, reference: "host f64".to_owned() });
         let runs = [run];
-        let text = csv(&merge(&runs).unwrap());
+        let text = bytes(&runs);
 
         let mut reader = ::csv::Reader::from_reader(&text[..]);
         let header = reader.headers().unwrap().clone();
@@ -226,7 +236,7 @@ mod tests {
         cell.check = Some(Check { elements: 1, of: 1, worst: -0.5, reference: evil.to_owned() });
         cell.problem.alpha = -2.0;
         let runs = [run];
-        let text = csv(&merge(&runs).unwrap());
+        let text = bytes(&runs);
         let mut reader = ::csv::Reader::from_reader(&text[..]);
         let row = reader.records().next().unwrap().unwrap();
         assert_eq!(row.iter().filter(|f| *f == safe).count(), 11);
@@ -244,7 +254,7 @@ mod tests {
         let mut two = one.clone();
         two.manifest.device.name = "Other".to_owned();
         let runs = [one, two];
-        let text = String::from_utf8(csv(&merge(&runs).unwrap())).unwrap();
+        let text = String::from_utf8(bytes(&runs)).unwrap();
         let numbers: Vec<&str> = text.lines().skip(1).map(|l| &l[..3]).collect();
         assert_eq!(numbers, ["1,0", "2,0"].map(|n| n.to_owned()).iter().map(|n| n.as_str()).collect::<Vec<_>>());
     }

@@ -63,6 +63,11 @@ class Run {
     return [layout[0] === "t" ? m : k, layout[1] === "t" ? k : n, n];
   }
 
+  // Whether the device's recorded peak is that of a cell's type.
+  hasPeak(i) {
+    return this.kind !== "cuda" || ["f16", "bf16"].includes(this.text("dtype", i));
+  }
+
   name(i) {
     const variant = this.text("variant", i);
     return this.text("kernel", i) + (variant ? "/" + variant : "");
@@ -111,6 +116,11 @@ const DERIVED = {
   bytes_c: alignment("align_c"),
   bytes_bc: (run) => least(run, ["bytes_b", "bytes_c"]),
   bytes_abc: (run) => least(run, ["bytes_a", "bytes_b", "bytes_c"]),
+  // What the widest load can see of it: 16 bytes. 0 where it is not known.
+  row_bytes: (run) => {
+    const lowest = run.col("bytes_abc");
+    return run.make((i) => Math.min(lowest[i], 16) || 0);
+  },
   macs: (run) => {
     const [m, n, k] = ["m", "n", "k"].map((name) => run.col(name));
     return run.make((i) => m[i] * n[i] * k[i]);
@@ -124,10 +134,11 @@ const DERIVED = {
       return value > 0 && Number.isFinite(value) ? value : NaN;
     });
   },
+  // A GPU's recorded peak is that of FP16 and BF16; other types have others.
   peak_share: (run) => {
     const rate = run.col("flop_per_cycle");
     const peak = run.peak_flop_per_cycle;
-    return run.make((i) => (peak > 0 ? rate[i] / peak : NaN));
+    return run.make((i) => (peak > 0 && run.hasPeak(i) ? rate[i] / peak : NaN));
   },
   width: (run) => {
     const [below, above] = [run.col("median_below"), run.col("median_above")];

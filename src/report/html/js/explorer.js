@@ -4,8 +4,9 @@ class Explorer {
   constructor(host, runs) {
     this.host = host;
     this.runs = runs;
-    this.state = { part: null, kernel: "", regime: null, metric: null, x: null, y: null, hold: {} };
+    this.state = { part: null, kernel: "", regime: null, metric: null, x: null, y: null, hold: {}, which: "most" };
     this.controls = el("div", { className: "controls" });
+    this.choice = el("p", { className: "caption paper" });
     this.maps = el("div", { className: "runs" });
     this.frame = el("div", { className: "explorer" });
     this.note = el("p", { className: "caption" });
@@ -13,8 +14,9 @@ class Explorer {
     this.evidence.setAttribute("aria-live", "polite");
     this.evidence.setAttribute("aria-label", "Evidence for the chosen cell");
     host.append(
-      el("p", { className: "lead", textContent: "Point at a square, tap it, or use the arrow keys: its evidence is by the map. A click holds it." }),
+      el("p", { className: "lead noprint", textContent: "Point at a square, tap it, or use the arrow keys: its evidence is by the map. A click holds it." }),
       this.controls,
+      this.choice,
       this.frame
     );
     this.frame.append(el("div", {}, this.maps, this.note), this.evidence);
@@ -184,14 +186,36 @@ class Explorer {
     const figures = this.shown.map((run) => el("figure", {}, this.shown.length > 1 ? el("h3", { textContent: run.label }) : null));
     this.maps.append(...figures);
     this.shown.forEach((run, r) => {
-      const found = this.draw(figures[r], { run, rows: chosen[r], metric, values: values[r], scale }, x, y);
+      const found = this.draw(figures[r], { run, rows: chosen[r], metric, values: values[r], scale, which: state.which }, x, y);
       first = first || (found && { run, cells: found });
     });
+    if (y) told.push(...this.tellBins());
     const free = axes.filter((a) => !a.derived && a !== x && a !== y && !(state.hold[a.key] || ""));
     if (y && free.length) told.push(`each square is the median over ${free.map((a) => a.label).join(", ")} where several cells share it`);
-    this.note.textContent = told.length ? capital(told.join(". ")) + "." : "";
+    const choice = (label) => `${label.firstChild.textContent}: ${label.querySelector("select").selectedOptions[0].textContent}`;
+    this.choice.textContent = Array.from(this.controls.querySelectorAll("label"), choice).join("; ") + ".";
+    this.note.textContent = told.map((text) => capital(text) + ".").join(" ");
     if (first && first.cells.length) this.show(first.run, first.cells, false);
     else this.evidence.replaceChildren(el("p", { className: "muted", textContent: "No cell is chosen." }));
+  }
+
+  // Where bins mix alignments: what their squares show, and the means to change it.
+  tellBins() {
+    const mixed = new Set(this.shown.flatMap((run) => {
+      const map = this.views.get(run.index + "map");
+      return map && map.grid && map.node.isConnected ? map.grid.mixed : [];
+    }));
+    if (!mixed.size) return [];
+    const { state } = this;
+    const kinds = { most: "the most aligned", least: "the least aligned", all: "all, median" };
+    const options = Object.entries(kinds).map(([value, label]) => ({ value, label }));
+    this.controls.append(select("Cells of a bin", options, state.which, (v) => {
+      state.which = v;
+      this.render();
+    }));
+    const bytes = [...mixed].sort((a, b) => a - b).map((b) => (b ? whole(b) : "unknown")).join(", ");
+    const held = `squares are bins that hold cells whose rows begin at multiples of ${bytes} bytes`;
+    return [state.which === "all" ? `${held}, and show the median of all, the number of neither` : `${held}; each shows the median of its ${state.which} aligned ones alone`];
   }
 
   // One run's map or lines. Returns cells whose evidence is worth showing first.

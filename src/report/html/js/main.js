@@ -132,7 +132,9 @@ function drawRooflines() {
       const peak = drawRoofline(plot, run, Math.floor(plot.node.getBoundingClientRect().width) || 320);
       const clock = run.max_clock_mhz ? "its highest clock" : "the highest clock that a cell's samples had";
       const roof = peak ? `The roof is ${peak}, ${clock}. ` : "The record gives no peak. ";
-      note.textContent = roof + (run.bandwidth_bytes_per_s ? `The slope is the memory's bandwidth of ${short(run.bandwidth_bytes_per_s / 1e9, 4)} GB/s by the data sheet; hot cells find operands in the cache and may lie above it.` : "The bandwidth of the memory is not known, so there is no slope.");
+      const others = [...new Set(Array.from(run.all).filter((i) => !run.hasPeak(i)).map((i) => run.text("dtype", i)))].filter(Boolean);
+      const other = peak && others.length ? `It is the roof of f16 and bf16; ${others.join(", ")} ${others.length > 1 ? "have others" : "has another"}, which the record does not hold. ` : "";
+      note.textContent = roof + other + (run.bandwidth_bytes_per_s ? `The slope is the memory's bandwidth of ${short(run.bandwidth_bytes_per_s / 1e9, 4)} GB/s by the data sheet; hot cells find operands in the cache and may lie above it.` : "The bandwidth of the memory is not known, so there is no slope.");
     });
     return [evidence.box, note];
   });
@@ -196,6 +198,12 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 // Paper is light whatever the screen was, and as wide as it is.
 const onPaper = (is) => {
   document.documentElement.classList.toggle("print", is);
+  // Paper cannot be unfolded; lists that would fill sheets stay folded.
+  for (const box of document.querySelectorAll(is ? "details:not([open])" : "details.unfolded")) {
+    if (is && box.textContent.split("\n").length > 60) continue;
+    box.open = is;
+    box.classList.toggle("unfolded", is);
+  }
   redraw();
 };
 matchMedia("print").addEventListener("change", (e) => onPaper(e.matches));

@@ -1,8 +1,7 @@
 // A heatmap: cells laid out over two axes, drawn, and explored by pointer, finger and keyboard.
 
-// Positions of an axis: its values, or bins of neighbouring ones where there are more than `most`.
-function positions(axis, most) {
-  const perBin = Math.ceil(axis.values.length / most);
+// Positions of an axis: its values, or bins of `perBin` neighbouring ones.
+function positions(axis, perBin) {
   const count = Math.ceil(axis.values.length / perBin);
   const place = new Map(axis.values.map((v, i) => [v, Math.floor(i / perBin)]));
   const name = (i) => {
@@ -13,9 +12,34 @@ function positions(axis, most) {
   return { count, perBin, place, name, tick: (i) => axis.name(axis.values[i * perBin]) };
 }
 
-// Squares row by row. Each knows its cells; its value is their median.
-function layOut(run, rows, x, y, values, most) {
-  const [xs, ys] = [positions(x, most.x), positions(y, most.y)];
+// Values in a bin for at most `most` positions. Where alignment comes and goes along the axis, bins are long enough for each to hold the
+// best of it, if that takes no more than sixteen times as much.
+function binSize(axis, numbered, bytes, most) {
+  const { values, column } = axis;
+  const least = Math.ceil(values.length / most);
+  if (least === 1) return 1;
+  const place = new Map(values.map((v, i) => [v, i]));
+  const best = new Float64Array(values.length);
+  for (const row of numbered) {
+    const i = place.get(column[row]);
+    best[i] = Math.max(best[i], bytes[row]);
+  }
+  const top = best.reduce((a, b) => Math.max(a, b), 0);
+  const holds = (size) => {
+    for (let from = 0; from + size <= best.length; from += size) if (!best.subarray(from, from + size).includes(top)) return false;
+    return true;
+  };
+  for (let size = least; size <= 16 * least; size++) if (holds(size)) return size;
+  return least;
+}
+
+// Squares row by row. Each knows the cells that it shows; its value is their median. A bin may hold cells of several alignments, and their
+// median would be the number of neither: `which` says whether it shows the most aligned ones, the least aligned ones or all.
+function layOut(run, rows, x, y, values, most, which) {
+  const bytes = run.col("row_bytes");
+  const numbered = Array.from(rows).filter((row) => Number.isFinite(values[row]));
+  const sizes = [binSize(x, numbered, bytes, most.x), binSize(y, numbered, bytes, most.y)];
+  const [xs, ys] = [positions(x, sizes[0]), positions(y, sizes[1])];
   const squares = xs.count * ys.count;
   const at = new Int32Array(rows.length);
   const starts = new Int32Array(squares + 1);
@@ -30,16 +54,30 @@ function layOut(run, rows, x, y, values, most) {
   const status = run.col("status");
   const medians = new Float64Array(squares).fill(NaN);
   const lacks = new Int8Array(squares).fill(-1);
+  const binned = sizes.some((size) => size > 1);
+  const mixed = new Set();
+  const shown = new Map();
   for (let s = 0; s < squares; s++) {
-    const found = [];
+    let found = [];
     for (let i = starts[s]; i < starts[s + 1]; i++) {
-      if (Number.isFinite(values[cells[i]])) found.push(values[cells[i]]);
+      if (Number.isFinite(values[cells[i]])) found.push(cells[i]);
       // A failure outweighs a skipped cell, and both a cell that has no such number.
       lacks[s] = Math.max(lacks[s], status[cells[i]]);
     }
-    if (found.length) medians[s] = found.length === 1 ? found[0] : median(found);
+    if (!found.length) continue;
+    const classes = binned ? [...new Set(found.map((row) => bytes[row]))] : [];
+    if (classes.length > 1) {
+      classes.forEach((c) => mixed.add(c));
+      if (which !== "all") {
+        const kept = which === "least" ? Math.min(...classes) : Math.max(...classes);
+        found = found.filter((row) => bytes[row] === kept);
+        shown.set(s, Int32Array.from(found));
+      }
+    }
+    medians[s] = found.length === 1 ? values[found[0]] : median(found.map((row) => values[row]));
   }
-  return { xs, ys, medians, lacks, cellsOf: (s) => cells.subarray(starts[s], starts[s + 1]) };
+  const cellsOf = (s) => shown.get(s) || cells.subarray(starts[s], starts[s + 1]);
+  return { xs, ys, medians, lacks, cellsOf, mixed: [...mixed].sort((a, b) => a - b) };
 }
 
 class HeatMap {
@@ -60,7 +98,7 @@ class HeatMap {
     this.canvas.addEventListener("blur", () => this.hide());
   }
 
-  // `view`: run, rows, x, y, metric, values, scale.
+  // `view`: run, rows, x, y, metric, values, scale, which.
   draw(view, width) {
     Object.assign(this, view);
     this.hide();
@@ -69,7 +107,7 @@ class HeatMap {
     const probe = this.canvas.getContext("2d");
     probe.font = "12px " + FONT;
     const room = { x: Math.floor((width - 70) / 3), y: 160 };
-    this.grid = layOut(this.run, this.rows, this.x, this.y, this.values, { x: Math.max(room.x, 8), y: room.y });
+    this.grid = layOut(this.run, this.rows, this.x, this.y, this.values, { x: Math.max(room.x, 8), y: room.y }, this.which);
     const { xs, ys } = this.grid;
     const names = Array.from({ length: ys.count }, (_, i) => ys.tick(i));
     const left = Math.ceil(Math.max(...names.map((n) => probe.measureText(n).width))) + 28;
@@ -236,7 +274,7 @@ class HeatMap {
     const where = `${this.y.label} ${ys.name(Math.floor(square / xs.count))}, ${this.x.label} ${xs.name(square % xs.count)}`;
     const lack = STATUS[this.grid.lacks[square]];
     const told = Number.isFinite(value) ? withUnit(this.scale.text(value), this.scale.unit) : lack === "ok" ? "no such number" : lack;
-    this.tip.replaceChildren(el("b", { textContent: told }), where, cells.length > 1 ? el("span", { textContent: ` · median of ${whole(cells.length)} cells` }) : "");
+    this.tip.replaceChildren(el("b", { textContent: told }), where, cells.length > 1 ? el("span", { textContent: ` · median of ${whole(cells.length)} cells` }) : "", this.aligned(cells));
     this.tip.style.display = "block";
     const box = this.node.getBoundingClientRect();
     const size = this.tip.getBoundingClientRect();
@@ -244,6 +282,13 @@ class HeatMap {
     this.tip.style.left = x + "px";
     this.tip.style.top = (top - size.height - 8 > 0 ? top - size.height - 8 : top + this.h + 8) + "px";
     this.choose(this, square, pinned);
+  }
+
+  // The alignment of a square's cells, where other squares or the rest of its bin have another.
+  aligned(cells) {
+    const bytes = this.run.col("row_bytes");
+    const classes = this.grid.mixed.length ? new Set(Array.from(cells, (i) => bytes[i])) : [];
+    return classes.size === 1 ? el("span", { textContent: ` · rows at multiples of ${whole([...classes][0])} bytes` }) : "";
   }
 
   hide() {

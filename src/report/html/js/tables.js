@@ -29,7 +29,7 @@ function summaryOf(run) {
       const [by, unit] = tflops[at] < 1 ? [1000, "GFLOP/s"] : [1, "TFLOP/s"];
       const share = run.col("peak_share")[at];
       const peak = Number.isFinite(share) && share > 0 ? `; ${short(100 * share)} % of peak per cycle` : "";
-      cards.append(figureCard("Highest throughput", short(tflops[at] * by), unit, `at ${shapeText(run, at)}, ${run.name(at)}, ${run.text("regime", at)}${peak}`));
+      cards.append(figureCard("Highest throughput", short(tflops[at] * by), unit, `at ${shapeText(run, at)}, ${run.name(at)}, ${run.text("dtype", at)}, ${run.text("regime", at)}${peak}`));
     }
     const cost = alignmentCost(run);
     if (cost) cards.append(figureCard("Rows off 16 bytes, same sizes", short(100 * cost.value, 4), "%", `of the aligned throughput: median of ${plural(cost.count, "pair")}, half of them from ${short(100 * cost.q1, 4)} to ${short(100 * cost.q3, 4)} %`));
@@ -241,7 +241,11 @@ class CellTable {
     const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...shown));
     const go = (by, text) => el("button", { type: "button", textContent: text, disabled: this.at + by < 0 || this.at + by >= rows.length, on: { click: () => { this.at += by; this.draw(); } } });
     const span = rows.length ? `${whole(this.at + 1)} to ${whole(Math.min(this.at + SIZE, rows.length))} of ${plural(rows.length, "cell")}` : "no cell";
-    this.body.replaceChildren(el("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Cells" }, table), el("div", { className: "controls" }, go(-SIZE, "‹ Previous"), el("span", { textContent: span }), go(SIZE, "Next ›")));
+    this.body.replaceChildren(
+      el("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Cells" }, table),
+      el("div", { className: "controls" }, go(-SIZE, "‹ Previous"), el("span", { textContent: span }), go(SIZE, "Next ›")),
+      el("p", { className: "caption paper", textContent: `Rows ${span}; all are in summary.csv.` })
+    );
   }
 
   save() {
