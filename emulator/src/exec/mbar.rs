@@ -155,7 +155,7 @@ impl Warp {
         m: u32,
     ) -> Run<Flow> {
         let addrs = self.addresses(a);
-        let (mut done, mut first, mut taken, mut odd) = (0u32, None, u32::MAX, None);
+        let (mut done, mut first, mut taken, mut odd, mut one) = (0u32, None, u32::MAX, None, true);
         for i in lanes(m) {
             let o = self.shared_at(env, i, addrs[i], 8)?;
             let want = self.get(v, i);
@@ -177,7 +177,7 @@ impl Warp {
                 );
                 return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), text);
             }
-            first.get_or_insert((off, phase));
+            one &= *first.get_or_insert((off, phase)) == (off, phase);
             if yes {
                 done |= 1 << i;
                 mb.seen = true;
@@ -200,7 +200,9 @@ impl Warp {
                 "the result of mbarrier.try_wait is looked at by nobody: it can come back before the phase has ended";
             env.find(Kind::Race, self, None, None, text.into());
         }
+        // Lanes that ask about several mbarriers go on with the first that answers: they ask again and again.
         if blocking
+            && one
             && done == 0
             && !(env.l.opt.shuffle != 0 && draw(&mut self.random).is_multiple_of(4))
             && let Some((off, phase)) = first
