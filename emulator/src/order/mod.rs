@@ -5,6 +5,8 @@
 //! fence and then a relaxed write, leaves at the address what the writer knows; an acquire, or a relaxed read and then a fence,
 //! takes it up (PTX ISA 8.8 to 8.10).
 
+mod view;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -14,81 +16,8 @@ use crate::ins::MemFlags;
 use crate::mem::Alloc;
 use crate::race::Race;
 use crate::report::Kind;
-
-/// A clock of a warp with lanes: what these lanes did up to it is known, and of all lanes what comes before it.
-pub(crate) fn mark(clock: u32, lanes: u32) -> u64 {
-    u64::from(clock) << 32 | u64::from(lanes)
-}
-pub(crate) fn later(a: u64, b: u64) -> u64 {
-    if a >> 32 == b >> 32 { a | b } else { a.max(b) }
-}
-fn covers(m: u64, clock: u32, lane: u32) -> bool {
-    let upto = (m >> 32) as u32;
-    upto > clock || (upto == clock && m >> lane & 1 != 0)
-}
-
-type Known = (u32, Arc<[u64]>);
-
-/// What is known of other clusters: by their number, in order, a mark for each of their warps. Shared, as it is handed on often.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct View(Option<Arc<Vec<Known>>>);
-
-impl View {
-    pub fn one(group: u32, marks: Vec<u64>) -> Self {
-        Self(Some(Arc::new(vec![(group, marks.into())])))
-    }
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-    pub fn same(&self, other: &Self) -> bool {
-        matches!((&self.0, &other.0), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
-    }
-    pub fn marks(&self, group: u32) -> Option<&[u64]> {
-        let all = self.0.as_ref()?;
-        let i = all.binary_search_by_key(&group, |k| k.0).ok()?;
-        Some(&all[i].1)
-    }
-    fn covers(&self, group: u32, warp: usize, clock: u32, lane: u32) -> bool {
-        self.marks(group).and_then(|m| m.get(warp)).is_some_and(|m| covers(*m, clock, lane))
-    }
-    pub fn join(&mut self, other: &Self) {
-        let Some(theirs) = &other.0 else { return };
-        let Some(mine) = &mut self.0 else {
-            self.0 = Some(theirs.clone());
-            return;
-        };
-        if Arc::ptr_eq(mine, theirs) {
-            return;
-        }
-        let new: Vec<Known> = theirs
-            .iter()
-            .filter_map(|(g, b)| {
-                let Ok(i) = mine.binary_search_by_key(g, |k| k.0) else { return Some((*g, b.clone())) };
-                let a = &mine[i].1;
-                if Arc::ptr_eq(a, b) || a.iter().zip(b.iter()).all(|(a, b)| later(*a, *b) == *a) {
-                    return None;
-                }
-                Some((*g, a.iter().zip(b.iter()).map(|(a, b)| later(*a, *b)).collect()))
-            })
-            .collect();
-        if new.is_empty() {
-            return;
-        }
-        let mine = Arc::make_mut(mine);
-        let mut added = Vec::new();
-        for k in new {
-            match mine.binary_search_by_key(&k.0, |k| k.0) {
-                Ok(i) => mine[i] = k,
-                Err(_) => added.push(k),
-            }
-        }
-        if !added.is_empty() {
-            // Both runs are in order: the sort merges them.
-            mine.append(&mut added);
-            mine.sort_by_key(|k| k.0);
-        }
-    }
-}
+pub(crate) use view::View;
+use view::{later, mark};
 
 /// What passes between warps of a cluster together with the order of their own accesses.
 #[derive(Clone, Debug, Default)]
