@@ -225,6 +225,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             param_bytes,
             params,
             max_threads: f.max_threads,
+            block: f.block,
             thread_registers: thread_registers(f),
             cluster: f.cluster,
             explicit_cluster: f.explicit_cluster,

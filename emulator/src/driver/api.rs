@@ -204,14 +204,12 @@ fn launch(
     {
         return Err(code::INVALID_VALUE);
     }
-    if s.function(h(f))?.entry.max_threads().is_some_and(|m| threads > u64::from(m)) {
+    let entry = &s.function(h(f))?.entry;
+    if entry.max_threads().is_some_and(|m| threads > u64::from(m)) || entry.block().is_some_and(|b| b != dims(block)) {
         return Err(code::INVALID_VALUE);
     }
-    // Eight blocks are what every device with clusters can have.
-    let c = s.function(h(f))?.entry.cluster_for(cluster).map_err(|_| code::INVALID_CLUSTER_SIZE)?;
-    let c = [c.x, c.y, c.z];
-    let blocks = c.iter().product::<u32>();
-    if blocks > if s.cfg.cc.0 >= 9 { 8 } else { 1 } || (0..3).any(|d| !grid[d].is_multiple_of(c[d])) {
+    let c = cluster_of(&s, h(f), cluster)?;
+    if (0..3).any(|d| !grid[d].is_multiple_of(c[d])) {
         return Err(code::INVALID_CLUSTER_SIZE);
     }
     s.enqueue(
@@ -274,6 +272,60 @@ fn blocks_per_sm(f: Handle, threads: c_int, dynamic: usize) -> Res<c_int> {
     }
     let by_shared = u64::from(s.cfg.shared_sm()) / (shared + 1024);
     Ok((64 / warps).min(32).min(by_shared as u32) as c_int)
+}
+/// A launch configuration with the cluster and whether the launch is cooperative.
+fn configuration<'c>(config: *const LaunchConfig) -> Res<(&'c LaunchConfig, Option<Dim3>, bool)> {
+    if config.is_null() {
+        return Err(code::INVALID_VALUE);
+    }
+    // SAFETY: the interface requires a pointer to a launch configuration; null was excluded.
+    let c = unsafe { &*config };
+    if c.attrs.is_null() && c.num_attrs != 0 {
+        return Err(code::INVALID_VALUE);
+    }
+    let (mut cluster, mut cooperative) = (None, false);
+    for i in 0..c.num_attrs as usize {
+        // SAFETY: the array has `num_attrs` elements.
+        let a = unsafe { &*c.attrs.add(i) };
+        match a.id {
+            4 => cluster = Some(dims([a.value[0], a.value[1], a.value[2]])),
+            2 => cooperative = a.value[0] != 0,
+            _ => {}
+        }
+    }
+    Ok((c, cluster, cooperative))
+}
+/// The clusters that the device can have at once: any that can be launched can be had.
+fn active_clusters(f: Handle, config: *const LaunchConfig) -> Res<c_int> {
+    let (c, cluster, _) = configuration(config)?;
+    let threads = c.block.iter().fold(1u32, |n, x| n.saturating_mul(*x));
+    let per = blocks_per_sm(f, c_int::try_from(threads).unwrap_or(0), c.shared as usize)?;
+    let s = state();
+    let blocks = cluster_of(&s, h(f), cluster)?.iter().product::<u32>();
+    Ok(if per == 0 { 0 } else { (s.cfg.sms.saturating_mul(per as u32) / blocks).max(1) as c_int })
+}
+/// The blocks of the largest cluster: eight, or sixteen where the kernel may have a size that not every device has.
+fn potential_cluster(f: Handle, config: *const LaunchConfig) -> Res<c_int> {
+    let (c, ..) = configuration(config)?;
+    let threads = c.block.iter().fold(1u32, |n, x| n.saturating_mul(*x));
+    let per = blocks_per_sm(f, c_int::try_from(threads).unwrap_or(0), c.shared as usize)?;
+    let s = state();
+    Ok(if per == 0 { 0 } else { largest_cluster(&s, s.function(h(f))?) as c_int })
+}
+/// Every device with clusters can have eight blocks in one; the one that is emulated sixteen, where the function says that it may.
+fn largest_cluster(s: &super::State, f: &super::Function) -> u32 {
+    match (s.cfg.cc.0 >= 9, f.any_cluster) {
+        (false, _) => 1,
+        (true, false) => 8,
+        (true, true) => 16,
+    }
+}
+/// The blocks of the clusters of a launch, where there can be such.
+fn cluster_of(s: &super::State, f: usize, asked: Option<Dim3>) -> Res<[u32; 3]> {
+    let f = s.function(f)?;
+    let c = f.entry.cluster_for(asked).map_err(|_| code::INVALID_CLUSTER_SIZE)?;
+    let c = [c.x, c.y, c.z];
+    if c.iter().product::<u32>() > largest_cluster(s, f) { Err(code::INVALID_CLUSTER_SIZE) } else { Ok(c) }
 }
 fn stream_new(ph: *mut Handle, flags: c_uint, priority: c_int) -> Res {
     let mut s = state();
@@ -863,7 +915,7 @@ api! {
         let entry = m.entry(name).ok_or(code::NOT_FOUND)?.clone();
         let max_dynamic = (48u32 << 10).saturating_sub(entry.static_shared());
         let name = CString::new(name).map_err(|_| code::INVALID_VALUE)?;
-        let id = s.add(Object::Function(Function { entry, module: h(module), name, max_dynamic }));
+        let id = s.add(Object::Function(Function { entry, module: h(module), name, max_dynamic, any_cluster: false }));
         out(f, p(id))
     }
     fn cuModuleGetGlobal_v2(ptr: *mut DevPtr, size: *mut usize, module: Handle, name: *const c_char) {
@@ -900,7 +952,8 @@ api! {
             6 => s.cfg.cc.0 * 10 + s.cfg.cc.1,
             7 => 0,
             8 => f.max_dynamic as c_int,
-            9..=15 => 0,
+            14 => c_int::from(f.any_cluster),
+            9..=13 | 15 => 0,
             _ => return Err(code::INVALID_VALUE),
         })
     }
@@ -918,7 +971,11 @@ api! {
                 f.max_dynamic = v;
                 Ok(())
             }
-            9 | 14 => Ok(()),
+            14 => {
+                f.any_cluster = v != 0;
+                Ok(())
+            }
+            9 | 15 => Ok(()),
             _ => Err(code::INVALID_VALUE),
         }
     }
@@ -940,8 +997,8 @@ api! {
     fn cuOccupancyMaxPotentialBlockSizeWithFlags(grid: *mut c_int, block: *mut c_int, f: Handle, b2d: Option<unsafe extern "C" fn(c_int) -> usize>, dynamic: usize, limit: c_int, _flags: c_uint) {
         potential(grid, block, f, b2d, dynamic, limit)
     }
-    fn cuOccupancyMaxActiveClusters(_n: *mut c_int, _f: Handle, _config: *const c_void) { Err(code::NOT_SUPPORTED) }
-    fn cuOccupancyMaxPotentialClusterSize(_n: *mut c_int, _f: Handle, _config: *const c_void) { Err(code::NOT_SUPPORTED) }
+    fn cuOccupancyMaxActiveClusters(n: *mut c_int, f: Handle, config: *const LaunchConfig) { out(n, active_clusters(f, config)?) }
+    fn cuOccupancyMaxPotentialClusterSize(n: *mut c_int, f: Handle, config: *const LaunchConfig) { out(n, potential_cluster(f, config)?) }
     fn cuTensorMapEncodeTiled(map: *mut c_void, ty: c_int, rank: u32, addr: u64, dims: *const u64, strides: *const u64, boxes: *const u32, steps: *const u32, interleave: c_int, swizzle: c_int, _l2: c_int, fill: c_int) {
         state().usable()?;
         let elem = match ty {
@@ -977,24 +1034,7 @@ api! {
         launch(f, [gx, gy, gz], [bx, by, bz], None, true, shared, stream, args, std::ptr::null_mut())
     }
     fn cuLaunchKernelEx(config: *const LaunchConfig, f: Handle, args: *mut *mut c_void, extra: *mut *mut c_void) {
-        if config.is_null() {
-            return Err(code::INVALID_VALUE);
-        }
-        // SAFETY: the interface requires a pointer to a launch configuration; null was excluded.
-        let c = unsafe { &*config };
-        let (mut cluster, mut cooperative) = (None, false);
-        for i in 0..c.num_attrs as usize {
-            if c.attrs.is_null() {
-                return Err(code::INVALID_VALUE);
-            }
-            // SAFETY: the array has `num_attrs` elements.
-            let a = unsafe { &*c.attrs.add(i) };
-            match a.id {
-                4 => cluster = Some(dims([a.value[0], a.value[1], a.value[2]])),
-                2 => cooperative = a.value[0] != 0,
-                _ => {}
-            }
-        }
+        let (c, cluster, cooperative) = configuration(config)?;
         launch(f, c.grid, c.block, cluster, cooperative, c.shared, c.stream, args, extra)
     }
     fn cuLaunchHostFunc(stream: Handle, f: Handle, data: *mut c_void) {
