@@ -51,7 +51,7 @@ struct Cell {
 #[derive(Clone, Copy, Default, PartialEq)]
 struct Epoch {
     clock: u32,
-    /// The actor in the low bits, and [`STRONG`]; for reads, [`MANY`] says that `clock` is an index of many readers.
+    /// The actor in the low bits, and [`STRONG`] for an access that may meet others like it; for reads, [`MANY`] says that `clock` is an index of many readers.
     actor: u16,
     pc: u32,
 }
@@ -59,7 +59,7 @@ const STRONG: u16 = 1 << 14;
 const MANY: u16 = 1 << 15;
 const ACTOR: u16 = STRONG - 1;
 
-/// Several readers of some bytes: actor, clock and place; and how many cells share the list.
+/// Several readers of some bytes: actor, with [`STRONG`], clock and place; and how many cells share the list.
 #[derive(Default)]
 struct Readers {
     list: Vec<(u32, u32, u32)>,
@@ -462,17 +462,25 @@ impl Race {
         *c = (*c).max(upto);
     }
 
-    /// An atomic access synchronises with the others at its address.
-    fn meet(&mut self, o: usize, w: usize) {
+    /// A strong read learns what strong writes of its place have told.
+    fn hear(&mut self, o: usize, w: usize) {
+        if let Some((s, far)) = self.sync.get(&o) {
+            join(&mut self.vc[w], s);
+            if let Some(r) = self.reach.get_mut(w) {
+                r.together(false);
+                r.join(far);
+            }
+        }
+    }
+    /// A strong write tells all that its warp knows, and atomic operations hand on what they have read.
+    fn tell(&mut self, o: usize, w: usize) {
         let n = self.n;
         let (s, far) = self.sync.entry(o).or_insert_with(|| (vec![0; ACTORS * n], Far::default()));
         join(s, &self.vc[w]);
-        join(&mut self.vc[w], s);
         self.vc[w][w] += 1;
         if let Some(r) = self.reach.get_mut(w) {
             r.together(false);
             far.join(&r.far);
-            r.join(far);
         }
     }
 
@@ -481,7 +489,7 @@ impl Race {
             return None;
         }
         if strong {
-            self.meet(o, w as usize);
+            self.hear(o, w as usize);
         }
         let clock = self.vc[w as usize][w as usize];
         self.read_as(o, size, w, w, clock, pc, strong, false)
@@ -539,12 +547,13 @@ impl Race {
             }
             let r = cell.r;
             let ra = usize::from(r.actor & ACTOR);
-            let epoch = Epoch { clock: now, actor: me as u16, pc };
+            let epoch = Epoch { clock: now, actor: me as u16 | if strong { STRONG } else { 0 }, pc };
+            let reader = u32::from(epoch.actor);
             if r.clock == 0 && r.actor & MANY == 0 {
                 cell.r = epoch;
             } else if r.actor & MANY != 0 {
                 let known = &mut self.many[r.clock as usize];
-                if known.list.contains(&(me as u32, now, pc)) {
+                if known.list.contains(&(reader, now, pc)) {
                     at = next;
                     continue;
                 }
@@ -559,21 +568,21 @@ impl Race {
                     i
                 };
                 let list = &mut self.many[i as usize].list;
-                match list.iter_mut().find(|x| x.0 as usize == me) {
+                match list.iter_mut().find(|x| x.0 == reader) {
                     Some(x) => (x.1, x.2) = (now.max(x.1), pc),
-                    None => list.push((me as u32, now, pc)),
+                    None => list.push((reader, now, pc)),
                 }
                 cell.r.clock = i;
-            } else if ra == me {
+            } else if r.actor == epoch.actor {
                 // The warps of a warpgroup are one reader, and may be a group apart.
                 cell.r = Epoch { clock: now.max(r.clock), ..epoch };
-            } else if vc[ra] >= r.clock {
+            } else if ra != me && vc[ra] >= r.clock {
                 cell.r = epoch;
             } else {
                 let i = fresh(&mut self.many, &mut self.free);
                 let readers = &mut self.many[i as usize];
-                readers.list.push((ra as u32, r.clock, r.pc));
-                readers.list.push((me as u32, now, pc));
+                readers.list.push((u32::from(r.actor), r.clock, r.pc));
+                readers.list.push((reader, now, pc));
                 readers.cells = count;
                 cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
             }
@@ -708,7 +717,7 @@ impl Race {
             return None;
         }
         if strong {
-            self.meet(o, w as usize);
+            self.tell(o, w as usize);
         }
         let clock = self.vc[w as usize][w as usize];
         self.write_as(o, size, w, w, clock, pc, strong)
@@ -754,9 +763,10 @@ impl Race {
             let r = cell.r;
             if r.actor & MANY != 0 {
                 let readers = &mut self.many[r.clock as usize];
-                for (a, c, p) in &readers.list {
-                    if *a != w && vc[*a as usize] < *c {
-                        note(*p, *a, false);
+                for (reader, c, p) in &readers.list {
+                    let a = reader & u32::from(ACTOR);
+                    if a != w && vc[a as usize] < *c && !(strong && reader & u32::from(STRONG) != 0) {
+                        note(*p, a, false);
                     }
                 }
                 readers.cells -= (next - at) as u32;
@@ -765,7 +775,7 @@ impl Race {
                 }
             } else if r.clock != 0 {
                 let a = usize::from(r.actor & ACTOR);
-                if a != wu && vc[a] < r.clock && !strong {
+                if a != wu && vc[a] < r.clock && !(strong && r.actor & STRONG != 0) {
                     note(r.pc, a as u32, false);
                 }
             }

@@ -412,6 +412,37 @@ fn readers_of_a_part_of_what_others_read() {
     the_one(&run(&body(4), 128), Kind::Race, 61, "the read by warp 2 at kernels/bad.cu:60");
 }
 #[test]
+fn strong_reads_meet_strong_writes_and_plain_ones_do_not() {
+    let init = "st.shared.u32 [%r1], %r0; bar.sync 0;".replace("st.", "@!%p8 st.");
+    let body = |read: &str, again: &str, write: &str| {
+        format!(
+            "setp.ne.u32 %p8, %r0, 0; {init} setp.ne.u32 %p1, %r4, 3; @!%p1 bra W; .loc 1 60 3\n {read} %r5, [%r1]; {again} bra OUT;
+            W: .loc 1 61 3\n{write}; OUT:"
+        )
+    };
+    let (volatile, add) = ("st.volatile.shared.u32 [%r1], 7", "atom.shared.add.u32 %r6, [%r1], 1");
+    // One reader, and several of which some read twice, of either kind.
+    for many in [true, false] {
+        let body = |read: &str, again: &str, write: &str| {
+            let b = body(read, again, write);
+            if many { b } else { b.replace("@!%p1 bra W;", "@!%p1 bra W; setp.ne.u32 %p2, %r4, 2; @%p2 bra OUT;") }
+        };
+        for write in [volatile, add] {
+            for seed in 0..4 {
+                let shuffled = |d: &mut Device| d.options.shuffle = seed;
+                clean(&launch(&body("ld.volatile.shared.u32", "", write), 1, 128, shuffled));
+                let r = launch(&body("ld.shared.u32", "", write), 1, 128, shuffled);
+                assert!(r.report.findings.iter().any(|f| f.kind == Kind::Race), "{write}, seed {seed}");
+            }
+            // A strong read after the plain one hides nothing.
+            let r = run(&body("ld.shared.u32", "ld.volatile.shared.u32 %r7, [%r1];", write), 128);
+            the_one(&r, Kind::Race, 61, "not ordered after the read");
+        }
+        let r = run(&body("ld.volatile.shared.u32", "", "st.shared.u32 [%r1], 7"), 128);
+        the_one(&r, Kind::Race, 61, "not ordered after the read");
+    }
+}
+#[test]
 fn launches_that_cannot_be_made() {
     let m = Module::load(&format!("{HEAD}.visible .entry k(.param .u32 a) .maxntid 64, 1, 1 {{ ret; }}")).unwrap();
     let mut d = Device::new();
