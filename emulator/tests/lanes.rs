@@ -117,3 +117,21 @@ fn a_wait_that_no_lane_can_end_is_a_deadlock() {
         }
     }
 }
+
+/// With one arrival too few to wait for, the last lane's counts for the phase after, and the next round opens early.
+#[test]
+fn arrivals_that_run_over_into_the_next_phase() {
+    let body = |bar: u32| {
+        format!(
+            "mbarrier.arrive.shared.b64 _, [%r1+{bar}]; W0: mbarrier.try_wait.parity.shared.b64 %p2, [%r1+{bar}], 0; @!%p2 bra W0;"
+        )
+    };
+    assert!(run(&body(0), 0).1.clean());
+    let (_, r) = run(&body(8), 0);
+    let f = &r.findings[0];
+    assert!(f.kind == Kind::Race && f.lane == Some(31) && f.message.contains("end phase 0 of an mbarrier"), "{f}");
+    // Lanes of one instruction at several mbarriers end a phase of each.
+    assert!(run("shr.u32 %r4, %r0, 4; mad.lo.u32 %r5, %r4, 8, %r1; @%p1 mbarrier.inval.shared.b64 [%r1]; @%p1 mbarrier.init.shared.b64 [%r1], 16;
+        @%p1 mbarrier.inval.shared.b64 [%r1+8]; @%p1 mbarrier.init.shared.b64 [%r1+8], 16; bar.warp.sync 0xffffffff;
+        mbarrier.arrive.shared.b64 _, [%r5];", 1).1.clean());
+}

@@ -34,6 +34,8 @@ impl Warp {
     ) -> Run<()> {
         let addrs = self.addresses(a);
         let mut given = u32::MAX;
+        // The mbarrier whose phase the latest arrival has ended.
+        let mut ended = u32::MAX;
         // Places first: an arrival by the first lanes does not speak for what later ones still have to do.
         let mut offs = [0usize; 32];
         for i in lanes(m) {
@@ -128,10 +130,19 @@ impl Warp {
                 }
                 mb.came(self.gid, self.at, n);
             }
+            let before = mb.phase;
             mb.settle();
-            let unseen = mb.unseen.take();
+            let (now, unseen) = (mb.phase, mb.unseen.take());
             env.sh.mbars.insert(off, mb);
             self.unseen_phase(env, i, addrs[i], unseen);
+            if ended == off && matches!(kind, MbarOp::Arrive) && env.l.opt.check_race {
+                let text = format!(
+                    "arrivals of one instruction end phase {} of an mbarrier and go on in phase {before}: there are more of them than it awaits",
+                    before.wrapping_sub(1)
+                );
+                env.find(Kind::Race, self, Some(i as u32), Some(addrs[i]), text);
+            }
+            ended = if now == before { u32::MAX } else { off };
             if let Some(w) = wrong {
                 return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), w);
             }

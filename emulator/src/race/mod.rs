@@ -4,132 +4,15 @@
 //! arrivals ahead of everything after its waits; `cp.async.wait_group` orders a warp's own copies ahead of what the warp does next.
 //! Accesses by lanes of one warp count as ordered, as they are in lockstep here; that is laxer than the hardware's rules.
 
+mod cells;
+mod conflict;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::order::{Far, Reach, View};
-
-/// Two accesses that nothing orders.
-pub(crate) struct Conflict {
-    pub pc: u32,
-    pub actor: u32,
-    pub warps: u32,
-    /// Warps of a block of a cluster, or of the only block.
-    pub per: u32,
-    pub now_write: bool,
-    pub was_write: bool,
-    /// The order is there, but no fence that makes a thread's own writes visible to the asynchronous proxy.
-    pub proxy: bool,
-}
-
-impl Conflict {
-    pub fn who(&self) -> String {
-        let w = self.actor % self.warps;
-        let w = if self.per == self.warps {
-            w.to_string()
-        } else {
-            format!("{} of the block of rank {}", w % self.per, w / self.per)
-        };
-        match self.actor / self.warps {
-            0 => format!("warp {w}"),
-            1 => format!("an asynchronous copy of warp {w}"),
-            2 => format!("a bulk copy of warp {w}"),
-            4 => format!("a bulk copy out of shared memory of warp {w}"),
-            _ => format!("a wgmma of the warpgroup of warp {w}"),
-        }
-    }
-}
-
-/// The latest write and reads of a byte.
-#[derive(Clone, Copy, Default, PartialEq)]
-struct Cell {
-    w: Epoch,
-    r: Epoch,
-}
-
-/// Who did it, when by its own clock (zero: nobody), and where.
-#[derive(Clone, Copy, Default, PartialEq)]
-struct Epoch {
-    clock: u32,
-    /// The actor in the low bits, and [`STRONG`] for an access that may meet others like it; for reads, [`MANY`] says that `clock` is an index of many readers.
-    actor: u16,
-    pc: u32,
-}
-const STRONG: u16 = 1 << 14;
-const MANY: u16 = 1 << 15;
-const ACTOR: u16 = STRONG - 1;
-
-/// Several readers of some bytes: actor, with [`STRONG`], clock and place; and how many cells share the list.
-#[derive(Default)]
-struct Readers {
-    list: Vec<(u32, u32, u32)>,
-    cells: u32,
-}
-
-/// The cells of sixteen bytes: one for all of them while they have the same history, as most have, or a cell for every byte.
-#[derive(Clone, Copy, Default)]
-struct Line {
-    all: Cell,
-    /// Zero, or the number of the cells in the pool, plus one.
-    parts: u32,
-}
-const PARTS: usize = 16;
-
-#[derive(Default)]
-struct Cells {
-    lines: Vec<Line>,
-    pool: Vec<[Cell; PARTS]>,
-    free: Vec<u32>,
-}
-
-impl Cells {
-    fn new(bytes: usize) -> Self {
-        Self { lines: vec![Line::default(); bytes.div_ceil(PARTS)], ..Self::default() }
-    }
-    fn reset(&mut self) {
-        self.lines.fill(Line::default());
-        self.pool.clear();
-        self.free.clear();
-    }
-    /// The cell at a place, and where the cells that are as it end, at `end` at the latest.
-    #[inline]
-    fn run(&mut self, at: usize, end: usize) -> (Cell, usize) {
-        let line = &mut self.lines[at / PARTS];
-        let inside = at % PARTS;
-        let upto = PARTS.min(inside + end - at);
-        if line.parts == 0 {
-            if upto - inside == PARTS {
-                return (line.all, at + PARTS);
-            }
-            // Part of the line gets a history of its own.
-            line.parts = match self.free.pop() {
-                Some(i) => i + 1,
-                None => {
-                    self.pool.push([Cell::default(); PARTS]);
-                    self.pool.len() as u32
-                }
-            };
-            self.pool[line.parts as usize - 1] = [line.all; PARTS];
-        }
-        let cells = &self.pool[line.parts as usize - 1][inside..upto];
-        let same = cells.iter().take_while(|c| **c == cells[0]).count();
-        (cells[0], at + same)
-    }
-    /// Sets the cells that [`Self::run`] has found.
-    #[inline]
-    fn fill(&mut self, at: usize, next: usize, cell: Cell) {
-        let line = &mut self.lines[at / PARTS];
-        if next - at == PARTS {
-            if line.parts != 0 {
-                self.free.push(line.parts - 1);
-            }
-            *line = Line { all: cell, parts: 0 };
-        } else {
-            let inside = at % PARTS;
-            self.pool[line.parts as usize - 1][inside..inside + next - at].fill(cell);
-        }
-    }
-}
+use cells::{ACTOR, Cell, Cells, Epoch, MANY, Readers, STRONG, fresh};
+pub(crate) use conflict::Conflict;
 
 /// Kinds of actors: warps, their copies, their bulk copies into shared memory, their wgmmas, and their bulk copies out of it.
 const ACTORS: usize = 5;
@@ -173,20 +56,6 @@ pub(crate) struct Race {
     /// The flags that were read, by address, and which write was seen: it will not be unseen.
     pub seen_at: HashMap<u64, u64>,
     done_far: Vec<Far>,
-}
-
-/// An empty list of readers.
-fn fresh(many: &mut Vec<Readers>, free: &mut Vec<u32>) -> u32 {
-    match free.pop() {
-        Some(i) => {
-            many[i as usize].list.clear();
-            i
-        }
-        None => {
-            many.push(Readers::default());
-            many.len() as u32 - 1
-        }
-    }
 }
 
 fn join(a: &mut [u32], b: &[u32]) {
