@@ -991,6 +991,8 @@ pub(crate) struct Kernel {
     pub param_bytes: u32,
     /// Offset and size of every parameter.
     pub params: Vec<(u32, u32)>,
+    /// Whether some instruction reads what a load brings, by its place.
+    pub loads_read: Vec<bool>,
     pub max_threads: Option<u32>,
     /// The block that every launch must have.
     pub block: Option<[u32; 3]>,

@@ -232,6 +232,7 @@ impl<'o, 'a> Decoder<'o, 'a> {
             grid_workspace,
             learns,
             polls: operands::polls(&self.ins),
+            loads_read: operands::loads_read(&self.ins),
             idle: self.ins.iter().map(|i| crate::exec::idle(&i.op)).collect(),
             ins: self.ins,
             blocks_are_clusters: f.blocks_are_clusters,

@@ -57,6 +57,7 @@ impl Cta {
                 met: false,
                 asynchronous: vec![Pending::default(); if k.watch.is_empty() { 0 } else { k.n_w as usize }],
                 late: std::collections::VecDeque::new(),
+                held: super::held::Held::default(),
                 wgmma_group: 1,
                 wgmma_done: 0,
                 wgmma_fences: 0,
