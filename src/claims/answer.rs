@@ -105,6 +105,7 @@ pub(super) fn answer(q: &Question, effect: &Both, each: &[Both], answer: &mut Qu
         Evidence::Best(_) => "time of the fixed tile over the best",
         Evidence::Spread(_) => "median time over the fastest",
         Evidence::Fit(_) => "share of the variance of ln(time)",
+        Evidence::Refused { .. } => "share of the cells that were refused",
     };
     let shown = |x: f64| if is_share(q) { x } else { finite_exp(x) };
     answer.effect = Some(Effect {
@@ -133,7 +134,7 @@ pub(super) fn rule_record(q: &Question) -> RuleRecord {
 
 /// Whether a question's numbers are shares and no logarithms of ratios.
 fn is_share(q: &Question) -> bool {
-    matches!(q.evidence, Evidence::Fit(_))
+    matches!(q.evidence, Evidence::Fit(_) | Evidence::Refused { .. })
 }
 
 /// A logarithm of a ratio as a change in percent.
