@@ -14,7 +14,7 @@ const WAVE: &str = "04_mma/128x256x32-a16";
 const MIDDLE: &str = "04_mma/128x128x32-a16";
 
 fn arm(problem: Problem, kernel: &str) -> Arm {
-    Arm { problem, kernel: kernel.to_owned(), regime: Regime::Cold }
+    Arm { problem, kernel: kernel.to_owned(), regime: Regime::Cold, distribution: None }
 }
 
 fn records(pairs: &[(Arm, Arm)], cost_ns: &dyn Fn(&[Cell], usize) -> f64) -> (Manifest, Vec<CellRecord>) {

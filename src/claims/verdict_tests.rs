@@ -29,7 +29,7 @@ fn in_truth(claim: &Claim, device: &DeviceInfo, truth: Truth, change: impl Fn(&m
 /// The claims that records of a device can decide, whose answer is not in the samples' scatter alone.
 fn measurable(device: &DeviceInfo) -> Vec<&'static Claim> {
     let bench = Bench::new(device);
-    let by_scatter = |q: &Question| matches!(q.evidence, Evidence::Spread(_));
+    let by_scatter = |q: &Question| matches!(q.evidence, Evidence::Spread(_) | Evidence::Onset(_));
     claims().filter(|c| c.questions(&bench).is_ok_and(|q| !q.iter().any(by_scatter))).collect()
 }
 

@@ -174,7 +174,12 @@ fn regimes(text: &str) -> Result<Regimes, String> {
     if text == "both" {
         return Ok(Regimes(vec![Regime::Hot, Regime::Cold]));
     }
-    text.parse().map(|r| Regimes(vec![r]))
+    match text.parse()? {
+        Regime::Onset => Err("how a load begins is no time of a launch, so that no map can show it: \
+                              `gemmscope validate mm-03` measures it; use hot, cold, both or sustained"
+            .to_owned()),
+        regime => Ok(Regimes(vec![regime])),
+    }
 }
 
 fn finite(text: &str) -> Result<f32, String> {

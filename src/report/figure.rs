@@ -120,7 +120,10 @@ fn groups<'a>(cells: &[&'a CellRecord]) -> BTreeMap<Key, Vec<&'a CellRecord>> {
     let mut groups: BTreeMap<Key, Vec<&CellRecord>> = BTreeMap::new();
     for cell in cells {
         let form = format!("{} {}", cell.problem.dtype.name(), cell.problem.layout.name());
-        groups.entry((cell.part.clone(), cell.kernel.clone(), cell.regime.clone(), form)).or_default().push(cell);
+        groups
+            .entry((cell.part.clone(), cell.kernel.clone(), cell.setting().into_owned(), form))
+            .or_default()
+            .push(cell);
     }
     // A cell for which no kernel was ever chosen carries the word `auto`; it is a gap in the pictures of the kernels that
     // were chosen beside it.
