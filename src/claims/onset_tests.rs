@@ -8,6 +8,7 @@ use crate::stats::noise::Noise;
 use crate::sweep::{Cell, blank};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::f64::consts::PI;
 
 const TRIALS: usize = 200;
 
@@ -28,9 +29,9 @@ const NOISES: [Noise; 5] = [
 /// How a device's time goes after a load has begun: what `t` seconds add to its logarithm, given a depth.
 type Shape = fn(depth: f64, t: f64) -> f64;
 
-/// Two seconds of swinging, whose P90 / P10 over three seconds is about the depth, then none.
+/// Nearly three seconds of swinging by about the depth, then none.
 fn rings(depth: f64, t: f64) -> f64 {
-    if t < 2.8 { depth / 2.0 * 1.06 * (9.0 * t).sin() } else { 0.0 }
+    if t < 2.8 { 0.53 * depth * (4.0 * PI * t).sin() } else { 0.0 }
 }
 
 /// A clock that sinks by an eighth more than the depth within three seconds.
@@ -40,7 +41,7 @@ fn sinks(depth: f64, t: f64) -> f64 {
 
 /// Swinging that never ends.
 fn never_settles(depth: f64, t: f64) -> f64 {
-    depth / 2.0 * (9.0 * t).sin()
+    depth / 2.0 * (4.0 * PI * t).sin()
 }
 
 /// A device that gets slower as long as it is watched.

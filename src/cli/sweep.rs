@@ -70,7 +70,7 @@ pub struct Args {
     /// Kernels: auto, all, NAME or NAME/VARIANT, several joined by commas
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     kernel: Vec<String>,
-    /// hot, cold or both [default: cold on a GPU, hot on a CPU]
+    /// hot, cold, both, or sustained: with a dwell on each problem before its samples [default: cold on a GPU, hot on a CPU]
     #[arg(long, value_parser = regimes)]
     regime: Option<Regimes>,
     /// Factor of A·B

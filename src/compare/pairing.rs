@@ -417,6 +417,34 @@ mod tests {
     }
 
     #[test]
+    fn zeros_are_held_against_zeros_and_the_beginning_of_a_load_against_nothing() {
+        let marked = |seed: u64, speed: f64| {
+            let (manifest, mut cells) = run(seed, 1.0);
+            let mut zeros = cells.clone();
+            for cell in &mut zeros {
+                cell.cell += 1000;
+                cell.distribution = Some("zeros".to_owned());
+                cell.samples.iter_mut().for_each(|s| s.elapsed_ns = (s.elapsed_ns as f64 / speed) as u64);
+                cell.median_ns = cell.median_ns.map(|ns| (ns as f64 / speed) as u64);
+                cell.tflops = cell.tflops.map(|t| t * speed);
+            }
+            let mut onset = cells[0].clone();
+            (onset.cell, onset.regime) = (2000, "onset".to_owned());
+            cells.extend(zeros);
+            cells.push(onset);
+            (manifest, cells)
+        };
+        let found = against(&marked(1, 1.2), &marked(2, 1.2));
+        assert_eq!((found.pairs.len(), found.lost.len()), (120, 0));
+        assert!(found.pairs.iter().all(|p| (p.first_ns as f64 / p.second_ns as f64 - 1.0).abs() < 0.1));
+        assert_eq!(found.pairs.iter().filter(|p| p.what().contains("zeros")).count(), 60);
+        let without = marked(2, 1.2).1.into_iter().filter(|c| c.distribution.is_none()).collect();
+        let found = against(&marked(1, 1.2), &(marked(2, 1.2).0, without));
+        assert_eq!((found.pairs.len(), found.lost.len()), (60, 60));
+        assert_eq!(found.lost[0].why, "not in the other run's plan");
+    }
+
+    #[test]
     fn cells_of_one_run_are_named_with_the_other_s_reason() {
         let a = run(1, 1.0);
         let mut b = run(2, 1.0);

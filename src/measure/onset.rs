@@ -30,11 +30,13 @@ pub(super) fn watch(
     clock.idle(idle_ns);
     let (start_ns, begun_ns) = (clock.now_ns(), clock.kernel_ns);
     let mut samples = Vec::new();
-    // Time inside launches is less than time, but on a device whose times are made up.
-    while clock.now_ns() - start_ns < watch_ns && clock.kernel_ns - begun_ns < watch_ns {
+    loop {
         samples.push(one_sample(device, prepared, launches, clock)?);
+        // Time inside launches is less than time, but on a device whose times are made up.
+        if clock.now_ns() - start_ns >= watch_ns || clock.kernel_ns - begun_ns >= watch_ns {
+            return Ok(samples);
+        }
     }
-    Ok(samples)
 }
 
 #[cfg(test)]

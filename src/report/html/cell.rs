@@ -358,6 +358,17 @@ mod tests {
     }
 
     #[test]
+    fn a_distribution_of_its_own_is_part_of_how_a_cell_was_measured() {
+        let of = |more: &str| {
+            let text = format!(r#"{{"m": 3, "n": 4, "k": 5, "status": "ok", "regime": "sustained"{more}}}"#);
+            let (cell, _, strings) = cell(&text, false).unwrap();
+            (cell.own_data, strings.get(cell.regime).to_owned())
+        };
+        assert_eq!(of(""), (false, "sustained".to_owned()));
+        assert_eq!(of(r#", "distribution": "zeros""#), (true, "sustained, zeros".to_owned()));
+    }
+
+    #[test]
     fn numbers_that_cannot_be_are_left_out() {
         let text = r#"{"m": 64, "n": 64, "k": 64, "status": "ok", "median_ns": 100, "median_lo_ns": 200,
             "median_hi_ns": 300, "tflops": 1e200, "lda": 18000000000000000000}"#;
