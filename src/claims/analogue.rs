@@ -118,6 +118,8 @@ impl Judge<'_> {
                 }
                 by_kernel.into_values().max_by_key(Vec::len).map(Evidence::Fit)
             }
+            // It takes cells of other sizes as they are.
+            Evidence::Refused { .. } => None,
         };
         match (evidence, why) {
             (None, Some(why)) => Err(why),

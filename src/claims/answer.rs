@@ -106,6 +106,7 @@ pub(super) fn answer(q: &Question, effect: &Both, each: &[Both], answer: &mut Qu
         Evidence::Spread(_) => "median time over the fastest",
         Evidence::Onset(_) => "swing of the first seconds over that of the next",
         Evidence::Fit(_) => "share of the variance of ln(time)",
+        Evidence::Refused { .. } => "share of the cells that were refused",
     };
     let shown = |x: f64| if is_share(q) { x } else { finite_exp(logarithm(q, x)) };
     answer.effect = Some(Effect {
@@ -135,7 +136,7 @@ pub(super) fn rule_record(q: &Question) -> RuleRecord {
 
 /// Whether a question's numbers are shares and no logarithms of ratios.
 fn is_share(q: &Question) -> bool {
-    matches!(q.evidence, Evidence::Fit(_))
+    matches!(q.evidence, Evidence::Fit(_) | Evidence::Refused { .. })
 }
 
 /// A number of a question as the logarithm of a ratio: what swings is weighed by squares, which add up.

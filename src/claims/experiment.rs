@@ -85,6 +85,13 @@ pub enum Evidence {
     Onset(Vec<Arm>),
     /// How much of the variance of the cells' times the model explains. The rule's numbers are shares then, and no logarithms.
     Fit(Vec<Arm>),
+    /// Whether a kernel refuses cells and runs others that are like them. The rule's numbers are the share that it refuses.
+    Refused {
+        /// What it must run, so that a refusal says something.
+        runs: Vec<Arm>,
+        /// What it is said to refuse.
+        refused: Vec<Arm>,
+    },
 }
 
 /// One question that a claim comes down to.
@@ -120,15 +127,16 @@ impl Question {
         match &self.evidence {
             Evidence::Mean { comparisons, less } => comparisons.iter().chain(less).collect(),
             Evidence::Best(groups) => groups.iter().flatten().collect(),
-            Evidence::Spread(_) | Evidence::Onset(_) | Evidence::Fit(_) => Vec::new(),
+            Evidence::Spread(_) | Evidence::Onset(_) | Evidence::Fit(_) | Evidence::Refused { .. } => Vec::new(),
         }
     }
 
     /// The cells that it measures alone.
-    pub fn cells(&self) -> &[Arm] {
+    pub fn cells(&self) -> Vec<&Arm> {
         match &self.evidence {
-            Evidence::Spread(arms) | Evidence::Onset(arms) | Evidence::Fit(arms) => arms,
-            Evidence::Mean { .. } | Evidence::Best(_) => &[],
+            Evidence::Spread(arms) | Evidence::Onset(arms) | Evidence::Fit(arms) => arms.iter().collect(),
+            Evidence::Refused { runs, refused } => runs.iter().chain(refused).collect(),
+            Evidence::Mean { .. } | Evidence::Best(_) => Vec::new(),
         }
     }
 }

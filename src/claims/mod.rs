@@ -5,7 +5,7 @@
 //!
 //! One concept a file: what experiments are made of (`experiment`), what plans are made for (`bench`), the claims by family (`nv`, `ra`,
 //! `fk`, `hw`, `mm`, `dr`) and their arithmetic (`facts`), finding cells in records by what they are (`records`), other cells that ask the same
-//! (`analogue`), what disqualifies a comparison (`sound`), how a load begins (`onset`), the model against many shapes (`fit`), what records say of a comparison (`evidence`), what that answers (`answer`),
+//! (`analogue`), what disqualifies a comparison (`sound`), the model against many shapes (`fit`), how a load begins (`onset`), what is not run at all (`refusal`), what records say of a comparison (`evidence`), what that answers (`answer`),
 //! what the answers make of a claim (`judge`) and writing it down (`markdown`).
 
 mod analogue;
@@ -31,6 +31,7 @@ mod onset;
 mod onset_tests;
 mod ra;
 mod records;
+mod refusal;
 mod sound;
 #[cfg(test)]
 mod spoiled_tests;
@@ -159,7 +160,7 @@ pub fn spec(claims: &[&Claim], bench: &Bench) -> Spec {
             for c in question.comparisons() {
                 add(&part, &c.first, Some(&c.second));
             }
-            question.cells().iter().for_each(|arm| add(&part, arm, None));
+            question.cells().into_iter().for_each(|arm| add(&part, arm, None));
         }
     }
     let preset = if let [one] = claims { one.id.to_ascii_lowercase() } else { "claims".to_owned() };

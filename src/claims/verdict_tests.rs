@@ -26,11 +26,12 @@ fn in_truth(claim: &Claim, device: &DeviceInfo, truth: Truth, change: impl Fn(&m
     verdict(&[claim], world.run(&[claim], 3))
 }
 
-/// The claims that records of a device can decide, whose answer is not in the samples' scatter alone.
+/// The claims that records of a device can decide by what their arms cost.
 fn measurable(device: &DeviceInfo) -> Vec<&'static Claim> {
     let bench = Bench::new(device);
-    let by_scatter = |q: &Question| matches!(q.evidence, Evidence::Spread(_) | Evidence::Onset(_));
-    claims().filter(|c| c.questions(&bench).is_ok_and(|q| !q.iter().any(by_scatter))).collect()
+    let without_costs =
+        |q: &Question| matches!(q.evidence, Evidence::Spread(_) | Evidence::Onset(_) | Evidence::Refused { .. });
+    claims().filter(|c| c.questions(&bench).is_ok_and(|q| !q.iter().any(without_costs))).collect()
 }
 
 #[test]

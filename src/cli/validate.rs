@@ -317,7 +317,7 @@ fn question(q: &claims::Question) -> serde_json::Value {
     serde_json::json!({
         "asks": q.asks,
         "comparisons": q.comparisons().iter().map(pair).collect::<Vec<_>>(),
-        "cells": q.cells().iter().map(arm).collect::<Vec<_>>(),
+        "cells": q.cells().into_iter().map(arm).collect::<Vec<_>>(),
     })
 }
 
