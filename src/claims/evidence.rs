@@ -164,7 +164,7 @@ impl Judge<'_> {
             let outcome = match [first, second].iter().find_map(|f| f.unusable.clone()) {
                 Some(why) => Err(Unfit::Useless(why)),
                 None => match &fits {
-                    Fit::Right | Fit::Alike => blocks(first, second, scale),
+                    Fit::Right | Fit::Alike => blocks(first, second, scale, c.is_about_power()),
                     Fit::Other => continue,
                     Fit::Confounded(why) => {
                         confounded = true;
@@ -225,7 +225,9 @@ impl Judge<'_> {
                     continue;
                 }
                 match fit(c, a, b, self.device) {
-                    Fit::Right | Fit::Alike if (a.throttled_share() - b.throttled_share()).abs() > 0.1 => {
+                    Fit::Right | Fit::Alike
+                        if !c.is_about_power() && (a.throttled_share() - b.throttled_share()).abs() > 0.1 =>
+                    {
                         why.get_or_insert("only one arm was held back by the device".to_owned());
                     }
                     // Another kernel stands in only where the planned ones did not run.

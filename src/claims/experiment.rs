@@ -65,6 +65,14 @@ pub struct Comparison {
     pub held: Vec<Held>,
 }
 
+impl Comparison {
+    /// Whether it is part of the effect that the device holds its clock back for one arm and not for the other: where they multiply
+    /// other data, power is what sets them apart.
+    pub fn is_about_power(&self) -> bool {
+        self.first.distribution != self.second.distribution
+    }
+}
+
 /// What answers a question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Evidence {
