@@ -46,7 +46,7 @@ pub struct Args {
     /// Device: auto, cuda:N, cpu or emulated
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Begin no further cell after this time, such as 5m
+    /// Begin no further cell after this time, such as 5m, and none that dwells or rests for longer than is left of it
     #[arg(long, value_parser = duration)]
     budget: Option<Duration>,
     /// Seed of the order and of the data
