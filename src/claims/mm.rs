@@ -74,8 +74,8 @@ fn strongest(bench: &Bench, problem: Problem) -> Result<Arm, Need> {
 /// suits neither. In the sustained regime each has the time to settle at its own.
 fn mm01(bench: &Bench) -> Result<Vec<Question>, Need> {
     let size = |gpu, cpu, small| bench.size(gpu, cpu, small);
-    let cube = Problem::new(size(8192, 512, 64), size(8192, 512, 64), size(8192, 512, 64));
-    let deep = Problem::new(size(4096, 256, 64), size(4096, 256, 64), size(8192, 512, 128));
+    let cube = Problem::new(size(8192, 256, 64), size(8192, 256, 64), size(8192, 256, 64));
+    let deep = Problem::new(size(4096, 192, 64), size(4096, 192, 64), size(8192, 384, 128));
     let compare = |problem| -> Result<Comparison, Need> {
         let data = Arm { regime: Regime::Sustained, ..strongest(bench, problem)? };
         let zeros = Arm { distribution: Some(Distribution::Zeros), ..data.clone() };
@@ -90,7 +90,7 @@ fn mm01(bench: &Bench) -> Result<Vec<Question>, Need> {
 }
 
 fn mm03(bench: &Bench) -> Result<Vec<Question>, Need> {
-    let s = bench.size(4096, 512, 64);
+    let s = bench.size(4096, 256, 64);
     let arm = Arm { regime: Regime::Onset, ..strongest(bench, Problem::new(s, s, s))? };
     Ok(vec![Question {
         asks: "the first three seconds of a load swing by more than the next three".to_owned(),
