@@ -1,4 +1,5 @@
 use crate::command::{gemmscope, records, said};
+use gemmscope::baseline::is_refusal;
 use gemmscope::catalog::{catalog, image};
 use gemmscope::record::{CellRecord, Status};
 use std::path::{Path, PathBuf};
@@ -81,6 +82,7 @@ fn what_the_library_has_no_algorithm_for_is_a_row_with_the_reason() {
         let eight_bit = r.problem.dtype.bytes() == 1;
         assert_eq!(r.status, Status::Skipped, "{reason}");
         assert!(reason.contains("16x16x16") && reason.contains("status 15"), "{reason}");
+        assert!(is_refusal(reason), "{reason}");
         assert_eq!(reason.contains("layout nt"), eight_bit, "{reason}");
     }
 }
@@ -95,7 +97,7 @@ fn a_library_that_is_missing_or_broken_is_a_reason_and_no_failure() {
         records[0].reason.clone().unwrap()
     };
     let emulated = reason("--m 16 --n 16 --k 16", None);
-    assert!(emulated.contains("emulated device cannot run"), "{emulated}");
+    assert!(emulated.contains("emulated device cannot run") && !is_refusal(&emulated), "{emulated}");
     let nowhere = dir.path().join("nowhere.so");
     let unusable = reason("--m 16 --n 16 --k 016", Some(&nowhere));
     assert!(unusable.contains("nowhere.so") && unusable.contains("GEMMSCOPE_CUBLASLT"), "{unusable}");

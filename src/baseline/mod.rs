@@ -47,7 +47,7 @@ pub enum BaselineError {
         value: String,
     },
     /// The library's own search found nothing.
-    #[error("cuBLASLt {version} has no algorithm for {problem} (status {status}){}", hint(.eight_bit))]
+    #[error("cuBLASLt {version} {NO_ALGORITHM} {problem} (status {status}){}", hint(.eight_bit))]
     NoAlgorithm {
         /// The library's version.
         version: String,
@@ -66,6 +66,14 @@ pub enum BaselineError {
         /// Its status code.
         status: u32,
     },
+}
+
+/// What the reason of a cell says that the library refuses.
+const NO_ALGORITHM: &str = "has no algorithm for";
+
+/// Whether a cell's reason says that the library was asked and refused.
+pub fn is_refusal(reason: &str) -> bool {
+    reason.contains(NO_ALGORITHM)
 }
 
 fn hint(eight_bit: &bool) -> &'static str {

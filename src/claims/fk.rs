@@ -4,7 +4,7 @@ use super::bench::{Bench, MIDDLE_TILE, Need, Pick, WAVE_TILE, compact, need, pad
 use super::experiment::{Comparison, Held, Per, Question, at_least, no_more_than};
 use super::facts::{Fact, waves};
 use super::{Claim, Reference};
-use crate::problem::Problem;
+use crate::problem::{DType, Layout, Problem};
 
 const fn by(title: &'static str, author: &'static str, year: &'static str) -> Reference {
     Reference { title, author, year }
@@ -123,8 +123,8 @@ pub const CLAIMS: &[Claim] = &[
         title: "FP8 needs multiples of 16",
         sentence: "The library refuses FP8 GEMMs whose sizes are no multiples of 16.",
         source: by("float8_experimental issue 121", "PyTorch", "2023"),
-        on_cpu: true,
-        plan: |_| need("FP8 through the library cuBLASLt as a baseline"),
+        on_cpu: false,
+        plan: fk11,
         facts: None,
     },
     Claim {
@@ -400,5 +400,25 @@ fn fk10(bench: &Bench) -> Result<Vec<Question>, Need> {
         "rows a power of two apart cost more than with padding",
         at_least(1.02, 1.005),
         comparisons,
+    )])
+}
+
+fn fk11(bench: &Bench) -> Result<Vec<Question>, Need> {
+    const FP8_CC: u32 = 89;
+    let cc = bench.device().cc;
+    if cc < FP8_CC {
+        return need(format!("compute capability 8.9 for FP8; the device has {}.{}", cc / 10, cc % 10));
+    }
+    let s = bench.size(4096, 384, 128);
+    let off = s - 8;
+    // The one layout in which the library multiplies FP8 at all.
+    let p = |m, n, k| Problem::new(m, n, k).in_form(Layout::Nt, DType::E4m3);
+    // Sizes of rows take their strides along; the last has rows as its aligned neighbour has them, so that only the size is left.
+    let awkward = [p(off, s, s), p(s, off, s), p(s, s, off), Problem { lda: s, ldb: s, ..p(s, s, off) }];
+    let arm = |p: Problem| bench.arm(p, Pick::Baseline);
+    Ok(vec![Question::refused(
+        "the library refuses FP8 where m, n or k is no multiple of 16",
+        vec![arm(p(s, s, s))?],
+        awkward.into_iter().map(arm).collect::<Result<_, Need>>()?,
     )])
 }

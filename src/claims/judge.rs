@@ -142,7 +142,7 @@ impl Judge<'_> {
         if !any {
             let cell = asked.first().and_then(|q| {
                 let first = q.comparisons().first().map(|c| describe(&c.first));
-                first.or_else(|| q.cells().first().map(describe))
+                first.or_else(|| q.cells().first().map(|arm| describe(arm)))
             });
             verdict.reason = match near_miss {
                 Some(why) => format!("the records hold none of its cells, and of those that are like them: {why}"),
@@ -170,10 +170,10 @@ impl Judge<'_> {
     fn ran(&self, questions: &[Question]) -> (usize, usize) {
         let arms = |q: &Question| -> Vec<Arm> {
             let pairs = q.comparisons().into_iter().flat_map(|c| [c.first.clone(), c.second.clone()]);
-            pairs.chain(q.cells().iter().cloned()).collect()
+            pairs.chain(q.cells().into_iter().cloned()).collect()
         };
         let all: Vec<Arm> = questions.iter().flat_map(arms).collect();
-        let ran = |arm: &&Arm| self.index.of(&arm.problem, arm.regime.name()).any(|f| f.record.status == Status::Ok);
+        let ran = |arm: &&Arm| self.index.of(arm).any(|f| f.record.status == Status::Ok);
         (all.iter().filter(ran).count(), all.len())
     }
 
@@ -211,7 +211,12 @@ impl Judge<'_> {
             }
             Evidence::Best(groups) => self.best(groups),
             Evidence::Spread(arms) => self.spread(arms),
+            Evidence::Onset(arms) => self.onset(arms),
             Evidence::Fit(arms) => self.fitted(arms),
+            Evidence::Refused { runs, refused } => {
+                let any = self.refused(runs, refused, &mut record);
+                return (record, any);
+            }
         };
         let any = compared.iter().any(|c| c.any);
         let each: Vec<_> = compared.iter().filter_map(|c| c.effect).collect();
@@ -257,7 +262,9 @@ fn all_skipped(questions: &[QuestionRecord]) -> Option<String> {
 fn conclude(verdict: &mut Verdict) {
     let questions = &verdict.questions;
     verdict.samples = questions.iter().flat_map(|q| &q.comparisons).map(|c| c.samples).sum();
-    let p = |q: &&QuestionRecord| q.p.unwrap_or(1.0);
+    // What was decided without a p-value was not a matter of chance.
+    let by_chance = |q: &&QuestionRecord| q.p.is_some() || q.finding == Finding::Unclear;
+    let p = |q: &&QuestionRecord| q.p.unwrap_or(if by_chance(q) { 1.0 } else { 0.0 });
     let denied = questions.iter().filter(|q| q.finding == Finding::Contradicted).min_by(|a, b| p(a).total_cmp(&p(b)));
     let open = questions.iter().find(|q| q.finding == Finding::Unclear);
     let (finding, decided_by, p) = match (denied, open, questions.first()) {
@@ -271,7 +278,7 @@ fn conclude(verdict: &mut Verdict) {
     verdict.verdict = finding;
     verdict.effect.clone_from(&decided_by.effect);
     verdict.reason.clone_from(&decided_by.reason);
-    verdict.p_corrected = Some(p);
+    verdict.p_corrected = questions.iter().any(|q| q.effect.is_none() || q.p.is_some()).then_some(p);
 }
 
 /// What became of a question.

@@ -1,6 +1,6 @@
 //! Verdicts as a table of Markdown, spliced between two markers of a document.
 
-use crate::record::{Effect, Verdict, Verdicts};
+use crate::record::{Effect, EffectUnit, Verdict, Verdicts};
 use crate::report::clean;
 use std::fmt::Write;
 
@@ -26,9 +26,13 @@ pub fn table(runs: &[(String, Verdicts)]) -> String {
     out
 }
 
-/// An effect as a change in percent with its interval.
+/// An effect with its interval: a ratio of costs as a change in percent, a share as it is.
 pub fn effect(e: &Effect) -> String {
     let percent = |x: f64| 100.0 * (x - 1.0);
+    if e.unit == EffectUnit::Share {
+        let [value, lo, hi] = [e.value, e.lo, e.hi].map(|x| 100.0 * x);
+        return format!("{}: {value:.1} % ({lo:.1} to {hi:.1})", e.what);
+    }
     format!("{:+.1} % ({:+.1} to {:+.1})", percent(e.value), percent(e.lo), percent(e.hi))
 }
 
@@ -71,6 +75,21 @@ mod tests {
         assert_eq!(splice(&new, "new\n").unwrap(), new);
         assert_eq!(splice("no markers", "x"), None);
         assert_eq!(splice(&format!("{END} {BEGIN}"), "x"), None);
+    }
+
+    #[test]
+    fn ratios_are_changes_and_shares_are_shares() {
+        let e = Effect {
+            what: "share of it".into(),
+            unit: EffectUnit::Ratio,
+            value: 1.25,
+            lo: 1.2,
+            hi: 1.3,
+            in_cycles: None,
+        };
+        assert_eq!(effect(&e), "+25.0 % (+20.0 to +30.0)");
+        let share = Effect { unit: EffectUnit::Share, value: 0.93, lo: 0.9, hi: 0.95, ..e };
+        assert_eq!(effect(&share), "share of it: 93.0 % (90.0 to 95.0)");
     }
 
     #[test]

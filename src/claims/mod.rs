@@ -5,7 +5,7 @@
 //!
 //! One concept a file: what experiments are made of (`experiment`), what plans are made for (`bench`), the claims by family (`nv`, `ra`,
 //! `fk`, `hw`, `mm`, `dr`) and their arithmetic (`facts`), finding cells in records by what they are (`records`), other cells that ask the same
-//! (`analogue`), what disqualifies a comparison (`sound`), the model against many shapes (`fit`), what records say of a comparison (`evidence`), what that answers (`answer`),
+//! (`analogue`), what disqualifies a comparison (`sound`), the model against many shapes (`fit`), how a load begins (`onset`), what is not run at all (`refusal`), what records say of a comparison (`evidence`), what that answers (`answer`),
 //! what the answers make of a claim (`judge`) and writing it down (`markdown`).
 
 mod analogue;
@@ -26,8 +26,12 @@ mod judge;
 mod markdown;
 mod mm;
 mod nv;
+mod onset;
+#[cfg(test)]
+mod onset_tests;
 mod ra;
 mod records;
+mod refusal;
 mod sound;
 #[cfg(test)]
 mod spoiled_tests;
@@ -45,7 +49,7 @@ pub use records::{Records, RecordsError};
 
 use crate::measure::Stopping;
 use crate::record::{DeviceKind, Source};
-use crate::sweep::{Arm, Listed, Spec};
+use crate::sweep::{Arm, Listed, Plan, Spec};
 use thiserror::Error;
 
 /// Where a claim comes from.
@@ -156,11 +160,18 @@ pub fn spec(claims: &[&Claim], bench: &Bench) -> Spec {
             for c in question.comparisons() {
                 add(&part, &c.first, Some(&c.second));
             }
-            question.cells().iter().for_each(|arm| add(&part, arm, None));
+            question.cells().into_iter().for_each(|arm| add(&part, arm, None));
         }
     }
     let preset = if let [one] = claims { one.id.to_ascii_lowercase() } else { "claims".to_owned() };
     Spec { preset: Some(preset), parts: Vec::new(), listed }
+}
+
+/// The time that trying a claim on a device takes at least, in nanoseconds, for rests and dwells that no stopping rule shortens.
+pub fn least_ns(claim: &Claim, bench: &Bench) -> u64 {
+    let kind = bench.device().kind();
+    let Ok(plan) = Plan::new(&spec(&[claim], bench), kind, 0) else { return 0 };
+    (0..plan.units()).map(|i| crate::sweep::least_ns(&plan.unit(i), kind, &stopping())).sum()
 }
 
 #[cfg(test)]
@@ -169,7 +180,6 @@ mod tests {
     use super::*;
     use crate::catalog;
     use crate::problem::Operand;
-    use crate::sweep::Plan;
     use std::collections::HashSet;
 
     #[test]

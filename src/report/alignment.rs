@@ -8,6 +8,7 @@ use super::grid::{Place, Side, Square, relative_width, tflops};
 use crate::problem::{Operand, Problem};
 use crate::record::{CellRecord, Role};
 use crate::stats::median;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The lowest class that may serve as fully aligned, in elements: 16 bytes of FP16, the widest load there is.
@@ -38,11 +39,11 @@ pub(super) struct Baselines<'a> {
 
 /// Pair, kernel, regime, then m, n, k, layout and type. A plan may pair other things than strides, such as a size with its
 /// neighbour: what such a pair finds is not what alignment costs.
-type Yardstick<'a> = (u64, &'a str, &'a str, [u64; 3], [&'static str; 2]);
+type Yardstick<'a> = (u64, &'a str, Cow<'a, str>, [u64; 3], [&'static str; 2]);
 
 fn yardstick<'a>(pair: u64, kernel: &'a str, cell: &'a CellRecord) -> Yardstick<'a> {
     let p = &cell.problem;
-    (pair, kernel, &cell.regime, [p.m, p.n, p.k], [p.layout.name(), p.dtype.name()])
+    (pair, kernel, cell.setting(), [p.m, p.n, p.k], [p.layout.name(), p.dtype.name()])
 }
 
 impl<'a> Baselines<'a> {

@@ -11,6 +11,7 @@ use super::scale::{Scale, throughput_unit};
 use crate::problem::{DType, Layout, Operand, Problem};
 use crate::record::{CellRecord, DeviceKind, Stop};
 use crate::stats::median;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -97,10 +98,10 @@ pub(super) fn figures_of(merged: &[Merged<'_>], metrics: &[&Metric]) -> Vec<Figu
                 false if cells.iter().all(|c| tflops(c).is_none()) => continue,
                 false => of_group(cells, &baselines),
             };
-            let several = |other: for<'k> fn(&Key<'k>) -> &'k str, mine: &str| {
+            let several = |other: for<'r, 'k> fn(&'r Key<'k>) -> &'r str, mine: &str| {
                 groups.keys().any(|key| key.0 == *part && other(key) != mine).then(|| slug(mine))
             };
-            let tail = [several(|k| k.1, kernel), several(|k| k.2, regime), several(|k| k.3, form), device.clone()];
+            let tail = [several(|k| k.1, kernel), several(|k| &k.2, regime), several(|k| k.3, form), device.clone()];
             let source = source(run, kernel, regime, cells);
             for (slugs, mut figure) in drawn {
                 figure.subtitle.insert(0, source.clone());
@@ -115,7 +116,7 @@ pub(super) fn figures_of(merged: &[Merged<'_>], metrics: &[&Metric]) -> Vec<Figu
 }
 
 /// Part, kernel, regime, and type with layout.
-type Key<'a> = (&'a str, &'a str, &'a str, &'a str);
+type Key<'a> = (&'a str, &'a str, Cow<'a, str>, &'a str);
 
 /// A type and a layout, such as `f16 nn`: made once each, since every cell is asked for its own.
 fn form(problem: &Problem) -> &'static str {
@@ -132,7 +133,7 @@ fn groups<'a>(cells: &[&'a CellRecord]) -> BTreeMap<Key<'a>, Vec<&'a CellRecord>
     let mut groups: BTreeMap<Key<'a>, Vec<&CellRecord>> = BTreeMap::new();
     for cell in cells {
         let form = form(&cell.problem);
-        groups.entry((&cell.part, &cell.kernel, &cell.regime, form)).or_default().push(cell);
+        groups.entry((&cell.part, &cell.kernel, cell.setting(), form)).or_default().push(cell);
     }
     // A cell for which no kernel was ever chosen carries the word `auto`; it is a gap in the pictures of the kernels that
     // were chosen beside it.
@@ -511,6 +512,14 @@ mod tests {
                 "heatmap-shape-m-n-05-async-copy-hot"
             ]
         );
+        // Zeros are no samples of the pictures of data, and how a load begins has no throughput to draw.
+        let mut apart = fixture::shapes(&[256, 512], &[256, 512], 4096).cells;
+        let mut zeros = apart.clone();
+        zeros.iter_mut().for_each(|c| c.distribution = Some("zeros".to_owned()));
+        let mut onset = apart.clone();
+        onset.iter_mut().for_each(|c| (c.regime, c.tflops, c.median_ns) = ("onset".to_owned(), None, None));
+        apart.extend(zeros.into_iter().chain(onset));
+        assert_eq!(names(&[fixture::run(apart)]), ["heatmap-shape-m-n-hot", "heatmap-shape-m-n-hot-zeros"]);
         let mut second = run.clone();
         second.manifest.device.name = "../<script>".to_owned();
         let mut third = run.clone();
