@@ -351,7 +351,8 @@ fn zeros_are_shown_apart_and_are_nobody_s_highest_throughput() {
     let short = browser.text("document.querySelector('.cards').innerText");
     assert!(short.contains("305") && !short.contains("400"), "{short}");
     assert!(!short.contains("Rows off 16 bytes"), "zeros are no aligned rows: {short}");
-    let chosen = "[...document.querySelectorAll('#explore select')].map((s) => s.selectedOptions[0].textContent).join()";
+    let chosen =
+        "[...document.querySelectorAll('#explore select')].map((s) => s.selectedOptions[0].textContent).join()";
     let first = browser.text(chosen);
     assert!(first.contains("sustained") && !first.contains("zeros"), "{first}");
     browser.choose("Regime", "sustained, zeros");
