@@ -77,8 +77,8 @@ fn a_cell_that_would_rest_for_longer_than_the_budget_has_left_is_not_begun() {
     assert_eq!(verdict.verdict, Finding::Unclear, "{verdict:?}");
     let list = ok(dir.path(), &["validate", "mm-01", "mm-03", "--list", "--for", "h100-sxm", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
-    // 14 pairs of eleven dwells, and seven rests with what is watched after them.
-    assert_eq!(list[0]["least_ns"], 14 * 11 * 500_000_000u64);
+    // 14 pairs of thirteen dwells, and seven rests with what is watched after them.
+    assert_eq!(list[0]["least_ns"], 14 * 13 * 500_000_000u64);
     assert_eq!(list[1]["least_ns"], 7 * 8_000_000_000u64);
 }
 

@@ -255,33 +255,46 @@ impl Launch<'_> {
         if kind.fatal() && f.fault.is_none() {
             f.fault = Some(kind);
         }
-        if let Some(i) = f.seen.get(&(kind, pc)).copied() {
-            f.list[i].count += 1;
-            return;
+        let Some(f) = self.slot(&mut f, kind, pc) else { return };
+        if f.count == 0 {
+            (f.cta, f.warp, f.lane, f.address, f.message) = (cta, warp, lane, address, message);
         }
-        if f.list.len() >= self.opt.max_findings && !kind.fatal() {
-            return;
+        f.count += 1;
+    }
+    /// Keeps the place in the order of findings for one that there will be if something more happens.
+    pub fn may_be_found(&self, kind: Kind, pc: u32) {
+        if let Ok(mut f) = self.findings.lock() {
+            self.slot(&mut f, kind, pc);
+        }
+    }
+    /// The finding of a kind at an instruction, with a count of zero where it is new, unless there are enough.
+    fn slot<'f>(&self, f: &'f mut Found, kind: Kind, pc: u32) -> Option<&'f mut Finding> {
+        if let Some(i) = f.seen.get(&(kind, pc)).copied() {
+            return f.list.get_mut(i);
+        }
+        if !kind.fatal() && f.list.iter().filter(|f| f.count != 0).count() >= self.opt.max_findings {
+            return None;
         }
         let (ptx_line, opcode) = self
             .k
             .ins
             .get(pc as usize)
             .map_or((0, String::new()), |i| (i.ptx_line, self.k.opcodes[i.name as usize].clone()));
-        let n = f.list.len();
-        f.seen.insert((kind, pc), n);
+        f.seen.insert((kind, pc), f.list.len());
         f.list.push(Finding {
             kind,
             kernel: self.k.name.clone(),
             source: self.source(pc),
             ptx_line,
             opcode,
-            cta,
-            warp,
-            lane,
-            address,
-            message,
-            count: 1,
+            cta: [0; 3],
+            warp: 0,
+            lane: None,
+            address: None,
+            message: String::new(),
+            count: 0,
         });
+        f.list.last_mut()
     }
 
     /// Runs every block.
@@ -387,6 +400,7 @@ impl Launch<'_> {
         }
         if let Ok(mut f) = self.findings.lock() {
             report.findings = std::mem::take(&mut f.list);
+            report.findings.retain(|f| f.count != 0);
             report.fault = f.fault;
         }
         report

@@ -620,31 +620,39 @@ fn is_read(
     false
 }
 
+/// Adds to a set all registers that are computed from one of it, wherever that is. Stops, and says so, at an instruction that uses one
+/// and of which `ends` says that this is enough: it is given whether the guard is one, and what the instruction writes.
+fn spread(ins: &[Ins], from: &mut HashSet<Reg>, ends: impl Fn(&Ins, bool, &[Reg]) -> bool) -> bool {
+    loop {
+        let n = from.len();
+        for i in ins {
+            let guarded = i.guard != NONE && from.contains(&Reg::P(i.guard));
+            let (mut uses, mut results) = (guarded, Vec::new());
+            i.op.operands(&mut |r, written| {
+                if written {
+                    results.push(r);
+                } else {
+                    uses |= from.contains(&r);
+                }
+            });
+            if uses && ends(i, guarded, &results) {
+                return true;
+            }
+            if uses {
+                from.extend(results);
+            }
+        }
+        if from.len() == n {
+            return false;
+        }
+    }
+}
+
 /// The relaxed loads that a branch on what they bring can lead to again, as in a loop that waits for a flag.
 pub(crate) fn polls(ins: &[Ins]) -> Vec<bool> {
     let again = |pc: usize, d: &[Reg]| {
-        // All that is computed from the value, wherever it is.
         let mut from_it: HashSet<Reg> = d.iter().copied().collect();
-        loop {
-            let n = from_it.len();
-            for i in ins {
-                let mut reads = i.guard != NONE && from_it.contains(&Reg::P(i.guard));
-                let mut results = Vec::new();
-                i.op.operands(&mut |r, written| {
-                    if written {
-                        results.push(r);
-                    } else {
-                        reads |= from_it.contains(&r);
-                    }
-                });
-                if reads {
-                    from_it.extend(results);
-                }
-            }
-            if from_it.len() == n {
-                break;
-            }
-        }
+        spread(ins, &mut from_it, |_, _, _| false);
         // What is compared by an atomic operation may be old.
         if ins.iter().any(|i| matches!(&i.op, Op::Atom { op: AtomOp::Cas, b, .. } if from_it.contains(b))) {
             return true;
@@ -701,7 +709,7 @@ pub(crate) fn polls(ins: &[Ins]) -> Vec<bool> {
 pub(crate) fn ignored_waits(ins: &[Ins]) -> Vec<u32> {
     let heeded = |pc: usize, p: u32| {
         // Where the predicate is read before it is written again, and what is computed from it there.
-        let mut from_it: Vec<Reg> = Vec::new();
+        let mut from_it = HashSet::new();
         let mut seen = HashSet::new();
         let mut work = Vec::new();
         follow(ins, pc, |next| work.push(next));
@@ -725,31 +733,7 @@ pub(crate) fn ignored_waits(ins: &[Ins]) -> Vec<u32> {
                 follow(ins, pc, |next| work.push(next));
             }
         }
-        loop {
-            let n = from_it.len();
-            for i in ins {
-                let mut reads = matches!(i.guard, g if g != NONE && from_it.contains(&Reg::P(g)));
-                let guarded = reads;
-                let mut results = Vec::new();
-                i.op.operands(&mut |r, written| {
-                    if written {
-                        results.push(r);
-                    } else {
-                        reads |= from_it.contains(&r);
-                    }
-                });
-                if guarded || (reads && (!i.op.computes() || results.is_empty())) {
-                    return true;
-                }
-                if reads {
-                    results.retain(|r| !from_it.contains(r));
-                    from_it.extend(results);
-                }
-            }
-            if from_it.len() == n {
-                return false;
-            }
-        }
+        spread(ins, &mut from_it, |i, guarded, results| guarded || !i.op.computes() || results.is_empty())
     };
     let waits = ins.iter().enumerate().filter_map(|(pc, i)| match i.op {
         Op::MbarWait { blocking: true, p, .. } if !heeded(pc, p) => Some(pc as u32),

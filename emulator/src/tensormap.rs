@@ -175,26 +175,3 @@ pub(crate) fn swizzle_from(base: u32, addr: u32, span: u32) -> u32 {
     };
     addr ^ (((addr >> 7).wrapping_sub(base) & mask) << 4)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn maps_say_the_same_once_a_bit_is_cleared_that_programs_clear() {
-        let map = TensorMap {
-            elem: 2,
-            swizzle: 64,
-            nan_fill: true,
-            addr: 0xff_ffff_ffff_fff0,
-            dims: vec![u64::from(u32::MAX), 1 << 32, 0x20_0020, 7, 0x7fff_ffff],
-            strides: vec![0xff_ffff_fff0, 0x20_0000, 0x7f_ffff_fff0, 16],
-            boxes: vec![32, 255, 8, 1, 3],
-        };
-        let mut b = map.encode().expect("a valid map");
-        b[8..16].fill(0);
-        assert_eq!(TensorMap::decode(&b).as_ref(), Some(&map));
-        assert!(TensorMap::replace(&mut b, MapPart::Address, 0x7000_0022_0900));
-        assert_eq!(TensorMap::decode(&b), Some(TensorMap { addr: 0x7000_0022_0900, ..map }));
-    }
-}

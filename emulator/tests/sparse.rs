@@ -122,7 +122,7 @@ fn problem(case: Case, selector: usize, seed: usize) -> (Vec<[u32; 16]>, Vec<Vec
             let four = match p[..] {
                 [x] => [0b0100, 0b1110][x],
                 [x, y] => x | y << 2,
-                [x, _, y, _] => x / 2 | (y / 2) << 2,
+                [x, _, y, _] => (x / 2) | ((y / 2) << 2),
                 _ => 0,
             };
             // Bytes, and pairs of four bits: a word for every row of 32 columns; else half a word, below the one of the row eight below.

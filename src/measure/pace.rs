@@ -2,6 +2,7 @@
 
 use super::{Regime, Stopping};
 use crate::record::DeviceKind;
+use crate::stats::MIN_SAMPLES;
 
 /// How long a GPU dwells on a problem: its governor averages power over tens of milliseconds, and its clock follows within a few hundred.
 const DWELL_GPU_NS: u64 = 500_000_000;
@@ -9,8 +10,10 @@ const DWELL_GPU_NS: u64 = 500_000_000;
 const DWELL_CPU_NS: u64 = 50_000_000;
 /// Samples that would fit in a dwell: each is long enough to see past the ripple of a governor.
 const SAMPLES_A_DWELL: u64 = 10;
-/// What the dwells of a pair take together at most.
-const PAIR_DWELLS_NS: u64 = 5_000_000_000;
+/// What the dwells of a pair take together, give or take one, where they would take longer.
+const PAIR_DWELLS_NS: u64 = 6_000_000_000;
+/// Samples of each side of a pair at least: as many blocks A B B A as an interval of their ratio needs.
+const PAIR_SAMPLES: usize = 2 * MIN_SAMPLES;
 
 /// How long a device rests before a load begins.
 const IDLE_GPU_NS: u64 = 2_000_000_000;
@@ -72,7 +75,44 @@ impl Pace {
             return paced;
         }
         let most = 2 * (PAIR_DWELLS_NS / (2 * dwell_ns.max(1))) as usize;
-        let samples = stopping.min_samples.next_multiple_of(2).min(most);
+        let samples = stopping.min_samples.next_multiple_of(2).min(most).max(PAIR_SAMPLES);
         Stopping { min_samples: samples, max_samples: samples, ..paced }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_has_enough_blocks_for_an_interval_and_no_more_than_its_dwells_leave_time_for() {
+        for (kind, dwell_ns) in [(DeviceKind::Cuda, DWELL_GPU_NS), (DeviceKind::Cpu, DWELL_CPU_NS)] {
+            let pace = Pace::of(Regime::Sustained, kind);
+            assert_eq!(pace, Pace::Sustained { dwell_ns });
+            for min_samples in [1, 10, 24, 25, 1000] {
+                let stopping = Stopping { min_samples, ..Stopping::default() };
+                let paced = pace.stopping(2, &stopping);
+                assert_eq!(paced.min_samples, paced.max_samples, "what samples say does not end them");
+                assert!(paced.min_samples.is_multiple_of(2) && paced.min_samples / 2 >= MIN_SAMPLES);
+                let least_ns = pace.least_ns(2, &stopping);
+                assert_eq!(least_ns, (paced.min_samples as u64 + 1) * dwell_ns);
+                assert!(least_ns <= PAIR_DWELLS_NS + dwell_ns, "{kind:?} {min_samples}: {least_ns}");
+                // A cell alone goes by its own rule, after one dwell.
+                assert_eq!(pace.stopping(1, &stopping).min_samples, min_samples);
+                assert_eq!(pace.least_ns(1, &stopping), dwell_ns);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_dwells_or_rests_where_there_is_no_time_or_nobody_asked() {
+        for regime in [Regime::Hot, Regime::Cold, Regime::Sustained, Regime::Onset] {
+            assert_eq!(Pace::of(regime, DeviceKind::Emulated), Pace::Steady);
+        }
+        for kind in [DeviceKind::Cuda, DeviceKind::Cpu] {
+            assert_eq!([Regime::Hot, Regime::Cold].map(|r| Pace::of(r, kind)), [Pace::Steady; 2]);
+        }
+        assert_eq!(Pace::Steady.stopping(2, &Stopping::default()), Stopping::default());
+        assert_eq!(Pace::Steady.least_ns(2, &Stopping::default()), 0);
     }
 }

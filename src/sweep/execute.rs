@@ -373,15 +373,16 @@ mod tests {
                 assert_eq!(record.status, Status::Ok, "beta {beta}: {:?}", record.reason);
                 assert_eq!(
                     (record.regime.as_str(), record.dwell_ns, record.samples.len()),
-                    ("sustained", Some(50_000_000), 4)
+                    ("sustained", Some(50_000_000), 12)
                 );
                 assert_eq!(record.check.as_ref().map(|c| c.elements), Some(48 * 40));
             }
             assert_eq!([&zeros.distribution, &data.distribution], [&Some("zeros".to_owned()), &None]);
+            assert!(zeros.pair_ratio.is_none() && data.pair_ratio_lo.is_some(), "{:?}", data.pair_ratio);
             // Sums of zeros are exact, and those of data are not.
             let worst = |r: &CellRecord| r.check.as_ref().map_or(f64::NAN, |c| c.worst);
             assert!(beta != 0.0 || worst(zeros) == 0.0 && worst(data) > 0.0, "{} {}", worst(zeros), worst(data));
-            let dwelt = 5 * 50_000_000;
+            let dwelt = 13 * 50_000_000;
             assert!(outcome.kernel_ns > dwelt, "{} ns, and the dwells alone take {dwelt}", outcome.kernel_ns);
         }
     }

@@ -47,6 +47,7 @@ impl Warp {
     /// A lane reads shared memory that has no value: it is told now or later.
     pub(super) fn lacks(&mut self, env: &Env<'_, '_>, lane: usize, address: u64, text: String) {
         if self.held.open {
+            env.l.may_be_found(Kind::Uninitialised, self.at);
             self.held.bad.push(Bad { lane: lane as u32, address, text });
         } else {
             env.find(Kind::Uninitialised, self, Some(lane as u32), Some(address), text);
