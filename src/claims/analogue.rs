@@ -7,6 +7,7 @@
 use super::bench::Bench;
 use super::experiment::{Comparison, Evidence, Held, Per, Question};
 use super::facts::intensity;
+use super::fit::are_shapes;
 use super::judge::Judge;
 use super::records::Key;
 use super::sound::named;
@@ -106,7 +107,9 @@ impl Judge<'_> {
                 for arm in self.cells(aligned) {
                     by_kernel.entry((arm.kernel.clone(), arm.regime.name())).or_default().push(arm);
                 }
-                by_kernel.into_values().max_by_key(Vec::len).map(Evidence::Fit)
+                let problems = |arms: &[Arm]| arms.iter().map(|a| a.problem).collect::<Vec<Problem>>();
+                let shapes = by_kernel.into_values().filter(|arms| are_shapes(&problems(arms)));
+                shapes.max_by_key(Vec::len).map(Evidence::Fit)
             }
             // It takes cells of other sizes as they are.
             Evidence::Refused { .. } => None,

@@ -129,7 +129,66 @@ impl Judge<'_> {
             record.note = Some(notes.join("; "));
             return Compared { effect: None, record, any, shared: 0.0 };
         }
+        if let Some((effect, samples, repetitions)) = self.chained(c) {
+            (record.samples, record.repetitions) = (samples, repetitions);
+            record.ratio = Some(ratio(&effect.time));
+            record.note = Some("by what each arm takes against one and the same third, measured in turn".to_owned());
+            return Compared { effect: Some(effect), record, any: true, shared: 0.0 };
+        }
         self.apart(c, record)
+    }
+
+    /// The effect between arms that were each measured in turn with one and the same third, as the cells of a paired sweep are with their
+    /// baseline: what the second takes over it less what the first does. With it the samples and the repetitions of the arm that has fewer.
+    fn chained(&self, c: &Comparison) -> Option<(Both, u64, u64)> {
+        /// Units of an arm against one baseline.
+        struct Link<'a> {
+            baseline: &'a Found<'a>,
+            arm: &'a Found<'a>,
+            units: Vec<Blocks>,
+        }
+        let links = |arm: &Arm| -> Vec<Link<'_>> {
+            let mut links: Vec<Link<'_>> = Vec::new();
+            for found in self.index.of(&arm.problem, arm.regime.name()) {
+                let Some((partner, false)) = found.partner else { continue };
+                let baseline = &self.index.found[partner];
+                let scale = c.per.of(&baseline.record.problem) / c.per.of(&arm.problem);
+                let Ok(unit) = blocks(baseline, found, scale) else { continue };
+                let same = |l: &&mut Link<'_>| {
+                    l.baseline.key == baseline.key
+                        && l.baseline.name() == baseline.name()
+                        && l.arm.name() == found.name()
+                        && l.arm.run == found.run
+                };
+                match links.iter_mut().find(same) {
+                    Some(link) => link.units.push(unit),
+                    None => links.push(Link { baseline, arm: found, units: vec![unit] }),
+                }
+            }
+            links
+        };
+        let (first, second) = (links(&c.first), links(&c.second));
+        let mut best: Option<(bool, usize, &Link<'_>, &Link<'_>)> = None;
+        for a in &first {
+            for b in &second {
+                let one = a.baseline.key == b.baseline.key
+                    && a.baseline.name() == b.baseline.name()
+                    && a.arm.run == b.arm.run;
+                let right = match fit(c, a.arm, b.arm, self.device) {
+                    Fit::Right if one => true,
+                    Fit::Alike if one => false,
+                    _ => continue,
+                };
+                let count = a.units.len().min(b.units.len());
+                if best.as_ref().is_none_or(|(r, n, ..)| (right, count) > (*r, *n)) {
+                    best = Some((right, count, a, b));
+                }
+            }
+        }
+        let (_, repetitions, a, b) = best?;
+        let effect = paired_effect(&b.units)?.less(paired_effect(&a.units)?)?;
+        let samples = |l: &Link<'_>| l.units.iter().map(|u| u.samples).sum::<u64>();
+        Some((effect, samples(a).min(samples(b)), repetitions as u64))
     }
 
     /// The units that measured a comparison in turn, and why others were left out. Units of other kernels with the same tiles stand in
@@ -203,33 +262,38 @@ impl Judge<'_> {
         };
         for (found, arm) in [(&all_a, &c.first), (&all_b, &c.second)] {
             if found.is_empty() {
+                // One arm alone is no comparison.
                 missing(&mut record, arm);
-                let any = !(all_a.is_empty() && all_b.is_empty());
-                return Compared { effect: None, record, any, shared: 0.0 };
+                return Compared { effect: None, record, any: false, shared: 0.0 };
             }
         }
         let right = |a: &&Found| all_b.iter().any(|b| fit(c, a, b, self.device) == Fit::Right && usable(a, b));
-        let alike = |a: &&Found| all_b.iter().any(|b| fit(c, a, b, self.device) == Fit::Alike && usable(a, b));
-        // The one kernel that stands in, where one must; none at all where the planned ones ran.
-        let planned: Option<String> = match all_a.iter().any(right) {
-            true => Some(String::new()),
-            false => all_a.iter().find(|a| alike(a)).map(|a| a.name()),
+        let alike = |a: &&Found, b: &&Found| fit(c, a, b, self.device) == Fit::Alike && usable(a, b);
+        // The two variants that stand in, where some must; none at all where the planned ones ran.
+        let stand_ins: Option<[String; 2]> = if all_a.iter().any(right) {
+            None
+        } else {
+            let pairs = all_a.iter().flat_map(|a| all_b.iter().map(move |b| (a, b)));
+            pairs.into_iter().find(|(a, b)| alike(a, b)).map(|(a, b)| [a.name(), b.name()])
         };
         // All pairs of records that fit; one reason where none does.
         let (mut first, mut second): (Vec<&Found>, Vec<&Found>) = (Vec::new(), Vec::new());
-        let mut why = None;
+        let (mut why, mut would_do) = (None, false);
         for a in &all_a {
             for b in &all_b {
                 if let Some(reason) = a.unusable.as_ref().or(b.unusable.as_ref()) {
+                    would_do |= fit(c, a, b, self.device) != Fit::Other;
                     why.get_or_insert(reason.clone());
                     continue;
                 }
-                match fit(c, a, b, self.device) {
+                let fits = fit(c, a, b, self.device);
+                would_do |= fits != Fit::Other;
+                match fits {
                     Fit::Right | Fit::Alike if (a.throttled_share() - b.throttled_share()).abs() > 0.1 => {
                         why.get_or_insert("only one arm was held back by the device".to_owned());
                     }
                     // Another kernel stands in only where the planned ones did not run.
-                    Fit::Alike if a.name() != b.name() || planned.as_ref().is_some_and(|p| *p != a.name()) => {}
+                    Fit::Alike if stand_ins != Some([a.name(), b.name()]) => {}
                     Fit::Right | Fit::Alike => {
                         if !first.iter().any(|f| std::ptr::eq(*f, *a)) {
                             first.push(a);
@@ -279,7 +343,8 @@ impl Judge<'_> {
                 record.note = Some(why.unwrap_or_else(|| {
                     format!("{} samples are too few: {} of each arm are the least", record.samples, 2 * MIN_BLOCKS)
                 }));
-                Compared { effect: None, record, any: true, shared }
+                // Records of other kernels alone are none of this comparison.
+                Compared { effect: None, record, any: would_do, shared }
             }
         }
     }

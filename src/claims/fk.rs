@@ -1,6 +1,6 @@
 //! Folklore from commits, issues, papers and talks.
 
-use super::bench::{Bench, MIDDLE_TILE, Need, Pick, WAVE_TILE, compact, need, padded, strides};
+use super::bench::{Bench, EDGE, EDGE_16, MIDDLE_TILE, Need, Pick, WAVE_TILE, compact, need, padded, strides};
 use super::experiment::{Comparison, Held, Per, Question, at_least, no_more_than};
 use super::facts::{Fact, waves};
 use super::{Claim, Reference};
@@ -228,7 +228,7 @@ fn fk01(bench: &Bench) -> Result<Vec<Question>, Need> {
             no_more_than(0.05, 0.15),
             vec![bench.compare(Per::Launch, &held, logits(even), logits(odd))?],
         )
-        .dispensable(),
+        .aside(),
     ])
 }
 
@@ -245,7 +245,7 @@ fn fk02(bench: &Bench) -> Result<Vec<Question>, Need> {
 }
 
 fn fk03(bench: &Bench) -> Result<Vec<Question>, Need> {
-    let s = bench.size(4096, 384, 128);
+    let s = bench.size(EDGE, 384, 128);
     let pick = Pick::Tile(MIDDLE_TILE);
     let pair = |a: u64, b: u64| {
         let at = |k: u64| (Problem::new(s, s, k), pick);
@@ -274,7 +274,7 @@ fn fk04(bench: &Bench) -> Result<Vec<Question>, Need> {
 }
 
 fn fk05(bench: &Bench) -> Result<Vec<Question>, Need> {
-    let s = bench.size(4096, 384, 64);
+    let s = bench.size(EDGE_16, 384, 64);
     let pick = Pick::Tile(MIDDLE_TILE);
     let whole = (Problem::new(s, s, s), pick);
     let aligned = (strides(Problem::new(s - 1, s - 1, s - 1), s, s, s), pick);
@@ -299,10 +299,10 @@ fn fk05(bench: &Bench) -> Result<Vec<Question>, Need> {
 }
 
 fn fk06(bench: &Bench) -> Result<Vec<Question>, Need> {
-    let (tokens, width) = (bench.size(2048, 64, 16), bench.size(4096, 256, 32));
+    let (tokens, width, depth) = (bench.size(2048, 64, 16), bench.size(4096, 256, 32), bench.size(EDGE, 256, 32));
     let pick = Pick::Tile(MIDDLE_TILE);
     let pair = |batch: u64| {
-        let at = |b: u64| (Problem::new(b * tokens, width, width), pick);
+        let at = |b: u64| (Problem::new(b * tokens, width, depth), pick);
         bench.compare(Per::Row, &[Held::Variant, Held::Alignment], at(8), at(batch))
     };
     Ok(vec![Question::mean(
@@ -355,7 +355,7 @@ fn in_tiles(bench: &Bench, count: u64) -> Result<(Problem, Pick), Need> {
     let [m, n] = WAVE_TILE.map(u64::from);
     let stays = Pick::Route("persistent", WAVE_TILE, 1);
     let rows = tile_rows(bench);
-    let p = Problem::new(rows * m, count / rows * n, bench.size(4096, 512, 128));
+    let p = Problem::new(rows * m, count / rows * n, bench.size(EDGE, 512, 128));
     let pick = if bench.arm(p, stays).is_ok() { stays } else { Pick::Tile(WAVE_TILE) };
     Ok((p, pick))
 }
@@ -386,7 +386,7 @@ fn fk14(bench: &Bench) -> Result<Vec<Question>, Need> {
 
 fn fk10(bench: &Bench) -> Result<Vec<Question>, Need> {
     let pick = Pick::Class(MIDDLE_TILE, 16);
-    let held = [Held::Variant, Held::Sizes, Held::Tiles, Held::Alignment];
+    let held = [Held::Variant, Held::Sizes, Held::Tiles, Held::Alignment, Held::Lines];
     let (n, ld) = (bench.size(4096, 512, 64), bench.size(4096, 4096, 1024));
     let batches: &[u64] = if bench.size(1, 1, 0) == 1 { &[16, 512] } else { &[16] };
     let comparisons = batches

@@ -1,7 +1,7 @@
 //! How to measure: each piece of advice is a claim too.
 
 use super::bench::{Bench, MIDDLE_TILE, Need, Pick, need};
-use super::experiment::{Evidence, Held, Per, Question, at_least};
+use super::experiment::{Evidence, Held, Per, Question, Weight, at_least};
 use super::{Claim, Reference};
 use crate::measure::Regime;
 use crate::problem::Problem;
@@ -95,5 +95,6 @@ fn mm04(bench: &Bench) -> Result<Vec<Question>, Need> {
         rule: at_least(1.02, 1.005),
         clock_is_effect: true,
         dispensable: false,
+        weight: Weight::Claimed,
     }])
 }

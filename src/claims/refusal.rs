@@ -1,7 +1,7 @@
 //! What a kernel refuses to run: no time is compared, only whether there is one.
 
 use super::evidence::{Compared, describe};
-use super::experiment::{Evidence, Question, load_class};
+use super::experiment::{Evidence, Question, Weight, load_class};
 use super::judge::Judge;
 use super::records::Found;
 use crate::baseline::is_refusal;
@@ -24,6 +24,7 @@ impl Question {
             evidence: Evidence::Refused { runs, refused },
             clock_is_effect: false,
             dispensable: false,
+            weight: Weight::Claimed,
         }
     }
 }
