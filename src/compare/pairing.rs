@@ -386,13 +386,22 @@ mod tests {
 
     #[test]
     fn cells_that_moved_both_ways_in_like_numbers_were_disturbed() {
-        let both_ways = |i: u64| match i {
-            3 | 20 | 41 => 1.2,
-            9 | 33 => 1.0 / 1.2,
-            _ => 1.0,
+        let moved = |slower: &'static [u64], faster: &'static [u64]| {
+            let factor = |i: u64| match (slower.contains(&i), faster.contains(&i)) {
+                (true, _) => 1.2,
+                (_, true) => 1.0 / 1.2,
+                _ => 1.0,
+            };
+            against(&run(1, 1.0), &scaled(2, true, factor)).changes
         };
-        let found = against(&run(1, 1.0), &scaled(2, true, both_ways)).changes.overall;
-        assert_eq!(found.verdict, Verdict::Unclear, "{}", found.why);
+        let even = moved(&[3, 20, 41], &[9, 33]);
+        assert_eq!(even.overall.verdict, Verdict::Same, "{}", even.overall.why);
+        assert!(even.overall.why.contains("3 of 60 cells look slower and 2 faster"), "{}", even.overall.why);
+        assert_eq!(even.cells.iter().filter(|c| c.verdict == Verdict::Slower).count(), 3);
+        // Nearly all on one side, or too many of them, are no disturbances.
+        assert_eq!(moved(&[3, 20, 41, 52], &[]).overall.verdict, Verdict::Unclear);
+        let many = moved(&[3, 20, 41, 52, 55], &[9, 33, 38, 47, 58]);
+        assert_eq!(many.overall.verdict, Verdict::Unclear, "{}", many.overall.why);
     }
 
     #[test]
