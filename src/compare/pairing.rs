@@ -144,14 +144,20 @@ fn groups(cells: &[&CellRecord], shared: bool) -> Vec<Group> {
 type Key = (String, u64);
 
 fn keyed(cells: &[CellRecord]) -> BTreeMap<Key, &CellRecord> {
-    let mut sorted: Vec<&CellRecord> = cells.iter().collect();
-    sorted.sort_by_key(|c| c.cell);
+    // A record that was made again, as by a resumption, is replaced by its successor.
+    let mut latest: BTreeMap<(u64, String), &CellRecord> = BTreeMap::new();
+    for cell in cells {
+        let problem = serde_json::to_string(&cell.problem).expect("a problem has no map");
+        let key = format!("{problem} {} {} {} {:?}", cell.kernel, cell.variant, cell.regime, cell.role);
+        let was_ok = latest.get(&(cell.cell, key.clone())).is_some_and(|c| c.status == Status::Ok);
+        if cell.status == Status::Ok || !was_ok {
+            latest.insert((cell.cell, key), cell);
+        }
+    }
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-    sorted
+    latest
         .into_iter()
-        .map(|cell| {
-            let problem = serde_json::to_string(&cell.problem).expect("a problem has no map");
-            let key = format!("{problem} {} {} {} {:?}", cell.kernel, cell.variant, cell.regime, cell.role);
+        .map(|((_, key), cell)| {
             let nth = seen.entry(key.clone()).and_modify(|n| *n += 1).or_insert(0);
             ((key, *nth), cell)
         })
@@ -466,5 +472,9 @@ mod tests {
         let found = against(&a, &b);
         assert_eq!(found.pairs.len(), 2);
         assert!(found.pairs.iter().all(|p| p.first_ns == p.second_ns));
+        // Every line of one run twice, as a journal that was appended to itself: nothing new.
+        let again: Vec<CellRecord> = a.1.iter().chain(&a.1).cloned().collect();
+        let found = against(&(a.0.clone(), again), &a);
+        assert_eq!((found.pairs.len(), found.lost.len()), (2, 0));
     }
 }
