@@ -219,3 +219,17 @@ fn one_line_of_shapes_does_not_try_the_model() {
     assert_eq!(v.verdict, Finding::Unclear, "{}", v.reason);
     assert!(v.reason.contains("too much alike"), "{}", v.reason);
 }
+
+#[test]
+fn what_a_whole_line_is_worth_is_no_step_from_16_bytes_where_the_records_can_tell() {
+    // Every cell against rows at whole lines, as a paired sweep has them: rows off a line cost 6 %, narrow loads nothing.
+    let square = |off: u64, kernel: &str| arm(padded(Problem::new(3072, 3072, 3072), 128 + off), kernel);
+    let pairs: Vec<(Arm, Arm)> = [(8, "a16"), (4, "a8"), (1, "a2")]
+        .iter()
+        .map(|(off, width)| (square(0, MIDDLE), square(*off, &format!("04_mma/128x128x32-{width}"))))
+        .collect();
+    let v = at("NV-02", &pairs, 1.06);
+    assert_eq!(v.verdict, Finding::Contradicted, "{}", v.reason);
+    // Where none are at 16 bytes and no better, those at whole lines have to do.
+    assert_eq!(at("NV-02", &pairs[1..], 1.09).verdict, Finding::Supported);
+}

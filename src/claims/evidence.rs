@@ -71,6 +71,8 @@ pub(super) struct Compared {
     pub any: bool,
     /// An error that all comparisons of a question have in common, so that it does not average out.
     pub shared: f64,
+    /// Whether its arms were measured in turn, with each other or with one and the same third.
+    pub in_turn: bool,
 }
 
 /// The units of a comparison.
@@ -118,22 +120,22 @@ impl Judge<'_> {
                     Some(format!("{DISAGREE}: {low:+.1} % in one and {high:+.1} % in another; judge each by itself"));
             }
             record.ratio = Some(ratio(&effect.time));
-            return Compared { effect: Some(effect), record, any, shared };
+            return Compared { effect: Some(effect), record, any, shared, in_turn: true };
         }
         if !units.is_empty() {
             let blocks: usize = units.iter().map(|u| u.time.blocks.len()).sum();
             record.note = Some(format!("{blocks} blocks of four samples are too few: {MIN_BLOCKS} are the least"));
-            return Compared { effect: None, record, any, shared: 0.0 };
+            return Compared { effect: None, record, any, shared: 0.0, in_turn: false };
         }
         if !notes.is_empty() && !not_in_turn {
             record.note = Some(notes.join("; "));
-            return Compared { effect: None, record, any, shared: 0.0 };
+            return Compared { effect: None, record, any, shared: 0.0, in_turn: false };
         }
         if let Some((effect, samples, repetitions)) = self.chained(c) {
             (record.samples, record.repetitions) = (samples, repetitions);
             record.ratio = Some(ratio(&effect.time));
             record.note = Some("by what each arm takes against one and the same third, measured in turn".to_owned());
-            return Compared { effect: Some(effect), record, any: true, shared: 0.0 };
+            return Compared { effect: Some(effect), record, any: true, shared: 0.0, in_turn: true };
         }
         self.apart(c, record)
     }
@@ -264,7 +266,7 @@ impl Judge<'_> {
             if found.is_empty() {
                 // One arm alone is no comparison.
                 missing(&mut record, arm);
-                return Compared { effect: None, record, any: false, shared: 0.0 };
+                return Compared { effect: None, record, any: false, shared: 0.0, in_turn: false };
             }
         }
         let right = |a: &&Found| all_b.iter().any(|b| fit(c, a, b, self.device) == Fit::Right && usable(a, b));
@@ -337,14 +339,14 @@ impl Judge<'_> {
                 record.ratio = Some(ratio(&time));
                 record.note = Some("its arms were not measured in turn, so the interval is wider".to_owned());
                 let effect = Both { cycles: effect(true), ..Both::of_time(time) };
-                Compared { effect: Some(effect), record, any: true, shared }
+                Compared { effect: Some(effect), record, any: true, shared, in_turn: false }
             }
             None => {
                 record.note = Some(why.unwrap_or_else(|| {
                     format!("{} samples are too few: {} of each arm are the least", record.samples, 2 * MIN_BLOCKS)
                 }));
                 // Records of other kernels alone are none of this comparison.
-                Compared { effect: None, record, any: would_do, shared }
+                Compared { effect: None, record, any: would_do, shared, in_turn: false }
             }
         }
     }
@@ -420,6 +422,7 @@ impl Judge<'_> {
                 },
                 any: !records.is_empty(),
                 shared: 0.0,
+                in_turn: false,
             });
         }
         let enough = points.len() as f64 >= ENOUGH * arms.len() as f64;
@@ -478,6 +481,7 @@ impl Judge<'_> {
                 record,
                 any: !records.is_empty(),
                 shared: 0.0,
+                in_turn: false,
             });
         }
         let effect = mean(&compared, 0.0);

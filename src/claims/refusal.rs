@@ -125,7 +125,7 @@ fn compared(arm: &str, tried: &Tried, any: bool) -> Compared {
         repetitions: u64::from(any),
         note,
     };
-    Compared { effect: None, record, any, shared: 0.0 }
+    Compared { effect: None, record, any, shared: 0.0, in_turn: false }
 }
 
 #[cfg(test)]
