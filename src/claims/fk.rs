@@ -138,8 +138,10 @@ pub const CLAIMS: &[Claim] = &[
             let lcm = [80u64, 108, 132, 148].into_iter().fold(1, lcm);
             vec![
                 Fact::near("the fewest such tiles are 879120", 879_120.0, lcm as f64, 0.0),
-                // With tiles of 128x256 that is a square result of more than 165 000 rows.
-                Fact::holds("they are a square of more than 2^17 rows", ((lcm * 128 * 256) as f64).sqrt() > 131_072.0),
+                Fact::holds(
+                    "the smallest result that does has 879120 tiles of 128x256, a square of more than 165 000 rows and columns",
+                    ((lcm * 128 * 256) as f64).sqrt() > 165_000.0,
+                ),
             ]
         }),
     },
@@ -164,12 +166,18 @@ pub const CLAIMS: &[Claim] = &[
                 fill(1024, 9216, 132),
             ];
             let full = published.iter().filter(|&&f| f > 0.95).count();
-            vec![Fact::near(
-                "published best shapes that fill more than 95 % of their last wave, of 6",
-                6.0,
-                full as f64,
-                0.0,
-            )]
+            let instead = format!(
+                "{full} of the 6 published best shapes fill more than 95 % of their last wave, and the claim is about all of them"
+            );
+            vec![
+                Fact::near(
+                    "of 6 published best shapes all fill more than 95 % of their last wave",
+                    6.0,
+                    full as f64,
+                    0.0,
+                )
+                .instead(instead),
+            ]
         }),
     },
     Claim {

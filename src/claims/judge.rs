@@ -321,7 +321,10 @@ fn by_arithmetic(mut verdict: Verdict, facts: &[Fact], wrong: &[&Fact], need: &s
     match wrong.first() {
         Some(fact) => {
             verdict.verdict = Finding::Contradicted;
-            verdict.reason = format!("by arithmetic, {}: claimed {}, found {}", fact.says, fact.claimed, fact.found);
+            verdict.reason = match &fact.instead {
+                Some(instead) => format!("by arithmetic: {instead}"),
+                None => format!("by arithmetic, {}: claimed {}, found {}", fact.says, fact.claimed, fact.found),
+            };
         }
         None if measuring.is_empty() => {
             verdict.verdict = Finding::Supported;
