@@ -7,7 +7,7 @@
 use gemmscope::data::Distribution;
 use gemmscope::device::{self, DeviceChoice, Job};
 use gemmscope::dispatch::{Selector, choose};
-use gemmscope::measure::{RunClock, Stopping, block_ratios, measure};
+use gemmscope::measure::{Pace, RunClock, Stopping, block_ratios, measure};
 use gemmscope::problem::Problem;
 use gemmscope::stats::median_interval;
 use gemmscope::verify::{HostReference, check, error_bound, rows_to_check};
@@ -48,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         prepared.push(arm);
     }
 
-    let measured = measure(device.as_ref(), &mut prepared, &Stopping::default(), &mut RunClock::starting_at(0))?;
+    let measured =
+        measure(device.as_ref(), &mut prepared, Pace::Steady, &Stopping::default(), &mut RunClock::starting_at(0))?;
     for (problem, arm) in [&aligned, &odd].into_iter().zip(&measured) {
         let ns = arm.time_ns.median;
         println!("lda {}: {ns:.0} ns, {:.4} TFLOP/s", problem.lda, problem.flop() as f64 / ns * 1e-3);

@@ -20,7 +20,7 @@ pub const GENERATOR: &str = "philox4x32-10";
 pub const TABLE_LEN: usize = 1 << 16;
 
 /// What the elements of A and B (and of C, where beta is not 0) are drawn from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Distribution {
     /// Uniform between -1 and 1; of INT8, all its values.
@@ -43,6 +43,11 @@ impl Distribution {
             Distribution::Integers => "integers",
             Distribution::Zeros => "zeros",
         }
+    }
+
+    /// A number that tells data apart which is drawn with the same seed from other distributions. Uniform data keeps the seed.
+    pub const fn data_id(self, seed: u64) -> u64 {
+        seed ^ ((self as u64) << 60)
     }
 
     /// The tables for a type.
@@ -94,6 +99,12 @@ impl Tables {
             Operand::A | Operand::B => &self.input,
             Operand::C => &self.output,
         }
+    }
+}
+
+impl std::fmt::Display for Distribution {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::command::{gemmscope, manifest, ok, records, said};
-use gemmscope::record::{CellRecord, DeviceKind, Outcome, Status};
+use gemmscope::record::{CellRecord, DeviceKind, Finding, Outcome, Status, Verdicts, read_journal};
 use std::path::Path;
 
 /// A sweep of six cells on the emulated device, which has one fault.
@@ -80,6 +80,28 @@ fn an_emulated_sweep_counts_and_never_times() {
     assert!(dispatched(64).variant.ends_with("-a16") && dispatched(65).variant.ends_with("-a2b16"));
     assert!(dispatched(65).dispatch.contains("multiple of 2 bytes"), "{}", dispatched(65).dispatch);
     assert_eq!(manifest(&run).device.kind, DeviceKind::Emulated);
+}
+
+#[test]
+fn plans_on_power_and_clocks_run_to_their_end_where_there_is_no_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = ok(dir.path(), &["validate", "mm-01", "mm-03", "--device", "emulated", "--out", "run", "--json"]);
+    let verdicts: Verdicts = serde_json::from_str(&text).unwrap();
+    for v in &verdicts.verdicts {
+        assert_eq!(v.verdict, Finding::NotMeasurable, "{v:?}");
+        assert!(v.reason.contains("has no time; its plan ran to the end"), "{}", v.reason);
+    }
+    let cells = read_journal(&dir.path().join("run")).unwrap().cells;
+    assert_eq!(cells.len(), 5);
+    for cell in &cells {
+        assert!(cell.status == Status::Ok && cell.counters.is_some() && cell.samples.is_empty(), "{cell:?}");
+        assert_eq!((cell.dwell_ns, cell.idle_ns), (None, None), "nothing dwells or rests there");
+    }
+    let worst = |zeros: bool| -> f64 {
+        let those = cells.iter().filter(|c| c.distribution.is_some() == zeros);
+        those.map(|c| c.check.as_ref().map_or(f64::NAN, |check| check.worst)).fold(0.0, f64::max)
+    };
+    assert!(worst(true) == 0.0 && worst(false) > 0.0, "{} {}", worst(true), worst(false));
 }
 
 #[test]

@@ -322,6 +322,46 @@ fn a_part_is_shown_in_a_regime_that_it_was_measured_in() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+#[test]
+fn zeros_are_shown_apart_and_are_nobody_s_highest_throughput() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut manifest = manifest(dir.path());
+    (manifest.device.kind, manifest.device.name) = (DeviceKind::Cuda, "a GPU".to_owned());
+    let mut cells = Vec::new();
+    for i in 0..6 {
+        let mut pair = [cell(2 * i, 256 * (1 + i), 512, 400.0), cell(2 * i + 1, 256 * (1 + i), 512, 300.0 + i as f64)];
+        for (side, role) in pair.iter_mut().zip(["baseline", "variant"]) {
+            (side["regime"], side["pair"], side["role"]) = (json!("sustained"), json!(i), json!(role));
+        }
+        pair[0]["distribution"] = json!("zeros");
+        pair[1]["pair_ratio"] = json!(0.75);
+        cells.extend(pair);
+    }
+    // How a load begins: samples, and nothing that stands for them.
+    let mut onset = cell(20, 4096, 512, 500.0);
+    for field in ["median_ns", "median_lo_ns", "median_hi_ns", "tflops", "flop_per_cycle"] {
+        onset[field] = Value::Null;
+    }
+    (onset["regime"], onset["part"], onset["idle_ns"]) = (json!("onset"), json!("begin"), json!(2_000_000_000u64));
+    cells.push(onset);
+    let run = write(&dir.path().join("run"), &manifest, &cells);
+    ok(dir.path(), &["report", "run"]);
+    let Some(mut browser) = Browser::start(1280, 900) else { return };
+    browser.open(&run.join("report.html"));
+    let short = browser.text("document.querySelector('.cards').innerText");
+    assert!(short.contains("305") && !short.contains("400"), "{short}");
+    assert!(!short.contains("Rows off 16 bytes"), "zeros are no aligned rows: {short}");
+    let chosen =
+        "[...document.querySelectorAll('#explore select')].map((s) => s.selectedOptions[0].textContent).join()";
+    let first = browser.text(chosen);
+    assert!(first.contains("sustained") && !first.contains("zeros"), "{first}");
+    browser.choose("Regime", "sustained, zeros");
+    let evidence = browser.text("document.querySelector('#explore').innerText");
+    assert!(evidence.contains("sustained, zeros"), "{evidence}");
+    browser.choose("Part of the plan", "begin");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
 /// A side of a pair: the baseline, or the variant with its lda and its throughput over the baseline's.
 fn side(pair: u64, m: u64, variant: Option<(u64, f64)>) -> Value {
     let mut side = cell(2 * pair + u64::from(variant.is_some()), m, 1024, 400.0);

@@ -1,5 +1,5 @@
 use crate::command::{ok, run};
-use gemmscope::record::{CellRecord, Finding, Verdicts, read_verdicts};
+use gemmscope::record::{CellRecord, Finding, Verdicts, read_journal, read_verdicts};
 use std::path::Path;
 
 /// Runs `validate` on the CPU and reads its verdicts.
@@ -60,6 +60,50 @@ fn a_claims_plan_runs_alone_as_a_preset() {
     assert!(refused.err.contains("needs a CUDA device"));
     let unknown = run(dir.path(), &["sweep", "--preset", "quik", "--list"]);
     assert!(unknown.err.contains("did you mean quick?"));
+}
+
+#[test]
+fn a_cell_that_would_rest_for_longer_than_the_budget_has_left_is_not_begun() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = run(dir.path(), &["validate", "mm-03", "--device", "cpu", "--out", "run", "--budget", "5s"]);
+    assert_eq!(out.code, Some(0), "{}", out.err);
+    let journal = read_journal(&dir.path().join("run")).unwrap();
+    assert_eq!(journal.cells.len(), 7);
+    for cell in &journal.cells {
+        assert!(cell.not_reached() && cell.regime == "onset", "{cell:?}");
+        assert!(cell.reason.as_deref().is_some_and(|r| r.contains("6.5 s at least")), "{:?}", cell.reason);
+    }
+    let verdict = &read_verdicts(&dir.path().join("run")).unwrap().verdicts[0];
+    assert_eq!(verdict.verdict, Finding::Unclear, "{verdict:?}");
+    let list = ok(dir.path(), &["validate", "mm-01", "mm-03", "--list", "--for", "h100-sxm", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    // 14 pairs of eleven dwells, and seven rests with what is watched after them.
+    assert_eq!(list[0]["least_ns"], 14 * 11 * 500_000_000u64);
+    assert_eq!(list[1]["least_ns"], 7 * 8_000_000_000u64);
+}
+
+#[test]
+fn zeros_and_data_are_measured_in_turn_and_a_record_of_other_data_is_another_run_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let sweep = ["sweep", "--preset", "mm-01", "--device", "cpu", "--seed", "4", "--out", "run"];
+    assert_eq!(run(dir.path(), &[&sweep[..], &["--budget", "4s"]].concat()).code, Some(0));
+    let path = dir.path().join("run/samples.jsonl");
+    let cells = read_journal(&dir.path().join("run")).unwrap().cells;
+    let measured: Vec<&CellRecord> = cells.iter().filter(|c| !c.not_reached()).collect();
+    assert!(measured.len() >= 2, "{cells:?}");
+    for pair in measured.chunks(2) {
+        assert_eq!([&pair[0].distribution, &pair[1].distribution], [&Some("zeros".to_owned()), &None]);
+        assert!(pair.iter().all(|c| c.regime == "sustained" && c.dwell_ns == Some(50_000_000) && c.warm.is_some()));
+        assert!(pair[0].check.as_ref().is_some_and(|c| c.worst == 0.0 && c.elements > 0), "{:?}", pair[0].check);
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"distribution\":\"zeros\"", "\"distribution\":\"normal\"")).unwrap();
+    let resumed = run(dir.path(), &["sweep", "--resume", "--out", "run", "--budget", "1s"]);
+    assert_eq!(resumed.code, Some(2));
+    assert!(resumed.err.contains("is not a cell of its manifest's plan"), "{}", resumed.err);
+    let onset = run(dir.path(), &["sweep", "--m", "8", "--n", "8", "--k", "8", "--regime", "onset", "--list"]);
+    assert_eq!(onset.code, Some(2));
+    assert!(onset.err.contains("mm-03"), "{}", onset.err);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod barrier;
 mod branch;
 mod bulk;
 mod group;
+mod held;
 mod matrix;
 mod mbar;
 mod memory;

@@ -269,6 +269,8 @@ pub(crate) struct PlainMma {
 pub(crate) struct SparseMma {
     /// The types, and half the depth: that of the elements that are there.
     pub f: Form,
+    /// Elements of four bits, two of them in place of each of the form's.
+    pub nibbles: bool,
     pub d: [u32; 4],
     pub a: [u32; 4],
     pub b: [u32; 4],
@@ -989,7 +991,11 @@ pub(crate) struct Kernel {
     pub param_bytes: u32,
     /// Offset and size of every parameter.
     pub params: Vec<(u32, u32)>,
+    /// Whether some instruction reads what a load brings, by its place.
+    pub loads_read: Vec<bool>,
     pub max_threads: Option<u32>,
+    /// The block that every launch must have.
+    pub block: Option<[u32; 3]>,
     /// What a thread begins with, where the kernel says it.
     pub thread_registers: Option<u32>,
     /// Blocks of a cluster, where the kernel says so, and whether it has to be launched in clusters.

@@ -141,15 +141,15 @@ impl Module {
             globals.entry(f.name.clone()).or_insert(GlobalSym::Func(ins::CODE_WINDOW + 16 * i as u64));
         }
         for v in o.vars.iter().filter(|v| !v.links.is_empty()) {
-            for (at, name, off, bytes) in &v.links {
-                let a = match globals.get(name) {
-                    Some(GlobalSym::Mem(a) | GlobalSym::Func(a)) => a.wrapping_add(*off as u64),
-                    _ => return Err(LoadError::new(0, format!("'{}' holds the address of '{name}'", v.name))),
+            for link in &v.links {
+                let address = match globals.get(&link.symbol) {
+                    Some(GlobalSym::Mem(a) | GlobalSym::Func(a)) => *a,
+                    _ => return Err(LoadError::new(0, format!("'{}' holds the address of '{}'", v.name, link.symbol))),
                 };
                 if let Some(x) = vars.iter_mut().find(|x: &&mut GlobalVar| x.name == v.name)
-                    && let Some(to) = x.init.get_mut(*at..at + bytes)
+                    && let Some(to) = x.init.get_mut(link.at..link.at + link.bytes)
                 {
-                    to.copy_from_slice(&a.to_le_bytes()[..*bytes]);
+                    to.copy_from_slice(&link.value(address).to_le_bytes()[..link.bytes]);
                 }
             }
         }
@@ -203,6 +203,10 @@ impl Entry {
     /// The most threads of a block that the kernel declares, if it does.
     pub fn max_threads(&self) -> Option<u32> {
         self.kernel.max_threads
+    }
+    /// The block that every launch must have, if the kernel declares one (`.reqntid`).
+    pub fn block(&self) -> Option<Dim3> {
+        self.kernel.block.map(|b| Dim3::new(b[0], b[1], b[2]))
     }
     /// The blocks of a cluster of a launch that asks for some or for none; says what is wrong where the kernel cannot have it.
     pub fn cluster_for(&self, asked: Option<Dim3>) -> Result<Dim3, String> {
@@ -350,6 +354,14 @@ impl Device {
         {
             return Err(LaunchError::Dimensions(format!(
                 "{threads} threads in a block, the kernel is built for at most {max}"
+            )));
+        }
+        if let Some(own) = entry.kernel.block
+            && own != b
+        {
+            return Err(LaunchError::Dimensions(format!(
+                "a block of {}x{}x{} threads, the kernel is built for {}x{}x{}",
+                b[0], b[1], b[2], own[0], own[1], own[2]
             )));
         }
         if g[0] > i32::MAX as u32 || g[1] > 65535 || g[2] > 65535 {

@@ -481,6 +481,47 @@ pub(crate) fn sparse_mma(f: &Form, rules: Rules, a: &[V; 4], places: &[[u8; 32];
     }
 }
 
+/// As [`sparse_mma`] for elements of four bits: what is there are pairs of them, which stand as the elements of eight bits do.
+pub(crate) fn sparse_mma_of_nibbles(f: &Form, a: &[V; 4], places: &[[u8; 32]; 16], b: &[V; 4], acc: &mut [V; 4]) {
+    let [na, nb, _, nd] = f.regs();
+    let pair = |el: El, word: u32, e: usize| -> [i64; 2] {
+        let byte = (word >> (8 * e)) as u8;
+        if el == El::S8 {
+            [i64::from((byte << 4) as i8 >> 4), i64::from(byte as i8 >> 4)]
+        } else {
+            [i64::from(byte & 15), i64::from(byte >> 4)]
+        }
+    };
+    // Rows of A by bytes, and columns of B.
+    let mut pairs_a = [[[0i64; 2]; 32]; 16];
+    let mut pairs_b = [[[0i64; 2]; 64]; 8];
+    for (i, reg) in a.iter().enumerate().take(na) {
+        for (lane, word) in reg.iter().enumerate() {
+            for e in 0..4 {
+                pairs_a[(lane >> 2) + 8 * (i & 1)][4 * (lane & 3) + 16 * (i >> 1) + e] = pair(f.a, *word, e);
+            }
+        }
+    }
+    for (i, reg) in b.iter().enumerate().take(2 * nb) {
+        for (lane, word) in reg.iter().enumerate() {
+            for e in 0..4 {
+                pairs_b[lane >> 2][4 * (lane & 3) + 16 * i + e] = pair(f.b, *word, e);
+            }
+        }
+    }
+    for (i, reg) in acc.iter_mut().enumerate().take(nd) {
+        for (lane, c) in reg.iter_mut().enumerate() {
+            let (row, col) = ((lane >> 2) + 8 * (i >> 1), 2 * (lane & 3) + (i & 1));
+            let products = pairs_a[row][..f.k()].iter().zip(&places[row]).map(|(x, place)| {
+                let y = pairs_b[col][usize::from(*place)];
+                x[0] * y[0] + x[1] * y[1]
+            });
+            let sum = i64::from(*c as i32) + products.sum::<i64>();
+            *c = if f.saturate { sum.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as u32 } else { sum as u32 };
+        }
+    }
+}
+
 /// What each lane receives of an 8x8 matrix of halves given as rows of 16 bytes.
 pub(crate) fn ldmatrix(rows: &[[u32; 4]], trans: bool) -> V {
     let half = |r: usize, c: usize| rows[r][c / 2] >> (16 * (c & 1)) & 0xffff;

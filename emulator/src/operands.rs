@@ -1,7 +1,7 @@
 //! What instructions read and write, and what follows from it before a kernel runs: which instructions may read registers that nothing
 //! has written, and which waits go unheeded.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::cfg::{Graph, follow};
 use crate::ins::*;
@@ -563,6 +563,61 @@ pub(crate) fn compared_before_exchange(ins: &mut [Ins], opcodes: &[String]) {
             fl.strong = true;
         }
     }
+}
+
+/// The loads from shared memory of which some instruction can read what they bring.
+pub(crate) fn loads_read(ins: &[Ins]) -> Vec<bool> {
+    let mut of = HashMap::new();
+    let mut seen = HashSet::new();
+    (0..ins.len())
+        .map(|at| {
+            let shared = |s: Space| matches!(s, Space::Shared | Space::Cluster | Space::Generic);
+            match ins[at].op {
+                Op::Ldmatrix { .. } => {}
+                Op::Ld { space, .. } if shared(space) => {}
+                _ => return false,
+            }
+            let mut brought = Vec::new();
+            ins[at].op.operands(&mut |r, written| brought.extend(written.then_some(r)));
+            brought.iter().any(|r| is_read(ins, at, *r, &mut of, &mut seen))
+        })
+        .collect()
+}
+
+/// Whether a way leads from behind an instruction to one that reads a register, with none on it that writes it anew.
+fn is_read(
+    ins: &[Ins],
+    at: usize,
+    reg: Reg,
+    of: &mut HashMap<usize, Vec<(Reg, bool)>>,
+    seen: &mut HashSet<usize>,
+) -> bool {
+    // Further than that nobody looks: it may be read.
+    const FAR: usize = 10_000;
+    seen.clear();
+    let mut next = vec![at + 1];
+    while let Some(pc) = next.pop() {
+        if pc >= ins.len() || !seen.insert(pc) {
+            continue;
+        }
+        if seen.len() > FAR {
+            return true;
+        }
+        let i = &ins[pc];
+        let operands = of.entry(pc).or_insert_with(|| {
+            let mut v = Vec::new();
+            i.op.operands(&mut |r, written| v.push((r, written)));
+            v
+        });
+        if operands.contains(&(reg, false)) {
+            return true;
+        }
+        if i.guard == NONE && operands.contains(&(reg, true)) {
+            continue;
+        }
+        follow(ins, pc, |to| next.push(to));
+    }
+    false
 }
 
 /// The relaxed loads that a branch on what they bring can lead to again, as in a loop that waits for a flag.

@@ -201,12 +201,31 @@ pub(crate) struct Var {
     /// Bytes; zero for an array without a size (dynamic shared memory).
     pub size: u64,
     pub init: Vec<u8>,
-    /// Addresses in the initial value: at which byte, of which symbol and how far into it, and in how many bytes.
-    pub links: Vec<(usize, String, i64, usize)>,
+    /// Addresses in the initial value.
+    pub links: Vec<Link>,
     /// The type of a register parameter, with its dot; none for memory.
     pub reg: Option<String>,
     /// An extern declaration of an unsized array: its storage is given at launch.
     pub dynamic: bool,
+}
+
+/// An address, or a part of one, in the initial value of a variable.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// The first of the bytes that it takes up, and how many they are.
+    pub at: usize,
+    pub bytes: usize,
+    pub symbol: String,
+    pub offset: i64,
+    /// The bits that are wanted; the lowest of them becomes the lowest of the value.
+    pub mask: u64,
+}
+
+impl Link {
+    /// What stands in the variable where the symbol has an address.
+    pub fn value(&self, address: u64) -> u64 {
+        (address.wrapping_add(self.offset as u64) & self.mask) >> self.mask.trailing_zeros().min(63)
+    }
 }
 
 /// A kernel or a device function, its body as a range of tokens.
@@ -220,6 +239,8 @@ pub(crate) struct Func {
     pub body: std::ops::Range<usize>,
     pub has_body: bool,
     pub max_threads: Option<u32>,
+    /// The block that every launch must have.
+    pub block: Option<[u32; 3]>,
     /// Registers of a thread at most, and blocks of a multiprocessor at least.
     pub max_registers: Option<u32>,
     pub min_blocks: Option<u32>,
@@ -336,6 +357,18 @@ pub(crate) fn type_size(t: &str) -> Option<u64> {
     })
 }
 
+/// Reads `symbol`, `symbol+4` or `generic(symbol)-8`: the name and what is added to its address.
+fn parse_address(c: &mut Cur<'_, '_>) -> Result<(String, i64), LoadError> {
+    let w = c.word()?;
+    let wrapped = w == "generic" && c.eat(b'(');
+    let symbol = if wrapped { c.word()? } else { w };
+    if wrapped {
+        c.expect(b')')?;
+    }
+    let offset = if c.eat(b'+') || c.is(b'-') { c.int()? as i64 } else { 0 };
+    Ok((symbol.to_owned(), offset))
+}
+
 /// Reads what follows a state space in a declaration, up to but not past the `;`, `,` or `)`.
 pub(crate) fn parse_var(c: &mut Cur<'_, '_>, space: VarSpace, is_extern: bool) -> Result<Var, LoadError> {
     let line = c.line();
@@ -420,15 +453,17 @@ pub(crate) fn parse_var(c: &mut Cur<'_, '_>, space: VarSpace, is_extern: bool) -
                     c.at += 1;
                     if name_of_type == ".f32" { u64::from((f64::from_bits(*v) as f32).to_bits()) } else { *v }
                 }
-                Some(Tok::Word(w)) => {
-                    c.at += 1;
-                    let wrapped = *w == "generic" && c.eat(b'(');
-                    let symbol = if wrapped { c.word()? } else { w };
-                    if wrapped {
-                        c.expect(b')')?;
-                    }
-                    let off = if c.eat(b'+') || c.is(b'-') { c.int()? as i64 } else { 0 };
-                    links.push((init.len(), symbol.to_owned(), off, n.min(8)));
+                Some(Tok::Word(_)) => {
+                    let (symbol, offset) = parse_address(c)?;
+                    links.push(Link { at: init.len(), bytes: n.min(8), symbol, offset, mask: u64::MAX });
+                    0
+                }
+                // A byte of an address, of which the mask tells the place.
+                Some(Tok::Int(mask)) if matches!(c.toks.get(c.at + 1).map(|t| &t.tok), Some(Tok::P(b'('))) => {
+                    c.at += 2;
+                    let (symbol, offset) = parse_address(c)?;
+                    c.expect(b')')?;
+                    links.push(Link { at: init.len(), bytes: n.min(8), symbol, offset, mask: *mask });
                     0
                 }
                 _ => {
@@ -483,6 +518,19 @@ pub(crate) fn parse_var(c: &mut Cur<'_, '_>, space: VarSpace, is_extern: bool) -
     Ok(Var { name, space, align, size, init, links, reg: None, dynamic })
 }
 
+/// One to three extents; what is not given is one.
+fn parse_extents(c: &mut Cur<'_, '_>) -> Result<[u32; 3], LoadError> {
+    let mut n = [1u32; 3];
+    for (i, x) in n.iter_mut().enumerate() {
+        if i > 0 && !c.eat(b',') {
+            break;
+        }
+        let line = c.line();
+        *x = u32::try_from(c.int()?).map_err(|_| LoadError::new(line, "an extent that is negative or too large"))?;
+    }
+    Ok(n)
+}
+
 fn parse_params(c: &mut Cur<'_, '_>) -> Result<Vec<Var>, LoadError> {
     let mut v = Vec::new();
     if !c.eat(b'(') {
@@ -511,6 +559,7 @@ fn parse_params(c: &mut Cur<'_, '_>) -> Result<Vec<Var>, LoadError> {
 pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
     let toks = lex(text)?;
     let (mut vars, mut funcs, mut files) = (Vec::new(), Vec::<Func>::new(), Vec::new());
+    let mut aliases = Vec::new();
     let mut target = String::new();
     let mut c = Cur { toks: &toks, at: 0 };
     let (mut is_extern, mut version) = (false, false);
@@ -565,6 +614,12 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                     }
                 }
             }
+            ".alias" => {
+                let name = c.word()?.to_owned();
+                c.expect(b',')?;
+                aliases.push((line, name, c.word()?.to_owned()));
+                c.expect(b';')?;
+            }
             ".global" | ".const" | ".shared" => {
                 let space = match w {
                     ".global" => VarSpace::Global,
@@ -605,6 +660,7 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                     body: 0..0,
                     has_body: false,
                     max_threads: None,
+                    block: None,
                     max_registers: None,
                     min_blocks: None,
                     cluster: None,
@@ -631,11 +687,11 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                             c.at += 1;
                             match *d {
                                 ".maxntid" | ".reqntid" => {
-                                    let mut n = c.int()?;
-                                    while c.eat(b',') {
-                                        n = n.saturating_mul(c.int()?);
+                                    let n = parse_extents(&mut c)?;
+                                    f.max_threads = Some(n.iter().fold(1, |n: u32, x| n.saturating_mul(*x)));
+                                    if *d == ".reqntid" {
+                                        f.block = Some(n);
                                     }
-                                    f.max_threads = u32::try_from(n).ok();
                                 }
                                 ".maxnreg" => f.max_registers = u32::try_from(c.int()?).ok(),
                                 ".minnctapersm" => f.min_blocks = u32::try_from(c.int()?).ok(),
@@ -643,16 +699,7 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
                                     c.int()?;
                                 }
                                 ".maxclusterrank" => f.max_cluster = u32::try_from(c.int()?).ok(),
-                                ".reqnctapercluster" => {
-                                    let mut n = [1u32; 3];
-                                    for (i, x) in n.iter_mut().enumerate() {
-                                        if i > 0 && !c.eat(b',') {
-                                            break;
-                                        }
-                                        *x = u32::try_from(c.int()?).unwrap_or(0);
-                                    }
-                                    f.cluster = Some(n);
-                                }
+                                ".reqnctapercluster" => f.cluster = Some(parse_extents(&mut c)?),
                                 ".explicitcluster" => f.explicit_cluster = true,
                                 ".blocksareclusters" => f.blocks_are_clusters = true,
                                 ".noreturn" => {}
@@ -686,7 +733,15 @@ pub(crate) fn outline(text: &str) -> Result<Outline<'_>, LoadError> {
     if !version {
         return err(1, "no .version: this is not PTX");
     }
-    let mut addressed: HashSet<String> = vars.iter().flat_map(|v| v.links.iter().map(|l| l.1.clone())).collect();
+    for (line, name, of) in aliases {
+        let Some(f) = funcs.iter().find(|f| f.name == of && f.has_body && !f.entry) else {
+            return err(line, format!("'{name}' is an alias of '{of}', which is no function with a body"));
+        };
+        let f = Func { name: name.clone(), ..f.clone() };
+        funcs.retain(|g| g.name != name);
+        funcs.push(f);
+    }
+    let mut addressed: HashSet<String> = vars.iter().flat_map(|v| v.links.iter().map(|l| l.symbol.clone())).collect();
     let mut moves = false;
     for t in &toks {
         match &t.tok {

@@ -566,6 +566,37 @@ fn clusters_and_numerics() {
     };
     assert_eq!(launch(16, 16, &mut p), CUresult::CUDA_ERROR_INVALID_CLUSTER_SIZE);
     assert_eq!(launch(7, 2, &mut p), CUresult::CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    // How many clusters there is room for, and how large they can be: more than eight blocks only where the function may have them.
+    let asked = |cluster: u32, shared: u32| {
+        // SAFETY: all zeros is a value of every field; the attribute and both results outlive the calls.
+        unsafe {
+            let mut a: sys::CUlaunchAttribute = std::mem::zeroed();
+            a.id = sys::CUlaunchAttributeID_enum::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+            a.value.clusterDim = sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x: cluster, y: 1, z: 1 };
+            let mut c: sys::CUlaunchConfig = std::mem::zeroed();
+            (c.gridDimX, c.gridDimY, c.gridDimZ) = (cluster, 1, 1);
+            (c.blockDimX, c.blockDimY, c.blockDimZ) = (32, 1, 1);
+            (c.sharedMemBytes, c.attrs, c.numAttrs) = (shared, &mut a, 1);
+            let (mut clusters, mut blocks) = (-1, -1);
+            let r = sys::cuOccupancyMaxActiveClusters(&mut clusters, f, &c);
+            assert_eq!(sys::cuOccupancyMaxPotentialClusterSize(&mut blocks, f, &c), CUresult::CUDA_SUCCESS);
+            (r, clusters, blocks)
+        }
+    };
+    let ok = CUresult::CUDA_SUCCESS;
+    // Four multiprocessors, with 32 such blocks each; one with 200 KiB of shared memory.
+    assert_eq!(asked(2, 0), (ok, 64, 8));
+    assert_eq!(asked(2, 200 << 10), (ok, 2, 8));
+    assert_eq!(asked(2, 300 << 10), (ok, 0, 0));
+    assert_eq!(asked(16, 0).0, CUresult::CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    let wide = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED;
+    // SAFETY: the function is a live one.
+    assert_eq!(unsafe { sys::cuFuncSetAttribute(f, wide, 1) }, ok);
+    assert_eq!(asked(16, 0), (ok, 8, 16));
+    assert_eq!(launch(16, 16, &mut p), ok);
+    // SAFETY: as above.
+    assert_eq!(unsafe { sys::cuFuncSetAttribute(f, wide, 0) }, ok);
+    assert_eq!(launch(16, 16, &mut p), CUresult::CUDA_ERROR_INVALID_CLUSTER_SIZE);
     assert_eq!(launch(8, 4, &mut p), CUresult::CUDA_SUCCESS);
     let v = s.stream.clone_dtoh(&out).unwrap();
     assert_eq!(v[..8], [0, 1, 2, 3, 0, 1, 2, 3]);

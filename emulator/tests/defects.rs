@@ -123,6 +123,51 @@ fn uninitialised_reads() {
     the_one(&r, Kind::Uninitialised, 22, "read of 4 bytes");
 }
 #[test]
+fn what_is_loaded_ahead_and_never_used() {
+    let fill = "st.shared.u32 [%r3], %r0; bar.sync 0; mov.u32 %r10, 0; mov.u32 %r11, 0; mov.u32 %r13, %r3;";
+    // Each step loads what the next one adds; the last of them loads what nothing has written.
+    let steps = |last: &str| {
+        format!(
+            "{fill} .loc 1 20 3\n ld.shared.u32 %r5, [%r13];
+            L: add.u32 %r13, %r13, 2048; .loc 1 21 3\n ld.shared.u32 %r6, [%r13]; add.u32 %r10, %r10, %r5; mov.b32 %r5, %r6;
+            add.u32 %r11, %r11, 1; setp.lt.u32 %p1, %r11, 1; @%p1 bra L; {last} st.global.u32 [%rd5], %r10;"
+        )
+    };
+    let r = run(&steps(""), 128);
+    clean(&r);
+    assert_eq!(r.out[..128], (0..128).collect::<Vec<_>>());
+    // Written over is as good as never used.
+    clean(&run(&steps("mov.u32 %r5, 0; add.u32 %r10, %r10, %r5;"), 128));
+    // The one lane that has something uses it.
+    let some = "setp.eq.u32 %p2, %r0, 3; @%p2 st.shared.u32 [%r3+2048], 0;";
+    let one = steps("@%p2 add.u32 %r10, %r10, %r5;").replace("bar.sync 0;", &format!("{some} bar.sync 0;"));
+    clean(&run(&one, 128));
+    for last in ["add.u32 %r10, %r10, %r5;", "mov.b32 %r7, %r5; @%p1 bra M; xor.b32 %r10, %r10, %r7; M:"] {
+        let f = the_one(&run(&steps(last), 128), Kind::Uninitialised, 21, "nothing has written");
+        assert_eq!(f.lane, Some(0));
+        assert_eq!(f.count, 128);
+    }
+    // Rows of a matrix go to four lanes each, or to every fourth.
+    let matrix = |trans: &str, row: u32, lane: u32| {
+        format!(
+            "setp.lt.u32 %p1, %r0, 4; mad.lo.u32 %r8, %r0, 16, %r1; and.b32 %r9, %r0, 7; mad.lo.u32 %r9, %r9, 16, %r1; shr.u32 %r12, %r0, 2;
+            setp.ne.u32 %p2, %r0, {row}; setp.lt.and.u32 %p2, %r0, 8, %p2; @%p2 st.shared.v4.u32 [%r8], {{%r0, %r0, %r0, %r0}}; bar.warp.sync 0xffffffff;
+            .loc 1 22 3\n ldmatrix.sync.aligned.m8n8.x1{trans}.shared.b16 {{%r5}}, [%r9];
+            setp.eq.u32 %p3, %r0, {lane}; @%p3 add.u32 %r5, %r5, 1; @%p3 st.global.u32 [%rd5], %r5;"
+        )
+    };
+    for lane in 0..32 {
+        for (trans, mine) in [("", lane / 4 == 5), (".trans", lane % 4 == 5 / 2)] {
+            let r = run(&matrix(trans, 5, lane), 32);
+            if mine {
+                the_one(&r, Kind::Uninitialised, 22, "offset 80 that nothing has written");
+            } else {
+                clean(&r);
+            }
+        }
+    }
+}
+#[test]
 fn copy_read_before_its_wait() {
     let copy = "cp.async.ca.shared.global [%r3], [%rd4], 4; cp.async.commit_group;";
     let r = run(&format!("{copy} .loc 1 23 3\n ld.shared.u32 %r5, [%r3];"), 32);
@@ -410,6 +455,37 @@ fn readers_of_a_part_of_what_others_read() {
         clean(&run(&body(at), 128));
     }
     the_one(&run(&body(4), 128), Kind::Race, 61, "the read by warp 2 at kernels/bad.cu:60");
+}
+#[test]
+fn strong_reads_meet_strong_writes_and_plain_ones_do_not() {
+    let init = "st.shared.u32 [%r1], %r0; bar.sync 0;".replace("st.", "@!%p8 st.");
+    let body = |read: &str, again: &str, write: &str| {
+        format!(
+            "setp.ne.u32 %p8, %r0, 0; {init} setp.ne.u32 %p1, %r4, 3; @!%p1 bra W; .loc 1 60 3\n {read} %r5, [%r1]; {again} bra OUT;
+            W: .loc 1 61 3\n{write}; OUT:"
+        )
+    };
+    let (volatile, add) = ("st.volatile.shared.u32 [%r1], 7", "atom.shared.add.u32 %r6, [%r1], 1");
+    // One reader, and several of which some read twice, of either kind.
+    for many in [true, false] {
+        let body = |read: &str, again: &str, write: &str| {
+            let b = body(read, again, write);
+            if many { b } else { b.replace("@!%p1 bra W;", "@!%p1 bra W; setp.ne.u32 %p2, %r4, 2; @%p2 bra OUT;") }
+        };
+        for write in [volatile, add] {
+            for seed in 0..4 {
+                let shuffled = |d: &mut Device| d.options.shuffle = seed;
+                clean(&launch(&body("ld.volatile.shared.u32", "", write), 1, 128, shuffled));
+                let r = launch(&body("ld.shared.u32", "", write), 1, 128, shuffled);
+                assert!(r.report.findings.iter().any(|f| f.kind == Kind::Race), "{write}, seed {seed}");
+            }
+            // A strong read after the plain one hides nothing.
+            let r = run(&body("ld.shared.u32", "ld.volatile.shared.u32 %r7, [%r1];", write), 128);
+            the_one(&r, Kind::Race, 61, "not ordered after the read");
+        }
+        let r = run(&body("ld.volatile.shared.u32", "", "st.shared.u32 [%r1], 7"), 128);
+        the_one(&r, Kind::Race, 61, "not ordered after the read");
+    }
 }
 #[test]
 fn launches_that_cannot_be_made() {

@@ -464,6 +464,46 @@ fn what_is_not_there_is_refused_by_name() {
         assert!(refused(s).contains(opcode), "{s}");
     }
 }
+/// What compilers other than nvcc write: bytes of an address by masks, a function by another name, and a block that has to be as it says.
+#[test]
+fn masks_of_addresses_and_aliases() {
+    let head = ".global .align 4 .u32 numbers[3] = {7, 8, 9};
+.global .align 8 .u8 packed[16] = {1, 0xff(numbers), 0xff00(numbers), 0xff0000(generic(numbers)+8), 2, 0xff00000000(numbers), 3, 0xFF0000000000(numbers), 0, 5};
+.global .align 8 .u64 whole[2] = {0xffff(numbers+4), numbers+4};
+.func (.param .b32 o) thrice (.param .b32 i) { .reg .b32 t; ld.param.b32 t, [i]; mul.lo.u32 t, t, 3; st.param.b32 [o], t; ret; }
+.visible .func (.param .b32 o) other (.param .b32 i);
+.alias other, thrice;
+";
+    let got = lanes(
+        head,
+        "mov.u64 %rd6, numbers; mov.u64 %rd7, packed; mul.wide.u32 %rd8, %r0, 1; and.b64 %rd8, %rd8, 15; add.u64 %rd7, %rd7, %rd8;
+         ld.global.u8 %r11, [%rd7]; mov.b64 {%r12, %r13}, %rd6;
+         setp.ge.u32 %p1, %r0, 16; @%p1 ld.global.u64 %rd9, [whole]; @%p1 cvt.u32.u64 %r11, %rd9;
+         { .param .b32 x; .param .b32 y; st.param.b32 [x], %r1; call (y), other, (x); ld.param.b32 %r14, [y]; }",
+        |l| [l + 5, 0, 0, 0],
+    );
+    for (l, g) in got.iter().enumerate() {
+        let at = u64::from(g[1]) | u64::from(g[2]) << 32;
+        let byte = |a: u64, n: u32| (a >> (8 * n)) as u32 & 255;
+        let third = byte(at + 8, 2);
+        let all = [1, byte(at, 0), byte(at, 1), third, 2, byte(at, 4), 3, byte(at, 5), 0, 5, 0, 0, 0, 0, 0, 0];
+        assert_eq!(g[0], if l < 16 { all[l] } else { (at + 4) as u32 & 0xffff }, "lane {l} of {at:#x}");
+        assert_eq!(g[3], 3 * (l as u32 + 5));
+    }
+    let nothing = format!("{HEAD}.alias a, b;\n.visible .entry k() {{ ret; }}");
+    assert!(Module::load(&nothing).unwrap_err().message.contains("no function with a body"));
+}
+#[test]
+fn a_block_is_as_the_kernel_requires_it() {
+    let m = Module::load(&format!("{HEAD}.visible .entry k() .reqntid 8, 4 {{ ret; }}")).unwrap();
+    let mut d = Device::new();
+    let mut launch = |b: Dim3| d.launch(m.entry("k").unwrap(), Dim3::x(1), b, 0, &[]).map_err(|e| e.to_string());
+    assert!(launch(Dim3::new(8, 4, 1)).unwrap().clean());
+    for b in [Dim3::x(32), Dim3::x(16), Dim3::new(4, 8, 1), Dim3::new(8, 2, 2)] {
+        assert!(launch(b).unwrap_err().contains("the kernel is built for 8x4x1"));
+    }
+    assert_eq!(m.entry("k").unwrap().block(), Some(Dim3::new(8, 4, 1)));
+}
 #[test]
 fn policies_of_the_cache_change_no_value() {
     for make in [

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 /// Shape and types, the type of A's and B's elements, depth, bits of an element, and those of four threads that have the places.
 type Case = (&'static str, &'static str, usize, usize, usize);
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 12] = [
     ("m16n8k16.row.col.f32.f16.f16.f32", "f16", 16, 16, 1),
     ("m16n8k32.row.col.f32.f16.f16.f32", "f16", 32, 16, 2),
     ("m16n8k16.row.col.f32.bf16.bf16.f32", "bf16", 16, 16, 1),
@@ -15,6 +15,10 @@ const CASES: [Case; 8] = [
     ("m16n8k16.row.col.f32.tf32.tf32.f32", "tf32", 16, 32, 2),
     ("m16n8k32.row.col.s32.s8.s8.s32", "s8", 32, 8, 2),
     ("m16n8k64.row.col.s32.s8.s8.s32", "s8", 64, 8, 4),
+    ("m16n8k64.row.col.s32.s4.s4.s32", "s4", 64, 4, 2),
+    ("m16n8k128.row.col.s32.s4.s4.s32", "s4", 128, 4, 4),
+    ("m16n8k64.row.col.satfinite.s32.u4.s4.s32", "u4", 64, 4, 2),
+    ("m16n8k128.row.col.satfinite.s32.u4.s4.s32", "u4", 128, 4, 4),
 ];
 
 fn bits(ty: &str, v: i32) -> u32 {
@@ -22,6 +26,7 @@ fn bits(ty: &str, v: i32) -> u32 {
         "f16" => u32::from(f16::from_f32(v as f32).to_bits()),
         "bf16" => u32::from(bf16::from_f32(v as f32).to_bits()),
         "tf32" => (v as f32).to_bits(),
+        "s4" | "u4" => v as u32 & 15,
         _ => v as u8 as u32,
     }
 }
@@ -65,17 +70,25 @@ fn run(case: Case, selector: usize, ordered: bool, words: &[[u32; 16]]) -> (Repo
 /// The registers of a product of matrices that `seed` makes, and what has to come out.
 fn problem(case: Case, selector: usize, seed: usize) -> (Vec<[u32; 16]>, Vec<Vec<i32>>) {
     let (_, ty, k, width, threads) = case;
-    let chunk = if width == 32 { 2 } else { 4 };
+    // Of four bits, two of four pairs of elements are there.
+    let chunk = match width {
+        32 => 2,
+        4 => 8,
+        _ => 4,
+    };
     let there = chunk / 2;
+    let pair_places = |n: usize| [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]][n % 6];
     // Of every chunk of a row the places of its elements, in order.
     let places = |row: usize, c: usize| -> Vec<usize> {
         let n = row * 13 + c * 7 + seed * 5 + row * c;
         if there == 1 {
             return vec![n % 2];
         }
-        [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]][n % 6].to_vec()
+        let two = pair_places(n);
+        if width == 4 { two.iter().flat_map(|p| [2 * p, 2 * p + 1]).collect() } else { two.to_vec() }
     };
-    let value = |row: usize, col: usize| ((row * 7 + col * 3 + seed) % 9) as i32 - 4;
+    let least = if ty == "u4" { 7 } else { -4 };
+    let value = |row: usize, col: usize| ((row * 7 + col * 3 + seed) % 9) as i32 + least;
     let whole =
         |row: usize, col: usize| if places(row, col / chunk).contains(&(col % chunk)) { value(row, col) } else { 0 };
     let b = |row: usize, col: usize| ((row * 5 + col * 11 + seed) % 7) as i32 - 3;
@@ -95,11 +108,12 @@ fn problem(case: Case, selector: usize, seed: usize) -> (Vec<[u32; 16]>, Vec<Vec
             let ch = first / chunk + e / there;
             let col = ch * chunk + places(row, ch)[e % there];
             w[reg] |= bits(ty, value(row, col)) << (width * e);
-            w[4 + reg] |= bits(ty, b(thread * per + 4 * per * reg + e, group)) << (width * e);
+            w[4 + reg] |=
+                bits(if ty == "u4" { "s4" } else { ty }, b(thread * per + 4 * per * reg + e, group)) << (width * e);
         }
         for i in 0..4 {
             let v = c(group + 8 * (i / 2), 2 * thread + i % 2);
-            w[8 + i] = if ty == "s8" { v as u32 } else { (v as f32).to_bits() };
+            w[8 + i] = if matches!(ty, "s8" | "s4" | "u4") { v as u32 } else { (v as f32).to_bits() };
         }
     }
     for row in 0..16 {
@@ -108,10 +122,11 @@ fn problem(case: Case, selector: usize, seed: usize) -> (Vec<[u32; 16]>, Vec<Vec
             let four = match p[..] {
                 [x] => [0b0100, 0b1110][x],
                 [x, y] => x | y << 2,
+                [x, _, y, _] => x / 2 | (y / 2) << 2,
                 _ => 0,
             };
-            // Bytes: a word for every row of 32 columns; else half a word, below the one of the row eight below.
-            let (thread, shift) = if width == 8 {
+            // Bytes, and pairs of four bits: a word for every row of 32 columns; else half a word, below the one of the row eight below.
+            let (thread, shift) = if width <= 8 {
                 (row / 8 + 2 * (ch / 8), 4 * (ch % 8))
             } else {
                 (ch / 4, 16 * (row / 8) + 4 * (ch % 4))
@@ -132,7 +147,11 @@ fn sparse_products_of_every_type() {
                 assert!(r.clean(), "{}: {:?}", case.0, r.findings);
                 for (lane, o) in out.iter().enumerate() {
                     for (i, bits) in o.iter().enumerate() {
-                        let v = if case.1 == "s8" { *bits as i32 } else { f32::from_bits(*bits) as i32 };
+                        let v = if matches!(case.1, "s8" | "s4" | "u4") {
+                            *bits as i32
+                        } else {
+                            f32::from_bits(*bits) as i32
+                        };
                         let (row, col) = (lane / 4 + 8 * (i / 2), 2 * (lane % 4) + i % 2);
                         assert_eq!(
                             v, want[row][col],

@@ -11,6 +11,7 @@ use super::fit::are_shapes;
 use super::judge::Judge;
 use super::records::Key;
 use super::sound::named;
+use crate::data::Distribution;
 use crate::device::DeviceInfo;
 use crate::measure::Regime;
 use crate::problem::{Operand, Problem};
@@ -41,8 +42,8 @@ const LAST_WAVE: f64 = 0.2;
 const MOST: usize = 16;
 const TRIED: usize = 192;
 
-/// A recorded problem with its regime.
-type Place = (Problem, Regime);
+/// A recorded problem, its regime, and what its operands were drawn from where its run's were from something else.
+type Place = (Problem, Regime, Option<Distribution>);
 
 impl Judge<'_> {
     /// The evidence that records hold in place of a question's own, the nearest first. Cells that are nearer to another question of the claim are
@@ -66,7 +67,12 @@ impl Judge<'_> {
                 let mut of = |sketch: &Sketch<'_>, in_turn_alone: bool| -> Vec<Comparison> {
                     let mut new = Vec::new();
                     for (a, b) in places.like(sketch, &rivals) {
-                        let arm = |planned: &Arm, (problem, regime): Place| Arm { problem, regime, ..planned.clone() };
+                        let arm = |planned: &Arm, (problem, regime, distribution): Place| Arm {
+                            problem,
+                            regime,
+                            distribution,
+                            ..planned.clone()
+                        };
                         let one = Comparison { first: arm(&c.first, a), second: arm(&c.second, b), ..c.clone() };
                         let compared = self.compare(&one);
                         match compared.effect {
@@ -100,7 +106,7 @@ impl Judge<'_> {
                 let found: Vec<Vec<Comparison>> = groups.iter().map(|g| instead(g)).collect();
                 let mut by_problem: BTreeMap<Key, Vec<Comparison>> = BTreeMap::new();
                 for c in found.into_iter().flatten() {
-                    let of = by_problem.entry(Key::of(&c.first.problem, c.first.regime.name())).or_default();
+                    let of = by_problem.entry(Key::of_arm(&c.first)).or_default();
                     if !of.contains(&c) {
                         of.push(c);
                     }
@@ -112,13 +118,17 @@ impl Judge<'_> {
                 (!whole.is_empty()).then_some(Evidence::Best(whole))
             }
             Evidence::Spread(_) => {
-                let arms = self.cells(|_| true);
+                let arms = self.cells(is_steady, |_| true);
                 (!arms.is_empty()).then_some(Evidence::Spread(arms.into_iter().take(MOST).collect()))
+            }
+            Evidence::Onset(_) => {
+                let arms = self.cells(|setting| setting == (Regime::Onset, None), |_| true);
+                (!arms.is_empty()).then_some(Evidence::Onset(arms.into_iter().take(MOST).collect()))
             }
             Evidence::Fit(_) => {
                 let aligned = |p: &Problem| Operand::ALL.iter().all(|&o| p.align_bytes(o) >= 16);
                 let mut by_kernel: BTreeMap<(String, &str), Vec<Arm>> = BTreeMap::new();
-                for arm in self.cells(aligned) {
+                for arm in self.cells(is_steady, aligned) {
                     by_kernel.entry((arm.kernel.clone(), arm.regime.name())).or_default().push(arm);
                 }
                 let problems = |arms: &[Arm]| arms.iter().map(|a| a.problem).collect::<Vec<Problem>>();
@@ -135,19 +145,28 @@ impl Judge<'_> {
     }
 
     /// The cells that ran on kernels of the catalog, those with the most samples first.
-    fn cells(&self, wanted: impl Fn(&Problem) -> bool) -> Vec<Arm> {
+    fn cells(&self, measured: impl Fn(Setting) -> bool, wanted: impl Fn(&Problem) -> bool) -> Vec<Arm> {
         let mut cells: Vec<(Arm, usize)> = Vec::new();
         let mut seen: HashSet<(&Key, String)> = HashSet::new();
         for found in self.index.found.iter().filter(|f| f.unusable.is_none() && wanted(&f.record.problem)) {
-            let (kernel, Ok(regime)) = (found.name(), found.record.regime.parse::<Regime>()) else { continue };
+            let (kernel, Some(setting)) = (found.name(), found.setting().filter(|s| measured(*s))) else { continue };
+            let (regime, distribution) = setting;
             let ours = named(&kernel, self.device.kind()).is_some_and(|(k, _)| k.name != "cublaslt");
             if ours && seen.insert((&found.key, kernel.clone())) {
-                cells.push((Arm { problem: found.record.problem, kernel, regime }, found.times.len()));
+                cells.push((Arm { problem: found.record.problem, kernel, regime, distribution }, found.times.len()));
             }
         }
         cells.sort_by_key(|(_, samples)| std::cmp::Reverse(*samples));
         cells.into_iter().map(|(arm, _)| arm).collect()
     }
+}
+
+/// How a cell was measured, and what its operands were drawn from where that is not what its run's were.
+type Setting = (Regime, Option<Distribution>);
+
+/// Whether cells were measured as those of a sweep are: warm, and on the data of their run.
+fn is_steady(setting: Setting) -> bool {
+    matches!(setting, (Regime::Hot | Regime::Cold, None))
 }
 
 /// What was recorded: problems that were measured in turn, and problems.
@@ -163,7 +182,8 @@ impl<'a> Places<'a> {
         let place = |i: usize| -> Option<Place> {
             let record = found[i].record;
             (record.status == Status::Ok).then_some(())?;
-            Some((record.problem, record.regime.parse().ok()?))
+            let (regime, distribution) = found[i].setting()?;
+            Some((record.problem, regime, distribution))
         };
         let (mut pairs, mut alone) = (Vec::new(), Vec::new());
         let (mut seen_pairs, mut seen) = (HashSet::new(), HashSet::new());
@@ -270,7 +290,7 @@ impl<'a> Sketch<'a> {
         apart(&self.c.first.problem, &a.0) + apart(&self.c.second.problem, &b.0)
     }
 
-    fn like(&self, (a, regime_a): &Place, (b, regime_b): &Place, device: &DeviceInfo) -> bool {
+    fn like(&self, (a, regime_a, data_a): &Place, (b, regime_b, data_b): &Place, device: &DeviceInfo) -> bool {
         let (first, second) = (&self.c.first.problem, &self.c.second.problem);
         if apart(first, a) + apart(second, b) == f64::INFINITY {
             return false;
@@ -284,6 +304,7 @@ impl<'a> Sketch<'a> {
             && self.as_much_memory(second, b)
             && self.as_many_waves(a, b, device)
             && self.regimes(*regime_a, *regime_b)
+            && (self.c.first.distribution, self.c.second.distribution) == (*data_a, *data_b)
     }
 
     /// Whether, sizes being equal, the same strides and offsets are what differs.
@@ -367,7 +388,9 @@ impl<'a> Sketch<'a> {
     /// Whether the arms are in the planned regimes, or, where the claim is not about memory, both in the other one.
     fn regimes(&self, in_a: Regime, in_b: Regime) -> bool {
         let (first, second) = (self.c.first.regime, self.c.second.regime);
-        (first, second) == (in_a, in_b) || first == second && in_a == in_b && !self.c.held.contains(&Held::Regime)
+        let plain = [first, in_a].into_iter().all(|r| is_steady((r, None)));
+        (first, second) == (in_a, in_b)
+            || first == second && in_a == in_b && plain && !self.c.held.contains(&Held::Regime)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::bench::{padded, strides};
 use super::synthetic::{World, gpu, plain_ns};
 use super::*;
+use crate::data::Distribution;
 use crate::measure::Regime;
 use crate::problem::Problem;
 use crate::record::{CellRecord, Finding, Manifest, Verdict};
@@ -14,7 +15,7 @@ const WAVE: &str = "04_mma/128x256x32-a16";
 const MIDDLE: &str = "04_mma/128x128x32-a16";
 
 fn arm(problem: Problem, kernel: &str) -> Arm {
-    Arm { problem, kernel: kernel.to_owned(), regime: Regime::Cold }
+    Arm { problem, kernel: kernel.to_owned(), regime: Regime::Cold, distribution: None }
 }
 
 fn records(pairs: &[(Arm, Arm)], cost_ns: &dyn Fn(&[Cell], usize) -> f64) -> (Manifest, Vec<CellRecord>) {
@@ -142,6 +143,27 @@ fn the_other_regime_will_do_where_the_claim_is_not_about_memory() {
     assert_eq!(at("NV-02", &[mixed], 1.2).verdict, Finding::NotMeasurable);
     let row = |m: u64| hot(arm(Problem::new(m, 8448, 7680), "10_split_k/16x128x32-a16"));
     assert_eq!(at("RA-12", &[(row(16), row(17))], 1.0).verdict, Finding::NotMeasurable);
+}
+
+#[test]
+fn zeros_and_data_are_compared_at_other_sizes_but_never_in_another_regime() {
+    let device = gpu(132);
+    let questions = find("MM-01").unwrap().questions(&Bench::new(&device)).unwrap();
+    let planned = questions[0].comparisons()[0].clone();
+    let at_size = |arm: &Arm| Arm { problem: Problem::new(6144, 6144, 6144), ..arm.clone() };
+    let (zeros, data) = (at_size(&planned.first), at_size(&planned.second));
+    assert_eq!((zeros.distribution, data.distribution), (Some(Distribution::Zeros), None));
+    assert_eq!(at("MM-01", &[(zeros.clone(), data.clone())], 1.1).verdict, Finding::Supported);
+    assert_eq!(at("MM-01", &[(zeros.clone(), data.clone())], 1.0).verdict, Finding::Contradicted);
+    // At a clock that both arms share, which is what a short warm-up leaves, there is nothing to be seen.
+    let cold = |a: Arm| Arm { regime: Regime::Cold, ..a };
+    let both_cold = (cold(zeros.clone()), cold(data.clone()));
+    let integers = (Arm { distribution: Some(Distribution::Integers), ..zeros.clone() }, data.clone());
+    for pair in [both_cold, integers, (data, zeros)] {
+        let v = at("MM-01", std::slice::from_ref(&pair), 1.1);
+        let expected = if pair.0.distribution.is_none() { Finding::Contradicted } else { Finding::NotMeasurable };
+        assert_eq!(v.verdict, expected, "{pair:?}: {}", v.reason);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! From effects to the answer to a question.
 
-use super::evidence::{Both, finite_exp};
+use super::evidence::{Both, finite_exp, root};
 use super::experiment::{Evidence, Per, Question};
 use crate::record::{Effect, EffectUnit, Finding, QuestionRecord, RuleRecord};
 use crate::stats::{ALPHA, Decision, Rule, decide};
@@ -84,7 +84,7 @@ pub(super) fn answer(q: &Question, effect: &Both, each: &[Both], answer: &mut Qu
         }
     }
     let (lo, hi) = effect.time.interval(ALPHA);
-    let number = |x: f64| if is_share(q) { format!("{:.0} %", 100.0 * x) } else { percent(x) };
+    let number = |x: f64| if is_share(q) { format!("{:.0} %", 100.0 * x) } else { percent(logarithm(q, x)) };
     let spelled = format!("{} ({} to {})", number(effect.time.value), number(lo), number(hi));
     let asked = match q.rule {
         Rule::AtLeast { support, contradict } => {
@@ -111,10 +111,11 @@ pub(super) fn answer(q: &Question, effect: &Both, each: &[Both], answer: &mut Qu
         Evidence::Mean { comparisons, .. } => comparisons.first().map_or(Per::Launch, |c| c.per).name(),
         Evidence::Best(_) => "time of the fixed tile over the best",
         Evidence::Spread(_) => "median time over the fastest",
+        Evidence::Onset(_) => "swing of the first seconds over that of the next",
         Evidence::Fit(_) => "share of the variance of ln(time)",
         Evidence::Refused { .. } => "share of the cells that were refused",
     };
-    let shown = |x: f64| if is_share(q) { x } else { finite_exp(x) };
+    let shown = |x: f64| if is_share(q) { x } else { finite_exp(logarithm(q, x)) };
     answer.effect = Some(Effect {
         what: what.to_owned(),
         unit: if is_share(q) { EffectUnit::Share } else { EffectUnit::Ratio },
@@ -133,7 +134,8 @@ pub(super) fn rule_record(q: &Question) -> RuleRecord {
     match q.rule {
         Rule::AtLeast { support, contradict } if is_share(q) => RuleRecord::AtLeast { support, contradict },
         Rule::AtLeast { support, contradict } => {
-            RuleRecord::AtLeast { support: support.exp(), contradict: contradict.exp() }
+            let [support, contradict] = [support, contradict].map(|x| logarithm(q, x).exp());
+            RuleRecord::AtLeast { support, contradict }
         }
         Rule::Within { within, outside } => RuleRecord::Within { within: within.exp_m1(), outside: outside.exp_m1() },
     }
@@ -142,6 +144,11 @@ pub(super) fn rule_record(q: &Question) -> RuleRecord {
 /// Whether a question's numbers are shares and no logarithms of ratios.
 fn is_share(q: &Question) -> bool {
     matches!(q.evidence, Evidence::Fit(_) | Evidence::Refused { .. })
+}
+
+/// A number of a question as the logarithm of a ratio: what swings is weighed by squares, which add up.
+fn logarithm(q: &Question, x: f64) -> f64 {
+    if matches!(q.evidence, Evidence::Onset(_)) { root(x) } else { x }
 }
 
 /// A logarithm of a ratio as a change in percent.

@@ -203,7 +203,7 @@ impl<'a> Bench<'a> {
             Ok(_) | Err(_) => return need(format!("a kernel {kernel}")),
         };
         choose(&problem, &selector, self.device).map_err(|e| Need(format!("a kernel for the problem: {e}")))?;
-        Ok(Arm { problem, kernel, regime: self.regime() })
+        Ok(Arm { problem, kernel, regime: self.regime(), distribution: None })
     }
 
     fn kernel(&self, problem: &Problem, pick: Pick) -> Result<String, Need> {

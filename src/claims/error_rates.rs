@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 const TRIALS: usize = 200;
 
 /// A claim of each class.
-const CLASSES: [(&str, &str); 7] = [
+const CLASSES: [(&str, &str); 8] = [
     ("alignment", "NV-02"),
     ("waves", "NV-12"),
     ("powers of two", "DR-06"),
@@ -19,6 +19,7 @@ const CLASSES: [(&str, &str); 7] = [
     ("choice of tile", "NV-19"),
     ("one effect over another", "DR-03"),
     ("cost of a row", "FK-06"),
+    ("zeros and data", "MM-01"),
 ];
 
 const NOISES: [Noise; 6] = [

@@ -47,7 +47,7 @@ impl Both {
     }
 
     /// An effect that is known in time alone.
-    fn of_time(time: Estimate) -> Both {
+    pub fn of_time(time: Estimate) -> Both {
         Both { time, cycles: None, of_medians: time.value }
     }
 
@@ -151,11 +151,11 @@ impl Judge<'_> {
         }
         let links = |arm: &Arm| -> Vec<Link<'_>> {
             let mut links: Vec<Link<'_>> = Vec::new();
-            for found in self.index.of(&arm.problem, arm.regime.name()) {
+            for found in self.index.of(arm) {
                 let Some((partner, false)) = found.partner else { continue };
                 let baseline = &self.index.found[partner];
                 let scale = c.per.of(&baseline.record.problem) / c.per.of(&arm.problem);
-                let Ok(unit) = blocks(baseline, found, scale) else { continue };
+                let Ok(unit) = blocks(baseline, found, scale, c.is_about_power()) else { continue };
                 let same = |l: &&mut Link<'_>| {
                     l.baseline.key == baseline.key
                         && l.baseline.name() == baseline.name()
@@ -196,12 +196,12 @@ impl Judge<'_> {
     /// The units that measured a comparison in turn, and why others were left out. Units of other kernels with the same tiles stand in
     /// only where none ran the planned ones, and then those of the one kernel that ran most of them.
     fn units(&self, c: &Comparison) -> Units {
-        let key_b = Key::of(&c.second.problem, c.second.regime.name());
+        let key_b = Key::of_arm(&c.second);
         let scale = c.per.of(&c.first.problem) / c.per.of(&c.second.problem);
         let mut found_units = Units::default();
         let mut alike: Vec<(String, Vec<Blocks>)> = Vec::new();
         let mut confounded = false;
-        for found in self.index.of(&c.first.problem, c.first.regime.name()) {
+        for found in self.index.of(&c.first) {
             let Some((partner, is_first)) = found.partner else { continue };
             let (mut first, mut second) = (found, &self.index.found[partner]);
             if second.key != key_b {
@@ -225,7 +225,7 @@ impl Judge<'_> {
             let outcome = match [first, second].iter().find_map(|f| f.unusable.clone()) {
                 Some(why) => Err(Unfit::Useless(why)),
                 None => match &fits {
-                    Fit::Right | Fit::Alike => blocks(first, second, scale),
+                    Fit::Right | Fit::Alike => blocks(first, second, scale, c.is_about_power()),
                     Fit::Other => continue,
                     Fit::Confounded(why) => {
                         confounded = true;
@@ -257,7 +257,7 @@ impl Judge<'_> {
 
     /// A comparison whose cells were measured, but not in turn.
     fn apart(&self, c: &Comparison, mut record: ComparisonRecord) -> Compared {
-        let arm = |arm: &Arm| -> Vec<&Found> { self.index.of(&arm.problem, arm.regime.name()).collect() };
+        let arm = |arm: &Arm| -> Vec<&Found> { self.index.of(arm).collect() };
         let (all_a, all_b) = (arm(&c.first), arm(&c.second));
         let missing = |record: &mut ComparisonRecord, arm: &Arm| {
             record.note = Some(format!("there is no record of {}", describe(arm)));
@@ -291,7 +291,9 @@ impl Judge<'_> {
                 let fits = fit(c, a, b, self.device);
                 would_do |= fits != Fit::Other;
                 match fits {
-                    Fit::Right | Fit::Alike if (a.throttled_share() - b.throttled_share()).abs() > 0.1 => {
+                    Fit::Right | Fit::Alike
+                        if !c.is_about_power() && (a.throttled_share() - b.throttled_share()).abs() > 0.1 =>
+                    {
                         why.get_or_insert("only one arm was held back by the device".to_owned());
                     }
                     // Another kernel stands in only where the planned ones did not run.
@@ -397,7 +399,7 @@ impl Judge<'_> {
         let mut compared = Vec::new();
         let mut points = Vec::new();
         for arm in arms {
-            let records: Vec<&Found> = self.index.of(&arm.problem, arm.regime.name()).collect();
+            let records: Vec<&Found> = self.index.of(arm).collect();
             let usable: Vec<&Found> =
                 records.iter().copied().filter(|f| f.unusable.is_none() && f.name() == arm.kernel).collect();
             let medians: Vec<f64> = usable
@@ -434,7 +436,7 @@ impl Judge<'_> {
     pub fn spread(&self, arms: &[Arm]) -> (Vec<Compared>, Option<Both>) {
         let mut compared = Vec::new();
         for arm in arms {
-            let records: Vec<&Found> = self.index.of(&arm.problem, arm.regime.name()).collect();
+            let records: Vec<&Found> = self.index.of(arm).collect();
             let usable: Vec<&Found> = records
                 .iter()
                 .copied()
@@ -558,6 +560,17 @@ fn ratio(e: &Estimate) -> [f64; 3] {
     [e.value, lo, hi].map(finite_exp)
 }
 
+/// A ratio with its interval, of an estimate that is the square of a logarithm.
+pub(super) fn ratio_of_squares(e: &Estimate) -> [f64; 3] {
+    let (lo, hi) = e.interval(ALPHA);
+    [e.value, lo, hi].map(|square| finite_exp(root(square)))
+}
+
+/// The root of a square, which keeps the sign of one that noise has made negative.
+pub(super) fn root(square: f64) -> f64 {
+    square.signum() * square.abs().sqrt()
+}
+
 /// The ratio of a logarithm, within what JSON can hold.
 pub(super) fn finite_exp(log: f64) -> f64 {
     log.clamp(-50.0, 50.0).exp()
@@ -573,12 +586,13 @@ pub(super) fn describe(arm: &Arm) -> String {
     if p.offset_a + p.offset_b + p.offset_c > 0 {
         text += &format!(" offset {},{},{}", p.offset_a, p.offset_b, p.offset_c);
     }
-    format!("{text} {} {}", arm.kernel, arm.regime.name())
+    let data = arm.distribution.map(|d| format!(" on {d}")).unwrap_or_default();
+    format!("{text} {} {}{data}", arm.kernel, arm.regime.name())
 }
 
 impl Arm {
     /// The name under which records know the kernel.
-    fn kernel_name(&self) -> String {
+    pub(super) fn kernel_name(&self) -> String {
         match named(&self.kernel, DeviceKind::Cpu).filter(|_| !self.kernel.contains('/')) {
             Some((kernel, only)) => format!("{}/{}", kernel.name, only.name),
             None => self.kernel.clone(),

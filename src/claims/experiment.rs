@@ -67,6 +67,14 @@ pub struct Comparison {
     pub held: Vec<Held>,
 }
 
+impl Comparison {
+    /// Whether it is part of the effect that the device holds its clock back for one arm and not for the other: where they multiply
+    /// other data, power is what sets them apart.
+    pub fn is_about_power(&self) -> bool {
+        self.first.distribution != self.second.distribution
+    }
+}
+
 /// What answers a question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Evidence {
@@ -82,6 +90,9 @@ pub enum Evidence {
     Best(Vec<Vec<Comparison>>),
     /// How far the fastest sample of a cell is below its median.
     Spread(Vec<Arm>),
+    /// By how much more the time of a launch, or the clock where it is known, swings in the first seconds of a load than after them.
+    /// The rule's numbers are squares of logarithms then, because what swings for several reasons adds up by squares.
+    Onset(Vec<Arm>),
     /// How much of the variance of the cells' times the model explains. The rule's numbers are shares then, and no logarithms.
     Fit(Vec<Arm>),
     /// Whether a kernel refuses cells and runs others that are like them. The rule's numbers are the share that it refuses.
@@ -158,14 +169,14 @@ impl Question {
         match &self.evidence {
             Evidence::Mean { comparisons, less } => comparisons.iter().chain(less).collect(),
             Evidence::Best(groups) => groups.iter().flatten().collect(),
-            Evidence::Spread(_) | Evidence::Fit(_) | Evidence::Refused { .. } => Vec::new(),
+            Evidence::Spread(_) | Evidence::Onset(_) | Evidence::Fit(_) | Evidence::Refused { .. } => Vec::new(),
         }
     }
 
     /// The cells that it measures alone.
     pub fn cells(&self) -> Vec<&Arm> {
         match &self.evidence {
-            Evidence::Spread(arms) | Evidence::Fit(arms) => arms.iter().collect(),
+            Evidence::Spread(arms) | Evidence::Onset(arms) | Evidence::Fit(arms) => arms.iter().collect(),
             Evidence::Refused { runs, refused } => runs.iter().chain(refused).collect(),
             Evidence::Mean { .. } | Evidence::Best(_) => Vec::new(),
         }
@@ -175,6 +186,11 @@ impl Question {
 /// A ratio of costs as the logarithm that statistics work with: 1.05 is 5 % more.
 pub fn at_least(support: f64, contradict: f64) -> Rule {
     Rule::AtLeast { support: support.ln(), contradict: contradict.ln() }
+}
+
+/// The same of a swing, whose numbers are squares of logarithms: see [`Evidence::Onset`].
+pub fn swings_at_least(support: f64, contradict: f64) -> Rule {
+    Rule::AtLeast { support: support.ln().powi(2), contradict: contradict.ln().powi(2) }
 }
 
 /// No effect: at most the share `within`, and `outside` is one.

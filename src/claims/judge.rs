@@ -176,7 +176,7 @@ impl Judge<'_> {
             pairs.chain(q.cells().into_iter().cloned()).collect()
         };
         let all: Vec<Arm> = questions.iter().flat_map(arms).collect();
-        let ran = |arm: &&Arm| self.index.of(&arm.problem, arm.regime.name()).any(|f| f.record.status == Status::Ok);
+        let ran = |arm: &&Arm| self.index.of(arm).any(|f| f.record.status == Status::Ok);
         (all.iter().filter(ran).count(), all.len())
     }
 
@@ -214,6 +214,7 @@ impl Judge<'_> {
             }
             Evidence::Best(groups) => self.best(groups),
             Evidence::Spread(arms) => self.spread(arms),
+            Evidence::Onset(arms) => self.onset(arms),
             Evidence::Fit(arms) => self.fitted(arms),
             Evidence::Refused { runs, refused } => {
                 let any = self.refused(runs, refused, &mut record);
@@ -264,7 +265,9 @@ fn lacking(evidence: &Evidence) -> &'static str {
             "too few blocks measured in turn, A B B A, to choose by one half of them and weigh by the other"
         }
         Evidence::Fit(_) => ALIKE,
-        Evidence::Mean { .. } | Evidence::Spread(_) | Evidence::Refused { .. } => "there are too few samples",
+        Evidence::Mean { .. } | Evidence::Spread(_) | Evidence::Onset(_) | Evidence::Refused { .. } => {
+            "there are too few samples"
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! How to measure: each piece of advice is a claim too.
 
-use super::bench::{Bench, MIDDLE_TILE, Need, Pick, need};
-use super::experiment::{Evidence, Held, Per, Question, Weight, at_least};
+use super::bench::{Bench, MIDDLE_TILE, Need, Pick, WAVE_TILE, need};
+use super::experiment::{Comparison, Evidence, Held, Per, Question, Weight, at_least, swings_at_least};
 use super::{Claim, Reference};
+use crate::data::Distribution;
 use crate::measure::Regime;
 use crate::problem::Problem;
 use crate::sweep::Arm;
@@ -18,11 +19,7 @@ pub const CLAIMS: &[Claim] = &[
         sentence: "Buffers of zeros overstate throughput, because they draw less power.",
         source: GUIDE,
         on_cpu: true,
-        plan: |_| {
-            need(
-                "zeros and data in turn on one device; a run has one distribution, and power that two runs drew minutes apart cannot be compared",
-            )
-        },
+        plan: mm01,
         facts: None,
     },
     Claim {
@@ -40,11 +37,7 @@ pub const CLAIMS: &[Claim] = &[
         sentence: "Clocks swing for about three seconds after a load begins.",
         source: GUIDE,
         on_cpu: true,
-        plan: |_| {
-            need(
-                "samples of the first seconds of a load on an idle device; the warm-up takes those, and no record holds them",
-            )
-        },
+        plan: mm03,
         facts: None,
     },
     Claim {
@@ -70,6 +63,44 @@ pub const CLAIMS: &[Claim] = &[
         facts: None,
     },
 ];
+
+/// The kernel that draws the most power.
+fn strongest(bench: &Bench, problem: Problem) -> Result<Arm, Need> {
+    let persistent = bench.arm(problem, Pick::Route("persistent", WAVE_TILE, 2));
+    persistent.or_else(|_| bench.arm(problem, Pick::Tile(WAVE_TILE)))
+}
+
+/// Power limits a GPU after tens of milliseconds and a warm-up before A B B A ends sooner, so that both arms would run at the clock that
+/// suits neither. In the sustained regime each has the time to settle at its own.
+fn mm01(bench: &Bench) -> Result<Vec<Question>, Need> {
+    let size = |gpu, cpu, small| bench.size(gpu, cpu, small);
+    let cube = Problem::new(size(8192, 256, 64), size(8192, 256, 64), size(8192, 256, 64));
+    let deep = Problem::new(size(4096, 192, 64), size(4096, 192, 64), size(8192, 384, 128));
+    let compare = |problem| -> Result<Comparison, Need> {
+        let data = Arm { regime: Regime::Sustained, ..strongest(bench, problem)? };
+        let zeros = Arm { distribution: Some(Distribution::Zeros), ..data.clone() };
+        let held = vec![Held::Variant, Held::Sizes, Held::Alignment, Held::Regime];
+        Ok(Comparison { first: zeros, second: data, per: Per::Launch, held })
+    };
+    let rule = at_least(1.03, 1.003);
+    let asks = "data cost more than zeros, each at the clock that it settles at";
+    // A lower clock is how data cost more.
+    let question = Question::mean(asks, rule, vec![compare(cube)?, compare(deep)?]);
+    Ok(vec![Question { clock_is_effect: true, ..question }])
+}
+
+fn mm03(bench: &Bench) -> Result<Vec<Question>, Need> {
+    let s = bench.size(4096, 256, 64);
+    let arm = Arm { regime: Regime::Onset, ..strongest(bench, Problem::new(s, s, s))? };
+    Ok(vec![Question {
+        asks: "the first three seconds of a load swing by more than the next three".to_owned(),
+        evidence: Evidence::Onset(vec![arm]),
+        rule: swings_at_least(1.02, 1.005),
+        clock_is_effect: true,
+        dispensable: false,
+        weight: Weight::Claimed,
+    }])
+}
 
 fn mm02(bench: &Bench) -> Result<Vec<Question>, Need> {
     let sizes = if bench.size(1, 1, 0) == 1 { [bench.size(512, 128, 0), bench.size(1024, 256, 0)] } else { [64, 128] };

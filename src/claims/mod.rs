@@ -5,7 +5,7 @@
 //!
 //! One concept a file: what experiments are made of (`experiment`), what plans are made for (`bench`), the claims by family (`nv`, `ra`,
 //! `fk`, `hw`, `mm`, `dr`) and their arithmetic (`facts`), finding cells in records by what they are (`records`), other cells that ask the same
-//! (`analogue`), what disqualifies a comparison (`sound`), the model against many shapes (`fit`), what is not run at all (`refusal`), what records say of a comparison (`evidence`), what that answers (`answer`),
+//! (`analogue`), what disqualifies a comparison (`sound`), the model against many shapes (`fit`), how a load begins (`onset`), what is not run at all (`refusal`), what records say of a comparison (`evidence`), what that answers (`answer`),
 //! what the answers make of a claim (`judge`) and writing it down (`markdown`).
 
 mod analogue;
@@ -26,6 +26,9 @@ mod judge;
 mod markdown;
 mod mm;
 mod nv;
+mod onset;
+#[cfg(test)]
+mod onset_tests;
 mod ra;
 mod records;
 mod refusal;
@@ -46,7 +49,7 @@ pub use records::{Records, RecordsError};
 
 use crate::measure::Stopping;
 use crate::record::{DeviceKind, Source};
-use crate::sweep::{Arm, Listed, Spec};
+use crate::sweep::{Arm, Listed, Plan, Spec};
 use thiserror::Error;
 
 /// Where a claim comes from.
@@ -164,13 +167,19 @@ pub fn spec(claims: &[&Claim], bench: &Bench) -> Spec {
     Spec { preset: Some(preset), parts: Vec::new(), listed }
 }
 
+/// The time that trying a claim on a device takes at least, in nanoseconds, for rests and dwells that no stopping rule shortens.
+pub fn least_ns(claim: &Claim, bench: &Bench) -> u64 {
+    let kind = bench.device().kind();
+    let Ok(plan) = Plan::new(&spec(&[claim], bench), kind, 0) else { return 0 };
+    (0..plan.units()).map(|i| crate::sweep::least_ns(&plan.unit(i), kind, &stopping())).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::synthetic::{bench_devices, gpu};
     use super::*;
     use crate::catalog;
     use crate::problem::Operand;
-    use crate::sweep::Plan;
     use std::collections::HashSet;
 
     #[test]

@@ -1,12 +1,15 @@
 //! Records, and cells in them by what they are. The number of a cell means nothing here: records may come from any plan.
 
+use crate::data::Distribution;
 use crate::device::DeviceInfo;
+use crate::measure::Regime;
 use crate::problem::Problem;
 use crate::record::{
     CellRecord, DeviceKind, DeviceRecord, JournalError, Manifest, ManifestError, Role, Sample, Status, read_manifest,
     read_usable,
 };
 use crate::stats::median;
+use crate::sweep::Arm;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use thiserror::Error;
@@ -56,16 +59,31 @@ pub struct Key {
     factors: [u32; 2],
     form: [&'static str; 2],
     regime: String,
+    /// What its operands are drawn from, where its run's are from something else.
+    distribution: Option<String>,
 }
 
 impl Key {
-    /// The key of a problem in a regime.
-    pub fn of(p: &Problem, regime: &str) -> Self {
+    /// The key of a record of a run.
+    fn of_record(record: &CellRecord, manifest: &Manifest) -> Self {
+        let own = record.distribution.as_deref().filter(|own| *own != manifest.distribution);
+        Key { distribution: own.map(str::to_owned), ..Key::of(&record.problem, &record.regime) }
+    }
+
+    /// The key of an arm's cells.
+    pub fn of_arm(arm: &Arm) -> Self {
+        let distribution = arm.distribution.map(|d| d.name().to_owned());
+        Key { distribution, ..Key::of(&arm.problem, arm.regime.name()) }
+    }
+
+    /// The key of a problem in a regime, of the run's own data.
+    fn of(p: &Problem, regime: &str) -> Self {
         Key {
             numbers: [p.m, p.n, p.k, p.lda, p.ldb, p.ldc, p.offset_a, p.offset_b, p.offset_c],
             factors: [p.alpha.to_bits(), p.beta.to_bits()],
             form: [p.layout.name(), p.dtype.name()],
             regime: regime.to_owned(),
+            distribution: None,
         }
     }
 }
@@ -107,9 +125,9 @@ pub struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// The records of a problem in a regime.
-    pub fn of(&self, problem: &Problem, regime: &str) -> impl Iterator<Item = &Found<'a>> {
-        let at = self.by_key.get(&Key::of(problem, regime)).map(Vec::as_slice).unwrap_or_default();
+    /// The records of an arm's problem as the arm has it measured, with whatever kernel.
+    pub fn of(&self, arm: &Arm) -> impl Iterator<Item = &Found<'a>> {
+        let at = self.by_key.get(&Key::of_arm(arm)).map(Vec::as_slice).unwrap_or_default();
         at.iter().map(|&i| &self.found[i])
     }
 }
@@ -186,7 +204,7 @@ impl Records {
             let mut latest: BTreeMap<_, &CellRecord> = BTreeMap::new();
             for record in cells {
                 let side = record.role.map(|role| role == Role::Variant);
-                let key = (record.cell, Key::of(&record.problem, &record.regime), record.pair, side);
+                let key = (record.cell, Key::of_record(record, manifest), record.pair, side);
                 let was_ok = latest.get(&key).is_some_and(|r| r.status == Status::Ok);
                 if record.status == Status::Ok || !was_ok {
                     latest.insert(key, record);
@@ -225,7 +243,7 @@ impl PartialOrd for Key {
 
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let parts = |k: &Key| (k.numbers, k.factors, k.form, k.regime.clone());
+        let parts = |k: &Key| (k.numbers, k.factors, k.form, k.regime.clone(), k.distribution.clone());
         parts(self).cmp(&parts(other))
     }
 }
@@ -245,12 +263,18 @@ impl<'a> Found<'a> {
         let cycles: Option<Vec<f64>> =
             record.samples.iter().zip(&times).map(|(s, t)| Some(t * clock(s)? * 1e-3)).collect();
         let cycles = cycles.filter(|c| !c.is_empty());
-        let unusable = unusable(record, manifest, &times).err();
+        let unusable = unusable(record, manifest, key.distribution.is_some(), &times).err();
         let elapsed: Vec<f64> =
             record.samples.iter().map(|s| s.elapsed_ns as f64).filter(|elapsed| *elapsed > 0.0).collect();
         // Rounding is uniform over a tick, and samples that are alike are all rounded alike.
         let rounding = median(&elapsed).map_or(0.0, |elapsed| tick as f64 / elapsed / 12f64.sqrt());
         Found { record, run: 0, key, partner: None, times, cycles, rounding, unusable }
+    }
+
+    /// How it was measured; `None` where this program knows no such regime or distribution.
+    pub fn setting(&self) -> Option<(Regime, Option<Distribution>)> {
+        let distribution = self.key.distribution.as_deref().map(str::parse).transpose().ok()?;
+        Some((self.key.regime.parse().ok()?, distribution))
     }
 
     /// The kernel and the variant that ran.
@@ -284,8 +308,8 @@ fn tick(cells: &[CellRecord]) -> u64 {
     if elapsed().all(|elapsed| elapsed == step) { 1 } else { step.max(1) }
 }
 
-/// Whether a record's times are times.
-fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64]) -> Result<(), String> {
+/// Whether a record's times are times; `differs` tells whether its operands are drawn from something else than its run's.
+fn unusable(record: &CellRecord, manifest: &Manifest, differs: bool, times: &[f64]) -> Result<(), String> {
     let why = || record.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
     match record.status {
         Status::Failed => return Err(format!("the cell failed{}", why())),
@@ -301,7 +325,8 @@ fn unusable(record: &CellRecord, manifest: &Manifest, times: &[f64]) -> Result<(
             record.device, manifest.device.name
         ));
     }
-    if !matches!(manifest.distribution.as_str(), "uniform" | "normal") {
+    // A cell with a distribution of its own is found only by who asks for it.
+    if !differs && !matches!(manifest.distribution.as_str(), "uniform" | "normal") {
         return Err(format!(
             "its operands were {}, which draw less power than data do; measure with --distribution uniform",
             manifest.distribution

@@ -139,11 +139,12 @@ pub enum Unfit {
     Useless(String),
 }
 
-/// The blocks of a pair whose second arm's cost is multiplied by `scale`.
+/// The blocks of a pair whose second arm's cost is multiplied by `scale`. Where power is what the arms are compared for, one of them may be held
+/// back by the device and the other not.
 ///
 /// # Errors
 /// Why the pair cannot be used.
-pub fn blocks(first: &Found, second: &Found, scale: f64) -> Result<Blocks, Unfit> {
+pub fn blocks(first: &Found, second: &Found, scale: f64, about_power: bool) -> Result<Blocks, Unfit> {
     for arm in [first, second] {
         if let Some(why) = &arm.unusable {
             return Err(Unfit::Useless(why.clone()));
@@ -155,7 +156,7 @@ pub fn blocks(first: &Found, second: &Found, scale: f64) -> Result<Blocks, Unfit
         return Err(Unfit::NotInTurn);
     }
     let shares = [first.throttled_share(), second.throttled_share()];
-    let uneven = (shares[0] - shares[1]).abs() > THROTTLE_SLACK;
+    let uneven = !about_power && (shares[0] - shares[1]).abs() > THROTTLE_SLACK;
     // Where one arm was held back more often, only blocks in which all four samples share their fate compare like with like.
     let fair = |i: usize| {
         let fates = [&a[2 * i], &a[2 * i + 1], &b[2 * i], &b[2 * i + 1]].map(held_back);

@@ -156,6 +156,30 @@ fn numbers_that_contradict_each_other_are_left_out_with_the_reason() {
 }
 
 #[test]
+fn cells_on_other_data_than_their_run_s_are_those_of_no_claim_that_does_not_ask_for_them() {
+    let (claim, device) = nv03();
+    let on = |data: &str| {
+        let (manifest, mut cells) = records(claim, &device, 1.08);
+        cells.iter_mut().for_each(|c| c.distribution = Some(data.to_owned()));
+        judged(claim, (manifest, cells))
+    };
+    assert_eq!(on("zeros").verdict, Finding::NotMeasurable, "{}", on("zeros").reason);
+    // What the run's operands are drawn from anyway.
+    assert_eq!(on("uniform").verdict, Finding::Supported);
+    // Zeros beside the data change nothing.
+    let (manifest, mut cells) = records(claim, &device, 1.08);
+    let alone = judged(claim, (manifest.clone(), cells.clone()));
+    for mut cell in cells.clone() {
+        (cell.cell, cell.pair) = (cell.cell + 10_000, cell.pair.map(|p| p + 10_000));
+        cell.distribution = Some("zeros".to_owned());
+        let by = if cell.role == Some(Role::Variant) { 0.5 } else { 1.0 };
+        scale(&mut cell, by);
+        cells.push(cell);
+    }
+    assert_eq!(judged(claim, (manifest, cells)), alone);
+}
+
+#[test]
 fn the_driver_s_bits_say_that_an_arm_was_held_back_where_the_tag_does_not() {
     let (claim, device) = nv03();
     let with = |bits: u64| {

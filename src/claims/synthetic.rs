@@ -173,7 +173,8 @@ pub fn cost_by(
             .find_map(|q| {
                 let found = q.comparisons().into_iter().find_map(|c| {
                     let is = |a: &crate::sweep::Arm, b: &Cell| {
-                        (a.problem, &a.kernel, a.regime) == (b.problem, &b.kernel, b.regime)
+                        (a.problem, &a.kernel, a.regime, a.distribution)
+                            == (b.problem, &b.kernel, b.regime, b.distribution)
                     };
                     let forward = is(&c.first, first) && is(&c.second, second);
                     let backward = is(&c.first, second) && is(&c.second, first);

@@ -29,7 +29,8 @@ fn in_truth(claim: &Claim, device: &DeviceInfo, truth: Truth, change: impl Fn(&m
 /// The claims that records of a device can decide by what their arms cost.
 fn measurable(device: &DeviceInfo) -> Vec<&'static Claim> {
     let bench = Bench::new(device);
-    let without_costs = |q: &Question| matches!(q.evidence, Evidence::Spread(_) | Evidence::Refused { .. });
+    let without_costs =
+        |q: &Question| matches!(q.evidence, Evidence::Spread(_) | Evidence::Onset(_) | Evidence::Refused { .. });
     claims().filter(|c| c.questions(&bench).is_ok_and(|q| !q.iter().any(without_costs))).collect()
 }
 
@@ -167,6 +168,25 @@ fn an_arm_that_alone_was_throttled_is_left_out() {
         cell.samples.iter_mut().for_each(|s| s.throttled = true);
     }
     assert_eq!(verdict(&[claim], (manifest, cells)).verdict, Finding::Supported);
+}
+
+#[test]
+fn being_held_back_is_part_of_what_data_cost_over_zeros() {
+    let (claim, device) = (find("MM-01").unwrap(), gpu(132));
+    // At a clock 8 % lower, for which the device gives its power cap as the reason.
+    let (manifest, mut cells) = misleading(claim, &device, [Some(1620.0), Some(1500.0)]);
+    for cell in cells.iter_mut().filter(|c| c.distribution.is_none()) {
+        cell.throttled_samples = cell.samples.len() as u32;
+        cell.samples.iter_mut().for_each(|s| (s.throttled, s.throttle_bits) = (true, Some(0x4)));
+    }
+    let v = verdict(&[claim], (manifest.clone(), cells.clone()));
+    assert_eq!(v.verdict, Finding::Supported, "{}", v.reason);
+    let cycles = v.effect.unwrap().in_cycles.unwrap();
+    assert!((cycles[0] - 1.0).abs() < 0.01, "in cycles there is nothing: {cycles:?}");
+    // Nor where they were not measured in turn.
+    cells.iter_mut().for_each(|c| (c.pair, c.role) = (None, None));
+    let v = verdict(&[claim], (manifest, cells));
+    assert!(!v.reason.contains("held back") && v.effect.is_some(), "{}", v.reason);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::planning::{Planned, faster, flop, percent, plan, reason, time};
 use super::shape::{Shape, as_options};
 use super::{Ending, table};
 use crate::advice::{Better, Candidate, Change, Family, Planner, Worth, nearby};
+use crate::measure::Regime;
 use crate::model::{Assumptions, Basis, Cause, Limit, smallest_batch};
 use crate::problem::{Operand, Problem};
 use crate::record::{CellRecord, Status};
@@ -117,7 +118,9 @@ fn measured(problem: &Problem, planner: &Planner, dirs: &[PathBuf]) -> Result<Ve
     for dir in dirs {
         let run = report::load(dir)?;
         for cell in run.cells {
-            if cell.problem != *problem || cell.status != Status::Ok {
+            // Zeros are other data, and how a load begins is no time of a launch.
+            let other = cell.distribution.is_some() || cell.regime == Regime::Onset.name();
+            if cell.problem != *problem || cell.status != Status::Ok || other {
                 continue;
             }
             let name = format!("{}/{}", cell.kernel, cell.variant);

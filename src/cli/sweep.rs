@@ -70,7 +70,7 @@ pub struct Args {
     /// Kernels: auto, all, NAME or NAME/VARIANT, several joined by commas
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     kernel: Vec<String>,
-    /// hot, cold or both [default: cold on a GPU, hot on a CPU]
+    /// hot, cold, both, or sustained: with a dwell on each problem before its samples [default: cold on a GPU, hot on a CPU]
     #[arg(long, value_parser = regimes)]
     regime: Option<Regimes>,
     /// Factor of A·B
@@ -174,7 +174,12 @@ fn regimes(text: &str) -> Result<Regimes, String> {
     if text == "both" {
         return Ok(Regimes(vec![Regime::Hot, Regime::Cold]));
     }
-    text.parse().map(|r| Regimes(vec![r]))
+    match text.parse()? {
+        Regime::Onset => Err("how a load begins is no time of a launch, so that no map can show it: \
+                              `gemmscope validate mm-03` measures it; use hot, cold, both or sustained"
+            .to_owned()),
+        regime => Ok(Regimes(vec![regime])),
+    }
 }
 
 fn finite(text: &str) -> Result<f32, String> {

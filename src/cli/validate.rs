@@ -46,7 +46,7 @@ pub struct Args {
     /// Device: auto, cuda:N, cpu or emulated
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Begin no further cell after this time, such as 5m
+    /// Begin no further cell after this time, such as 5m, and none that dwells or rests for longer than is left of it
     #[arg(long, value_parser = duration)]
     budget: Option<Duration>,
     /// Seed of the order and of the data
@@ -271,6 +271,7 @@ fn list(chosen: &[&Claim], bench: &Bench, as_json: bool) -> Result<()> {
         let questions = claim.questions(bench)?;
         Ok::<_, claims::Need>(questions.iter().map(|q| q.comparisons().len() + q.cells().len()).sum::<usize>())
     };
+    let least = |claim: &Claim| claims::least_ns(claim, bench) / 1_000_000_000;
     if as_json {
         let all: Vec<serde_json::Value> = chosen
             .iter()
@@ -280,6 +281,7 @@ fn list(chosen: &[&Claim], bench: &Bench, as_json: bool) -> Result<()> {
                     "claim": c.id, "title": c.title, "sentence": c.sentence,
                     "source": { "title": c.source.title, "author": c.source.author, "year": c.source.year },
                     "needs": questions.as_ref().err().map(ToString::to_string),
+                    "least_ns": claims::least_ns(c, bench),
                     "questions": questions.unwrap_or_default().iter().map(question).collect::<Vec<_>>(),
                 })
             })
@@ -294,8 +296,10 @@ fn list(chosen: &[&Claim], bench: &Bench, as_json: bool) -> Result<()> {
     }
     for claim in chosen {
         let here = match (comparisons(claim), claim.facts) {
-            (Ok(1), _) => "1 comparison".to_owned(),
-            (Ok(n), _) => format!("{n} comparisons"),
+            (Ok(n), _) if least(claim) > 0 => {
+                format!("{}, {} s at least", super::counted(n as u64, "comparison"), least(claim))
+            }
+            (Ok(n), _) => super::counted(n as u64, "comparison"),
             (Err(_), Some(_)) => "arithmetic only".to_owned(),
             (Err(need), _) => format!("needs {need}"),
         };

@@ -2,6 +2,7 @@
 
 use super::group::Group;
 use super::judge::{Changes, Observed, Overall, Verdict, judge};
+use crate::measure::Regime;
 use crate::problem::Operand;
 use crate::record::{CellRecord, DeviceKind, Manifest, Status};
 use crate::stats::Estimate;
@@ -54,7 +55,8 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
 }
 
-/// Pairs the cells of two runs, with their samples, by problem, kernel, variant and regime, and judges their changes.
+/// Pairs the cells of two runs, with their samples, by problem, kernel, variant, regime and data, and judges their changes. Cells that show how a load
+/// begins are left out.
 ///
 /// A problem that a plan holds several times is paired in the plan's order.
 pub fn compare(first: (&Manifest, &[CellRecord]), second: (&Manifest, &[CellRecord]), threshold: f64) -> Comparison {
@@ -119,10 +121,10 @@ fn groups(cells: &[&CellRecord], shared: bool) -> Vec<Group> {
         let mut names = vec![
             kernel.clone(),
             format!("kernel {}/{}", cell.kernel, cell.variant),
-            format!("regime {}", cell.regime),
+            format!("regime {}", cell.setting()),
             format!("layout {}", p.layout.name()),
             format!("type {}", p.dtype.name()),
-            format!("{kernel} and regime {}", cell.regime),
+            format!("{kernel} and regime {}", cell.setting()),
             rows.clone(),
             if aligned < 16 { "rows at less than 16 bytes".to_owned() } else { "rows at 16 bytes or more".to_owned() },
             format!("{kernel} and {rows}"),
@@ -144,11 +146,12 @@ fn groups(cells: &[&CellRecord], shared: bool) -> Vec<Group> {
 type Key = (String, u64);
 
 fn keyed(cells: &[CellRecord]) -> BTreeMap<Key, &CellRecord> {
+    // How a load begins is no time of a launch, and there is nothing to hold it against.
     // A record that was made again, as by a resumption, is replaced by its successor.
     let mut latest: BTreeMap<(u64, String), &CellRecord> = BTreeMap::new();
-    for cell in cells {
+    for cell in cells.iter().filter(|c| c.regime != Regime::Onset.name()) {
         let problem = serde_json::to_string(&cell.problem).expect("a problem has no map");
-        let key = format!("{problem} {} {} {} {:?}", cell.kernel, cell.variant, cell.regime, cell.role);
+        let key = format!("{problem} {} {} {} {:?}", cell.kernel, cell.variant, cell.setting(), cell.role);
         let was_ok = latest.get(&(cell.cell, key.clone())).is_some_and(|c| c.status == Status::Ok);
         if cell.status == Status::Ok || !was_ok {
             latest.insert((cell.cell, key), cell);
@@ -211,7 +214,7 @@ pub(super) fn what(cell: &CellRecord) -> String {
             text += &format!(" {name}+{offset}");
         }
     }
-    format!("{text} {} {}, {}/{}, {}", p.dtype.name(), p.layout.name(), cell.kernel, cell.variant, cell.regime)
+    format!("{text} {} {}, {}/{}, {}", p.dtype.name(), p.layout.name(), cell.kernel, cell.variant, cell.setting())
 }
 
 impl Observation {
@@ -234,7 +237,7 @@ fn why(cell: &CellRecord, run: &Manifest) -> String {
 
 /// Why a run lacks a cell: another kernel was chosen, it failed, or it was never planned.
 fn elsewhere(cell: &CellRecord, (run, other): (&Manifest, &[CellRecord])) -> String {
-    match other.iter().find(|o| o.problem == cell.problem && o.regime == cell.regime) {
+    match other.iter().find(|o| o.problem == cell.problem && o.setting() == cell.setting()) {
         Some(o) if o.status == Status::Ok => format!("ran with {}/{} there", o.kernel, o.variant),
         Some(o) => why(o, run),
         None => "not in the other run's plan".to_owned(),
@@ -426,6 +429,34 @@ mod tests {
         let overall = against(&before, &zeros).changes.overall;
         assert_eq!(overall.verdict, Verdict::Unclear);
         assert!(overall.why.contains("--distribution"), "{}", overall.why);
+    }
+
+    #[test]
+    fn zeros_are_held_against_zeros_and_the_beginning_of_a_load_against_nothing() {
+        let marked = |seed: u64, speed: f64| {
+            let (manifest, mut cells) = run(seed, 1.0);
+            let mut zeros = cells.clone();
+            for cell in &mut zeros {
+                cell.cell += 1000;
+                cell.distribution = Some("zeros".to_owned());
+                cell.samples.iter_mut().for_each(|s| s.elapsed_ns = (s.elapsed_ns as f64 / speed) as u64);
+                cell.median_ns = cell.median_ns.map(|ns| (ns as f64 / speed) as u64);
+                cell.tflops = cell.tflops.map(|t| t * speed);
+            }
+            let mut onset = cells[0].clone();
+            (onset.cell, onset.regime) = (2000, "onset".to_owned());
+            cells.extend(zeros);
+            cells.push(onset);
+            (manifest, cells)
+        };
+        let found = against(&marked(1, 1.2), &marked(2, 1.2));
+        assert_eq!((found.pairs.len(), found.lost.len()), (120, 0));
+        assert!(found.pairs.iter().all(|p| (p.first_ns as f64 / p.second_ns as f64 - 1.0).abs() < 0.1));
+        assert_eq!(found.pairs.iter().filter(|p| p.what().contains("zeros")).count(), 60);
+        let without = marked(2, 1.2).1.into_iter().filter(|c| c.distribution.is_none()).collect();
+        let found = against(&marked(1, 1.2), &(marked(2, 1.2).0, without));
+        assert_eq!((found.pairs.len(), found.lost.len()), (60, 60));
+        assert_eq!(found.lost[0].why, "not in the other run's plan");
     }
 
     #[test]

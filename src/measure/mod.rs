@@ -1,10 +1,13 @@
 //! Turns a prepared problem into samples that can be trusted.
 //!
 //! One concept a file: when to stop (`settings`), warming up until nothing changes any more (`warmup`), sampling one problem or
-//! two in A B B A order (`sampling`), and what is plausible at all (`plausible`). [`measure`] runs the first three in that order.
+//! two in A B B A order (`sampling`), what surrounds samples (`pace`), how a load begins (`onset`), and what is plausible at all (`plausible`).
+//! [`measure`] puts them together.
 
 #[cfg(feature = "criterion")]
 mod device_time;
+mod onset;
+mod pace;
 mod plausible;
 mod sampling;
 mod settings;
@@ -14,6 +17,7 @@ mod warmup;
 pub use cudarc;
 #[cfg(feature = "criterion")]
 pub use device_time::{Begun, DeviceTime};
+pub use pace::Pace;
 pub use plausible::{Implausible, refuse_implausible};
 pub use settings::{Regime, Stopping};
 
@@ -93,22 +97,44 @@ impl RunClock {
         }
     }
 
+    /// Does nothing for so many nanoseconds, and gives signs of life meanwhile.
+    fn idle(&mut self, ns: u64) {
+        let end = Instant::now() + Duration::from_nanos(ns);
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            std::thread::sleep(left.min(HEARTBEAT / 4));
+            self.beat();
+        }
+    }
+
     /// Nanoseconds since the run began.
     pub fn now_ns(&self) -> u64 {
         self.before_ns + self.began.elapsed().as_nanos() as u64
     }
 }
 
-/// Measures one problem, or two that are to be compared, in A B B A order.
+/// Measures one problem, or two that are to be compared, in A B B A order. How a load begins is measured of each problem by itself.
 ///
 /// # Errors
 /// A launch failed.
 pub fn measure(
     device: &dyn Device,
     problems: &mut [Box<dyn Prepared>],
+    pace: Pace,
     stopping: &Stopping,
     clock: &mut RunClock,
 ) -> Result<Vec<Measured>, DeviceError> {
+    let dwell_ns = match pace {
+        Pace::Steady => 0,
+        Pace::Sustained { dwell_ns } => dwell_ns,
+        Pace::Onset { idle_ns, watch_ns } => {
+            let watch = |prepared: &mut Box<dyn Prepared>| {
+                let samples = onset::watch(device, prepared.as_mut(), (idle_ns, watch_ns), stopping, clock)?;
+                Ok(Measured::new(samples, Stop::Time, false))
+            };
+            return problems.iter_mut().map(watch).collect();
+        }
+    };
+    let stopping = &pace.stopping(problems.len(), stopping);
     let mut batches = Vec::new();
     let mut warm = Vec::new();
     for prepared in problems.iter_mut() {
@@ -116,7 +142,7 @@ pub fn measure(
         batches.push(warmed.launches);
         warm.push(warmed.stable);
     }
-    let (samples, stop) = sampling::sample(device, problems, &batches, stopping, clock)?;
+    let (samples, stop) = sampling::sample(device, problems, &batches, dwell_ns, stopping, clock)?;
     Ok(samples.into_iter().zip(warm).map(|(samples, warm)| Measured::new(samples, stop, warm)).collect())
 }
 

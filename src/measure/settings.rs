@@ -12,6 +12,12 @@ pub enum Regime {
     Hot,
     /// In memory: launches rotate through copies that together exceed three times the last-level cache.
     Cold,
+    /// Where they usually are on the device, which runs the problem untimed for a while before its samples: power and clock are those
+    /// that this problem settles at, and not those that the one before left.
+    Sustained,
+    /// Where they usually are on the device, which does nothing for a while and is then sampled from the first launch on. Such samples
+    /// show how a load begins; none of them, nor their median, is what a launch takes.
+    Onset,
 }
 
 impl Regime {
@@ -28,6 +34,17 @@ impl Regime {
         match self {
             Regime::Hot => "hot",
             Regime::Cold => "cold",
+            Regime::Sustained => "sustained",
+            Regime::Onset => "onset",
+        }
+    }
+
+    /// Whether launches on this kind of device rotate through copies of the operands.
+    pub const fn rotates(self, kind: DeviceKind) -> bool {
+        match self {
+            Regime::Hot => false,
+            Regime::Cold => true,
+            Regime::Sustained | Regime::Onset => matches!(Regime::usual(kind), Regime::Cold),
         }
     }
 }
@@ -39,7 +56,9 @@ impl FromStr for Regime {
         match text {
             "hot" => Ok(Regime::Hot),
             "cold" => Ok(Regime::Cold),
-            _ => Err(format!("{text:?} is not a regime: use hot, cold or both")),
+            "sustained" => Ok(Regime::Sustained),
+            "onset" => Ok(Regime::Onset),
+            _ => Err(format!("{text:?} is not a regime: use hot, cold, both or sustained")),
         }
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn warm_up(
 
 /// Launches that last long enough together, in whole rounds through the copies or in equal parts of a round, so that a few
 /// different batches serve for ever.
-fn batch(target_ns: f64, per_launch_ns: f64, copies: usize) -> u32 {
+pub(super) fn batch(target_ns: f64, per_launch_ns: f64, copies: usize) -> u32 {
     let launches = (target_ns / per_launch_ns.max(1.0)).ceil().clamp(1.0, 100_000.0) as u32;
     let copies = u32::try_from(copies).unwrap_or(u32::MAX).max(1);
     if launches >= copies {

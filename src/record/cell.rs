@@ -3,6 +3,7 @@
 use super::Counters;
 use crate::problem::Problem;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What became of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,8 +110,17 @@ pub struct CellRecord {
     /// Why this variant was chosen.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dispatch: String,
-    /// `hot` or `cold`.
+    /// `hot`, `cold`, `sustained` or `onset`.
     pub regime: String,
+    /// What the operands were drawn from, where it is not what the manifest says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<String>,
+    /// How long the problem ran untimed before each of its turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dwell_ns: Option<u64>,
+    /// How long the device rested before the first sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ns: Option<u64>,
     /// What became of the cell.
     pub status: Status,
     /// Why it was skipped or failed.
@@ -162,6 +172,15 @@ pub struct CellRecord {
 }
 
 impl CellRecord {
+    /// What cells must share to be looked at together: the regime, and what their operands were drawn from where that is not what the
+    /// manifest says, as in `sustained, zeros`.
+    pub fn setting(&self) -> Cow<'_, str> {
+        match &self.distribution {
+            None => Cow::Borrowed(&self.regime),
+            Some(distribution) => Cow::Owned(format!("{}, {distribution}", self.regime)),
+        }
+    }
+
     /// Whether the reason is one that a resumed run may remove: the cell was never reached.
     pub fn not_reached(&self) -> bool {
         self.status == Status::Skipped && self.reason.as_deref().is_some_and(|r| r.starts_with(NOT_REACHED))

@@ -42,7 +42,7 @@ type Yardstick = (u64, String, String, [u64; 3], [&'static str; 2]);
 
 fn yardstick(pair: u64, kernel: &str, cell: &CellRecord) -> Yardstick {
     let p = &cell.problem;
-    (pair, kernel.to_owned(), cell.regime.clone(), [p.m, p.n, p.k], [p.layout.name(), p.dtype.name()])
+    (pair, kernel.to_owned(), cell.setting().into_owned(), [p.m, p.n, p.k], [p.layout.name(), p.dtype.name()])
 }
 
 impl Baselines {

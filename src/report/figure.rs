@@ -120,7 +120,10 @@ fn groups<'a>(cells: &[&'a CellRecord]) -> BTreeMap<Key, Vec<&'a CellRecord>> {
     let mut groups: BTreeMap<Key, Vec<&CellRecord>> = BTreeMap::new();
     for cell in cells {
         let form = format!("{} {}", cell.problem.dtype.name(), cell.problem.layout.name());
-        groups.entry((cell.part.clone(), cell.kernel.clone(), cell.regime.clone(), form)).or_default().push(cell);
+        groups
+            .entry((cell.part.clone(), cell.kernel.clone(), cell.setting().into_owned(), form))
+            .or_default()
+            .push(cell);
     }
     // A cell for which no kernel was ever chosen carries the word `auto`; it is a gap in the pictures of the kernels that
     // were chosen beside it.
@@ -483,6 +486,14 @@ mod tests {
                 "heatmap-shape-m-n-05-async-copy-hot"
             ]
         );
+        // Zeros are no samples of the pictures of data, and how a load begins has no throughput to draw.
+        let mut apart = fixture::shapes(&[256, 512], &[256, 512], 4096).cells;
+        let mut zeros = apart.clone();
+        zeros.iter_mut().for_each(|c| c.distribution = Some("zeros".to_owned()));
+        let mut onset = apart.clone();
+        onset.iter_mut().for_each(|c| (c.regime, c.tflops, c.median_ns) = ("onset".to_owned(), None, None));
+        apart.extend(zeros.into_iter().chain(onset));
+        assert_eq!(names(&[fixture::run(apart)]), ["heatmap-shape-m-n-hot", "heatmap-shape-m-n-hot-zeros"]);
         let mut second = run.clone();
         second.manifest.device.name = "../<script>".to_owned();
         let mut third = run.clone();

@@ -8,7 +8,7 @@ use crate::record::{CellRecord, Role, Status, Stop};
 pub const SUMMARY_FILE: &str = "summary.csv";
 
 /// The columns. Names are the journal's; sizes, leading dimensions and offsets are counted in elements.
-const COLUMNS: [&str; 46] = [
+const COLUMNS: [&str; 49] = [
     "run",
     "cell",
     "part",
@@ -33,6 +33,9 @@ const COLUMNS: [&str; 46] = [
     "variant",
     "dispatch",
     "regime",
+    "distribution",
+    "dwell_ns",
+    "idle_ns",
     "status",
     "reason",
     "median_ns",
@@ -103,6 +106,9 @@ fn row(number: usize, run: &Merged<'_>, cell: &CellRecord) -> [String; COLUMNS.l
         text(&cell.variant),
         text(&cell.dispatch),
         text(&cell.regime),
+        text(cell.distribution.as_deref().unwrap_or(&run.manifests[0].distribution)),
+        or_empty(cell.dwell_ns),
+        or_empty(cell.idle_ns),
         status(cell.status).to_owned(),
         cell.reason.as_deref().map(text).unwrap_or_default(),
         or_empty(cell.median_ns),

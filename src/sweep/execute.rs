@@ -1,11 +1,11 @@
 //! Measures one unit on an open device: dispatch, prepare, time, check, record.
 
-use super::plan::Cell;
+use super::plan::{Cell, pace};
 use crate::baseline::BaselineError;
 use crate::data::{Distribution, Tables};
 use crate::device::{Device, DeviceError, Job, Prepared};
 use crate::dispatch::{Choice, Dispatcher, Selector, select};
-use crate::measure::{Measured, Regime, RunClock, Stopping, block_ratios, measure, refuse_implausible};
+use crate::measure::{Measured, Pace, RunClock, Stopping, block_ratios, measure, refuse_implausible};
 use crate::problem::{DType, Problem};
 use crate::record::{CellRecord, DeviceKind, Status};
 use crate::stats::median_interval;
@@ -51,7 +51,7 @@ pub struct Executor {
     device: Box<dyn Device>,
     dispatcher: Dispatcher,
     conditions: Conditions,
-    tables: HashMap<DType, Tables>,
+    tables: HashMap<(DType, Distribution), Tables>,
     reference: HostReference,
     heartbeat: Option<fn()>,
 }
@@ -151,8 +151,8 @@ impl Executor {
             choices.push(choice);
         }
         for cell in cells {
-            let dtype = cell.problem.dtype;
-            self.tables.entry(dtype).or_insert_with(|| self.conditions.distribution.tables(dtype));
+            let (dtype, distribution) = (cell.problem.dtype, self.distribution(cell));
+            self.tables.entry((dtype, distribution)).or_insert_with(|| distribution.tables(dtype));
         }
         for (cell, choice) in cells.iter().zip(&choices) {
             problems.push(self.prepare(cell, choice)?);
@@ -165,8 +165,11 @@ impl Executor {
         if info.kind() == DeviceKind::Emulated {
             return self.counted(cells, &choices, &mut problems, records);
         }
-        let measured = measure(self.device.as_ref(), &mut problems, &self.conditions.stopping, clock)?;
-        if let [first, second] = &measured[..] {
+        let pace = pace(cells, info.kind()).map_err(NoNumber::failed)?;
+        let measured = measure(self.device.as_ref(), &mut problems, pace, &self.conditions.stopping, clock)?;
+        if let [first, second] = &measured[..]
+            && !matches!(pace, Pace::Onset { .. })
+        {
             let ratios = block_ratios(&first.samples, &second.samples);
             if let Some(interval) = median_interval(&ratios) {
                 records[1].pair_ratio = Some(interval.median);
@@ -179,7 +182,7 @@ impl Executor {
         {
             record.copies = u32::try_from(prepared.copies()).ok();
             record.workspace_bytes = Some(prepared.workspace_bytes()).filter(|&bytes| bytes > 0);
-            fill_in(record, &cell.problem, measured.clone());
+            fill_in(record, &cell.problem, pace, measured.clone());
         }
         for (((cell, choice), (prepared, record)), measured) in
             cells.iter().zip(&choices).zip(problems.iter_mut().zip(records.iter_mut())).zip(&measured)
@@ -232,10 +235,11 @@ impl Executor {
         record: &mut CellRecord,
     ) -> Result<(), NoNumber> {
         let budget = CHECK_FLOP[usize::from(self.device.info().kind() == DeviceKind::Cpu)];
-        let (seed, distribution) = (self.conditions.seed, self.conditions.distribution);
+        let (seed, distribution) = (self.conditions.seed, self.distribution(cell));
         let bound = verify::error_bound(&cell.problem, &choice.kernel.unit, distribution);
         let rows = rows_to_check(&cell.problem, budget, seed);
-        let check = verify::check(prepared, copy, &cell.problem, &bound, &rows, seed, &mut self.reference);
+        let data_id = distribution.data_id(seed);
+        let check = verify::check(prepared, copy, &cell.problem, &bound, &rows, data_id, &mut self.reference);
         record.check = Some(check.map_err(|wrong| match wrong {
             verify::Wrong::Device(error) => error.into(),
             other => NoNumber::failed(other),
@@ -243,16 +247,19 @@ impl Executor {
         Ok(())
     }
 
+    /// What a cell's operands are drawn from.
+    fn distribution(&self, cell: &Cell) -> Distribution {
+        cell.distribution.unwrap_or(self.conditions.distribution)
+    }
+
     fn prepare(&self, cell: &Cell, choice: &Choice) -> Result<Box<dyn Prepared>, DeviceError> {
-        let rotate_bytes = match cell.regime {
-            Regime::Hot => 0,
-            Regime::Cold => self.device.info().cold_bytes(),
-        };
+        let info = self.device.info();
+        let rotate_bytes = if cell.regime.rotates(info.kind()) { info.cold_bytes() } else { 0 };
         self.device.prepare(&Job {
             problem: &cell.problem,
             kernel: choice.kernel,
             variant: choice.variant,
-            tables: &self.tables[&cell.problem.dtype],
+            tables: &self.tables[&(cell.problem.dtype, self.distribution(cell))],
             seed: self.conditions.seed,
             rotate_bytes,
         })
@@ -278,6 +285,9 @@ pub fn blank(cell: &Cell, device: &str) -> CellRecord {
         variant: String::new(),
         dispatch: String::new(),
         regime: cell.regime.name().to_owned(),
+        distribution: cell.distribution.map(|d| d.name().to_owned()),
+        dwell_ns: None,
+        idle_ns: None,
         status: Status::Failed,
         reason: None,
         median_ns: None,
@@ -299,17 +309,90 @@ pub fn blank(cell: &Cell, device: &str) -> CellRecord {
     }
 }
 
-fn fill_in(record: &mut CellRecord, problem: &Problem, measured: Measured) {
+fn fill_in(record: &mut CellRecord, problem: &Problem, pace: Pace, measured: Measured) {
     let flop = problem.flop() as f64;
     let round = |ns: f64| Some(ns.round() as u64);
     record.status = Status::Ok;
+    record.stop = Some(measured.stop);
+    record.throttled_samples = measured.samples.iter().filter(|s| s.throttled).count() as u32;
+    match pace {
+        Pace::Steady => {}
+        Pace::Sustained { dwell_ns } => record.dwell_ns = Some(dwell_ns),
+        Pace::Onset { idle_ns, .. } => {
+            // A launch has no one time while a load begins: the samples are what was measured, and nothing stands for them.
+            record.idle_ns = Some(idle_ns);
+            record.samples = measured.samples;
+            return;
+        }
+    }
     record.median_ns = round(measured.time_ns.median);
     record.median_lo_ns = round(measured.time_ns.lo);
     record.median_hi_ns = round(measured.time_ns.hi);
     record.tflops = Some(flop / measured.time_ns.median * 1e-3);
     record.flop_per_cycle = measured.cycles.map(|cycles| flop / cycles);
-    record.stop = Some(measured.stop);
     record.warm = Some(measured.warm);
-    record.throttled_samples = measured.samples.iter().filter(|s| s.throttled).count() as u32;
     record.samples = measured.samples;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cpu::CpuDevice;
+    use crate::measure::Regime;
+    use crate::record::Role;
+
+    fn executor() -> Executor {
+        let stopping = Stopping { min_samples: 4, max_samples: 6, cell_ns: 5_000_000, ..Stopping::default() };
+        let conditions = Conditions { seed: 7, distribution: Distribution::Uniform, stopping, tuned: None };
+        Executor::new(Box::new(CpuDevice::new()), conditions)
+    }
+
+    fn pair(regimes: [Regime; 2], problem: Problem) -> Vec<Cell> {
+        let arms = [(Role::Baseline, Some(Distribution::Zeros)), (Role::Variant, None)].into_iter().zip(regimes);
+        let cell = |(number, ((role, distribution), regime))| Cell {
+            cell: number,
+            part: "test".to_owned(),
+            pair: Some(0),
+            role: Some(role),
+            problem,
+            kernel: "cpu_sgemm".to_owned(),
+            regime,
+            distribution,
+        };
+        (0..).zip(arms).map(cell).collect()
+    }
+
+    #[test]
+    fn zeros_and_data_are_measured_in_turn_and_each_is_checked_against_its_own_product() {
+        for beta in [0.0, 0.5] {
+            let problem = Problem { beta, ..Problem::new(48, 40, 32) };
+            let outcome = executor().run(&pair([Regime::Sustained; 2], problem), 0);
+            // A reference that is kept from the one to the other would call one of them wrong.
+            let [zeros, data] = &outcome.records[..] else { panic!("two cells, two records") };
+            for record in [zeros, data] {
+                assert_eq!(record.status, Status::Ok, "beta {beta}: {:?}", record.reason);
+                assert_eq!(
+                    (record.regime.as_str(), record.dwell_ns, record.samples.len()),
+                    ("sustained", Some(50_000_000), 4)
+                );
+                assert_eq!(record.check.as_ref().map(|c| c.elements), Some(48 * 40));
+            }
+            assert_eq!([&zeros.distribution, &data.distribution], [&Some("zeros".to_owned()), &None]);
+            // Sums of zeros are exact, and those of data are not.
+            let worst = |r: &CellRecord| r.check.as_ref().map_or(f64::NAN, |c| c.worst);
+            assert!(beta != 0.0 || worst(zeros) == 0.0 && worst(data) > 0.0, "{} {}", worst(zeros), worst(data));
+            let dwelt = 5 * 50_000_000;
+            assert!(outcome.kernel_ns > dwelt, "{} ns, and the dwells alone take {dwelt}", outcome.kernel_ns);
+        }
+    }
+
+    #[test]
+    fn regimes_that_cannot_be_measured_in_turn_are_refused_with_the_reason() {
+        let outcome = executor().run(&pair([Regime::Sustained, Regime::Hot], Problem::new(8, 8, 8)), 0);
+        for record in &outcome.records {
+            assert_eq!(record.status, Status::Failed);
+            let reason = record.reason.as_deref().unwrap_or_default();
+            assert!(reason.contains("sustained and hot cannot be measured in turn"), "{reason}");
+        }
+    }
 }

@@ -93,6 +93,8 @@ pub struct Done {
     pub part: Arc<str>,
     /// What was multiplied.
     pub problem: Problem,
+    /// What its operands were drawn from, where it is not what the run's are.
+    pub distribution: Option<Arc<str>>,
     /// What became of it.
     pub status: Status,
 }
@@ -134,12 +136,14 @@ impl Line {
             sampled_ns = sampled_ns.saturating_add(sample.elapsed_ns);
         }
         let not_reached = record.not_reached();
-        let CellRecord { cell, part, pair, problem, status, .. } = record;
-        let part = match parts.get(&part) {
+        let CellRecord { cell, part, pair, problem, distribution, status, .. } = record;
+        let mut kept_once = |text: String| match parts.get(&text) {
             Some(known) => Arc::clone(known),
-            None => Arc::clone(parts.entry(part.clone()).or_insert_with(|| part.into())),
+            None => Arc::clone(parts.entry(text.clone()).or_insert_with(|| text.into())),
         };
-        Line { done: Done { cell, part, problem, status }, pair, not_reached, bytes, clock_ns, sampled_ns }
+        let (part, distribution) = (kept_once(part), distribution.map(&mut kept_once));
+        let done = Done { cell, part, problem, distribution, status };
+        Line { done, pair, not_reached, bytes, clock_ns, sampled_ns }
     }
 }
 
@@ -278,6 +282,7 @@ mod tests {
             problem: Problem::new(1 + cell, 2, 3),
             kernel: "cpu_sgemm".to_owned(),
             regime: crate::measure::Regime::Hot,
+            distribution: None,
         };
         CellRecord { status: Status::Ok, ..blank(&planned, "CPU") }
     }

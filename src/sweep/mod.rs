@@ -14,7 +14,7 @@ mod worker;
 pub use axes::{Axis, AxisError, Value};
 pub use execute::{Conditions, Executor, UnitOutcome, blank};
 pub use journal::{Done, FolderError, FolderLock, JournalWriter, Resumed, lock_folder};
-pub use plan::{Arm, Cell, Listed, Part, Plan, PlanError, Spec};
+pub use plan::{Arm, Cell, Listed, Part, Plan, PlanError, Spec, least_ns, pace};
 pub use preset::Preset;
 pub use run::{Event, Options, SweepError, resumable, run};
 pub use worker::{Isolation, Worker, WorkerError, serve};

@@ -4,8 +4,9 @@
 //! cells of a comparison. Cells are numbered part by part, so that a number names the same cell in every shard.
 
 use super::axes::{Axis, Tie, Value};
+use crate::data::Distribution;
 use crate::dispatch::{SelectError, Selector, select};
-use crate::measure::Regime;
+use crate::measure::{Pace, Regime, Stopping};
 use crate::problem::{DType, Layout, Operand, Problem};
 use crate::record::{DeviceKind, Role};
 use rand::SeedableRng;
@@ -120,6 +121,9 @@ pub struct Arm {
     pub kernel: String,
     /// The regime.
     pub regime: Regime,
+    /// What its operands are drawn from; `None` for what the run's are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Distribution>,
 }
 
 /// One cell, or two that are compared A B B A, spelled out and measured several times apart.
@@ -224,6 +228,31 @@ pub struct Cell {
     pub kernel: String,
     /// In which regime.
     pub regime: Regime,
+    /// What its operands are drawn from; `None` for what the run's are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Distribution>,
+}
+
+/// The pace at which a unit is measured on a kind of device.
+///
+/// # Errors
+/// Its cells are of regimes that cannot be measured in turn.
+pub fn pace(cells: &[Cell], kind: DeviceKind) -> Result<Pace, String> {
+    let mut paces = cells.iter().map(|cell| (cell.regime, Pace::of(cell.regime, kind)));
+    let (first, pace) = paces.next().unwrap_or((Regime::Hot, Pace::Steady));
+    match paces.find(|(_, other)| *other != pace) {
+        None => Ok(pace),
+        Some((other, _)) => Err(format!(
+            "cells in the regimes {} and {} cannot be measured in turn; give both the same one",
+            first.name(),
+            other.name()
+        )),
+    }
+}
+
+/// The time that a unit takes at least on a kind of device, in nanoseconds, for what a stopping rule cannot shorten: 0 where it can shorten all.
+pub fn least_ns(cells: &[Cell], kind: DeviceKind, stopping: &Stopping) -> u64 {
+    pace(cells, kind).map_or(0, |pace| pace.least_ns(cells.len(), stopping))
 }
 
 struct Planned {
@@ -361,6 +390,7 @@ impl Plan {
             problem: arm.problem,
             kernel: arm.kernel.clone(),
             regime: arm.regime,
+            distribution: arm.distribution,
         });
         cells.collect()
     }
@@ -398,6 +428,7 @@ impl Plan {
             problem,
             kernel: kernel.clone(),
             regime,
+            distribution: None,
         };
         if !part.paired {
             return vec![cell(planned.first_cell + within, None, None, problem)];
@@ -645,7 +676,12 @@ mod tests {
     }
 
     fn listed(repetitions: u32, paired: bool) -> Listed {
-        let arm = |m| Arm { problem: Problem::new(m, 8, 8), kernel: "cpu_sgemm".to_owned(), regime: Regime::Hot };
+        let arm = |m| Arm {
+            problem: Problem::new(m, 8, 8),
+            kernel: "cpu_sgemm".to_owned(),
+            regime: Regime::Hot,
+            distribution: None,
+        };
         Listed { part: "claim".to_owned(), first: arm(8), second: paired.then(|| arm(9)), repetitions }
     }
 

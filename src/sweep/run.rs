@@ -2,10 +2,10 @@
 
 use super::execute::{Conditions, blank};
 use super::journal::{Done, FolderError, JournalWriter, Resumed, lock_folder};
-use super::plan::{Cell, Plan, PlanError, Spec};
+use super::plan::{Cell, Plan, PlanError, Spec, least_ns};
 use super::worker::{Isolation, Worker, WorkerError};
 use crate::catalog;
-use crate::data::GENERATOR;
+use crate::data::{Distribution, GENERATOR};
 use crate::device::{DeviceChoice, DeviceInfo};
 use crate::host;
 use crate::record::{
@@ -47,7 +47,7 @@ pub struct Options {
     pub resume: bool,
     /// Which shard of how many, counted from 1.
     pub shard: (u64, u64),
-    /// Time after which no further unit is begun.
+    /// Time after which no further unit is begun. One that dwells or rests for longer than is left is not begun either.
     pub budget: Option<Duration>,
     /// Where cells are measured.
     pub isolation: Isolation,
@@ -190,9 +190,8 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
             outcome = Outcome::Interrupted;
             break;
         }
-        if let Some(budget) = options.budget.filter(|&budget| start.elapsed() >= budget) {
+        if let Some(reason) = options.budget.and_then(|budget| over_budget(options, &cells, budget, start.elapsed())) {
             outcome = Outcome::Budget;
-            let reason = format!("{NOT_REACHED}: the budget of {} s was spent", budget.as_secs_f64());
             missed.extend(cells.iter().map(|cell| not_reached(cell, &options.device, &reason)));
             if missed.len() >= MISSED_AT_A_TIME {
                 journal.append(&missed)?;
@@ -240,6 +239,21 @@ pub fn run(options: &Options, stop: &AtomicBool, report: &mut dyn FnMut(Event<'_
     }
 }
 
+/// Why a unit is not begun, where so much of the budget has been spent.
+fn over_budget(options: &Options, cells: &[Cell], budget: Duration, spent: Duration) -> Option<String> {
+    let whole = budget.as_secs_f64();
+    if spent >= budget {
+        return Some(format!("{NOT_REACHED}: the budget of {whole} s was spent"));
+    }
+    let least = Duration::from_nanos(least_ns(cells, options.device.kind(), &options.conditions.stopping));
+    (least > budget - spent).then(|| {
+        format!(
+            "{NOT_REACHED}: it takes {:.1} s at least, and less was left of the budget of {whole} s",
+            least.as_secs_f64()
+        )
+    })
+}
+
 /// A cell of the journal that the plan does not have, or has otherwise, means that the journal is another run's.
 fn refuse_foreign(plan: &Plan, done: &[Done], dir: &Path) -> Result<(), SweepError> {
     let mut left: HashMap<u64, &Done> = done.iter().map(|r| (r.cell, r)).collect();
@@ -248,7 +262,10 @@ fn refuse_foreign(plan: &Plan, done: &[Done], dir: &Path) -> Result<(), SweepErr
     }
     for position in 0..plan.units() {
         for cell in plan.unit(position) {
-            if left.get(&cell.cell).is_some_and(|r| r.problem == cell.problem && *r.part == *cell.part) {
+            let data = cell.distribution.map(Distribution::name);
+            let is =
+                |r: &&Done| r.problem == cell.problem && *r.part == *cell.part && r.distribution.as_deref() == data;
+            if left.get(&cell.cell).is_some_and(is) {
                 left.remove(&cell.cell);
             }
         }

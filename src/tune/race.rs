@@ -5,7 +5,7 @@ use crate::catalog::Kernel;
 use crate::data::{Distribution, Tables};
 use crate::device::{Device, DeviceError, Job, Prepared};
 use crate::dispatch::{Candidate, Dispatcher, Entry, Form, NoKernel, Outcome, Selector};
-use crate::measure::{Regime, RunClock, Stopping, measure};
+use crate::measure::{Pace, Regime, RunClock, Stopping, measure};
 use crate::problem::{Problem, ProblemError};
 use crate::record::Sample;
 use crate::stats::median;
@@ -174,10 +174,8 @@ fn one_repetition(
     left: &mut [&mut Running<'_>],
     clock: &mut RunClock,
 ) -> Result<(), DeviceError> {
-    let rotate_bytes = match Regime::usual(device.info().kind()) {
-        Regime::Cold => device.info().cold_bytes(),
-        Regime::Hot => 0,
-    };
+    let kind = device.info().kind();
+    let rotate_bytes = if Regime::usual(kind).rotates(kind) { device.info().cold_bytes() } else { 0 };
     let mut taking_part: Vec<&mut Running<'_>> = Vec::new();
     let mut prepared: Vec<Box<dyn Prepared>> = Vec::new();
     for running in left {
@@ -210,7 +208,7 @@ fn one_repetition(
     if prepared.is_empty() {
         return Ok(());
     }
-    let measured = measure(device, &mut prepared, &conditions.stopping, clock)?;
+    let measured = measure(device, &mut prepared, Pace::Steady, &conditions.stopping, clock)?;
     for (running, measured) in taking_part.into_iter().zip(measured) {
         running.times.push(measured.samples.iter().map(Sample::per_launch_ns).collect());
     }

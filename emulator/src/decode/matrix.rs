@@ -151,6 +151,24 @@ impl<'a> Decoder<'_, 'a> {
         if !m.take("sync") | !m.take("aligned") {
             return self.unknown("modifiers");
         }
+        // Of four bits, pairs of elements stand as single ones of eight bits do: half the depth, and bytes that are pairs.
+        let nibbles = m.rest.iter().filter(|x| matches!(**x, "s4" | "u4")).count();
+        if nibbles != 0 {
+            for x in &mut m.rest {
+                *x = match *x {
+                    "m16n8k64" => "m16n8k32",
+                    "m16n8k128" => "m16n8k64",
+                    "s4" => "s8",
+                    "u4" => "u8",
+                    "s32" | "row" | "col" | "satfinite" => *x,
+                    _ => return self.unknown("shape or types"),
+                };
+            }
+        }
+        if nibbles == 1 {
+            return self.unknown("types");
+        }
+        let nibbles = nibbles != 0;
         let (k, f) = self.shape_and_types(m, &["m16n8k8", "m16n8k16", "m16n8k32", "m16n8k64"])?;
         // Floats of eight bits have the deep form only, with sums in single precision.
         if f.a.eight_bit_float() {
@@ -182,7 +200,7 @@ impl<'a> Decoder<'_, 'a> {
         let b = self.list::<4>(&o[2], 2 * nb, Ty::B32, false)?;
         let c = self.list::<4>(&o[3], nc, if f.c == Acc::F32 { Ty::F32 } else { Ty::B32 }, false)?;
         let places = self.w(&o[4], Ty::B32)?;
-        self.push(Op::SparseMma(Box::new(SparseMma { f, d, a, b, c, places, selector, ordered })))
+        self.push(Op::SparseMma(Box::new(SparseMma { f, nibbles, d, a, b, c, places, selector, ordered })))
     }
 
     /// The types of a matrix instruction, where they go together.

@@ -35,6 +35,8 @@ struct Function {
     module: usize,
     name: CString,
     max_dynamic: u32,
+    /// Whether clusters may be larger than every device with clusters allows.
+    any_cluster: bool,
 }
 
 #[derive(Default)]

@@ -57,6 +57,7 @@ impl Cta {
                 met: false,
                 asynchronous: vec![Pending::default(); if k.watch.is_empty() { 0 } else { k.n_w as usize }],
                 late: std::collections::VecDeque::new(),
+                held: super::held::Held::default(),
                 wgmma_group: 1,
                 wgmma_done: 0,
                 wgmma_fences: 0,
@@ -221,6 +222,10 @@ impl Group {
             // Bulk copies land when nothing else can go on.
             let any = (l.opt.shuffle != 0).then(|| draw(random));
             if !progress && !land(l, sh, any) {
+                let mut waiting = ctas.iter_mut().flat_map(|c| &mut c.warps);
+                if waiting.any(|w| w.part(l)) {
+                    continue;
+                }
                 if ctas.iter().any(|c| c.warps.iter().any(|w| w.spins.is_some() && w.state == State::Ready)) {
                     *stuck = Some(l.changes.load(Relaxed));
                     return false;

@@ -269,12 +269,16 @@ impl Warp {
         for (to, from) in acc.iter_mut().zip(&x.c[..nc]) {
             *to = self.w[*from as usize];
         }
-        mma::sparse_mma(&x.f, env.l.rules(false), &fa, &places, &fb, &mut acc);
+        if x.nibbles {
+            mma::sparse_mma_of_nibbles(&x.f, &fa, &places, &fb, &mut acc);
+        } else {
+            mma::sparse_mma(&x.f, env.l.rules(false), &fa, &places, &fb, &mut acc);
+        }
         for (from, to) in acc.iter().zip(&x.d[..nd]) {
             self.w[*to as usize] = *from;
         }
         env.st.c.mma_instructions += 1;
-        env.st.c.issued_macs += 128 * x.f.k() as u64;
+        env.st.c.issued_macs += 128 * x.f.k() as u64 * if x.nibbles { 2 } else { 1 };
         Ok(())
     }
 

@@ -34,6 +34,8 @@ impl Warp {
     ) -> Run<()> {
         let addrs = self.addresses(a);
         let mut given = u32::MAX;
+        // The mbarrier whose phase the latest arrival has ended.
+        let mut ended = u32::MAX;
         // Places first: an arrival by the first lanes does not speak for what later ones still have to do.
         let mut offs = [0usize; 32];
         for i in lanes(m) {
@@ -128,10 +130,19 @@ impl Warp {
                 }
                 mb.came(self.gid, self.at, n);
             }
+            let before = mb.phase;
             mb.settle();
-            let unseen = mb.unseen.take();
+            let (now, unseen) = (mb.phase, mb.unseen.take());
             env.sh.mbars.insert(off, mb);
             self.unseen_phase(env, i, addrs[i], unseen);
+            if ended == off && matches!(kind, MbarOp::Arrive) && env.l.opt.check_race {
+                let text = format!(
+                    "arrivals of one instruction end phase {} of an mbarrier and go on in phase {before}: there are more of them than it awaits",
+                    before.wrapping_sub(1)
+                );
+                env.find(Kind::Race, self, Some(i as u32), Some(addrs[i]), text);
+            }
+            ended = if now == before { u32::MAX } else { off };
             if let Some(w) = wrong {
                 return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), w);
             }
@@ -155,7 +166,7 @@ impl Warp {
         m: u32,
     ) -> Run<Flow> {
         let addrs = self.addresses(a);
-        let (mut done, mut first, mut taken, mut odd) = (0u32, None, u32::MAX, None);
+        let (mut done, mut first, mut taken, mut odd, mut one) = (0u32, None, u32::MAX, None, true);
         for i in lanes(m) {
             let o = self.shared_at(env, i, addrs[i], 8)?;
             let want = self.get(v, i);
@@ -177,7 +188,7 @@ impl Warp {
                 );
                 return env.stop(Kind::Trap, self, Some(i as u32), Some(addrs[i]), text);
             }
-            first.get_or_insert((off, phase));
+            one &= *first.get_or_insert((off, phase)) == (off, phase);
             if yes {
                 done |= 1 << i;
                 mb.seen = true;
@@ -200,7 +211,9 @@ impl Warp {
                 "the result of mbarrier.try_wait is looked at by nobody: it can come back before the phase has ended";
             env.find(Kind::Race, self, None, None, text.into());
         }
+        // Lanes that ask about several mbarriers go on with the first that answers: they ask again and again.
         if blocking
+            && one
             && done == 0
             && !(env.l.opt.shuffle != 0 && draw(&mut self.random).is_multiple_of(4))
             && let Some((off, phase)) = first

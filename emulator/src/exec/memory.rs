@@ -395,13 +395,8 @@ impl Warp {
             } else {
                 "that nothing has written"
             };
-            env.find(
-                Kind::Uninitialised,
-                self,
-                Some(lane as u32),
-                Some(env.sh.local(o) as u64 + u64::from(SHARED_BASE)),
-                format!("read of {size} bytes of shared memory at offset {} {why}", env.sh.local(o)),
-            );
+            let text = format!("read of {size} bytes of shared memory at offset {} {why}", env.sh.local(o));
+            self.lacks(env, lane, env.sh.local(o) as u64 + u64::from(SHARED_BASE), text);
         }
         if env.l.opt.check_race
             && let Some(c) = env.sh.race.read(o, size, self.gid, self.at, fl.strong)

@@ -110,21 +110,16 @@ impl Warp {
         let (changes, reads) = (p.changes, p.reads);
         self.probe = None;
         // Lanes that go round one after another, and nothing has come of it, will do so for ever.
-        if self.parted.0 != changes {
-            self.parted = (changes, 0);
-        }
-        self.parted.1 += 1;
-        if self.parted.1 <= 2 * self.stack.len() as u32 && self.others_first() {
+        if self.may_part(changes) {
             return false;
         }
         self.spins = Some((changes, if reads == NONE { pc } else { reads }));
         true
     }
-    /// Lets lanes go on that are not in the loop, if there are any: those that run later anyhow, or those that have left the loop
-    /// and would wait for the rest.
+    /// Lets lanes go on that are not in the loop, if there are any: those that run later anyhow, or those that have left the loop,
+    /// or never came to it, and would wait for the rest.
     fn others_first(&mut self) -> bool {
         let n = self.stack.len() - 1;
-        let top = self.stack[n];
         let mut above = 0;
         for i in (0..=n).rev() {
             let f = self.stack[i];
@@ -135,23 +130,49 @@ impl Warp {
             }
             above |= f.mask;
         }
-        // The frame that waits for the loop's end: its lanes part, and meet again where it ends itself.
-        let Some(i) = (0..n).rev().find(|i| self.stack[*i].pc == top.rpc && self.stack[*i].mask & top.mask != 0) else {
-            return false;
-        };
-        let f = self.stack[i];
-        let inside = self.stack[i + 1..].iter().fold(0, |m, f| m | f.mask);
-        let out = f.mask & !inside;
-        if out == 0 || f.pc == f.rpc {
+        // The innermost frame with lanes that no frame above it runs: they part, and meet the others where the frame itself ends.
+        let mut inside = self.stack[n].mask;
+        for i in (0..n).rev() {
+            let f = self.stack[i];
+            let out = f.mask & !inside;
+            if f.pc == f.rpc {
+                // It ends as soon as it is looked at: its lanes stand where the frame below goes on.
+                continue;
+            }
+            inside |= f.mask;
+            if out == 0 || f.wait {
+                continue;
+            }
+            let rest = f.mask & !out;
+            for g in &mut self.stack[i + 1..n] {
+                g.mask &= !out;
+            }
+            if f.rpc == PC_END {
+                self.stack[i].mask = rest;
+            } else {
+                self.stack[i].pc = f.rpc;
+                self.stack.insert(i + 1, Frame { mask: rest, ..f });
+            }
+            self.stack.retain(|f| f.mask != 0);
+            self.stack.push(Frame { mask: out, ..f });
+            return true;
+        }
+        false
+    }
+    /// Nothing else can run, and the warp waits for an mbarrier: lanes of it that are elsewhere may be those that it waits for.
+    pub(super) fn part(&mut self, l: &Launch<'_>) -> bool {
+        if !matches!(self.state, State::Mbar(..)) || !self.may_part(l.changes.load(Relaxed)) {
             return false;
         }
-        if f.rpc == PC_END {
-            self.stack[i].mask = f.mask & inside;
-        } else {
-            self.stack[i].pc = f.rpc;
-            self.stack.insert(i + 1, Frame { mask: f.mask & inside, ..f });
-        }
-        self.stack.push(Frame { mask: out, ..f });
+        self.state = State::Ready;
         true
+    }
+    /// Whether lanes that wait have made room for others, which helps so many times only while nothing changes.
+    fn may_part(&mut self, changes: u64) -> bool {
+        if self.parted.0 != changes {
+            self.parted = (changes, 0);
+        }
+        self.parted.1 += 1;
+        self.parted.1 <= 2 * self.stack.len() as u32 && self.others_first()
     }
 }

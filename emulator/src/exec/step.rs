@@ -232,7 +232,11 @@ impl Warp {
                     self.set(*d, i, now);
                 }
             }
-            Op::Ld { space, bytes, n, ext, fl, d, a } => self.load(env, *space, *bytes, *n, *ext, *fl, d, a, m)?,
+            Op::Ld { space, bytes, n, ext, fl, d, a } => {
+                self.hold(env);
+                self.load(env, *space, *bytes, *n, *ext, *fl, d, a, m)?;
+                self.keep(|lane| d[..*n as usize].iter().map(|r| (*r, 1 << lane)).collect());
+            }
             Op::St { space, bytes, n, fl, s, a } => self.store(env, *space, *bytes, *n, *fl, s, a, m)?,
             Op::Atom { space, op, ty, fl, d, a, b, c, align } => {
                 self.atomic(env, *space, *op, *ty, *fl, *d, a, *b, *c, *align, m)?
@@ -253,7 +257,13 @@ impl Warp {
                 if !self.together(env, m, u32::MAX, "ldmatrix")? {
                     return Ok(Flow::Block);
                 }
+                self.hold(env);
                 self.ldmatrix(env, *n, *trans, d, a)?;
+                // A lane's address is that of a row, which goes to four lanes, or to every fourth.
+                self.keep(|row| {
+                    let lanes = if *trans { 0x1111_1111 << (row % 8 / 2) } else { 0xf << (4 * (row % 8)) };
+                    vec![(Reg::W(d[row as usize / 8]), lanes)]
+                });
             }
             Op::Stmatrix { n, trans, s, a } => {
                 if !self.together(env, m, u32::MAX, "stmatrix")? {

@@ -1,5 +1,6 @@
 //! A warp: its registers, its lanes' ways through the kernel, and its turn.
 
+use super::held::Held;
 use super::spin::Probe;
 use super::undefined::{Lack, NO_TRUTH, NO_VALUE};
 use super::wgmma::Late;
@@ -76,6 +77,8 @@ pub(crate) struct Warp {
     pub asynchronous: Vec<Pending>,
     /// The wgmmas whose results are not in the registers yet, oldest first.
     pub late: std::collections::VecDeque<Late>,
+    /// Loads of what nothing has written, of which nothing has been used yet.
+    pub held: Held,
     /// The number of the wgmma group that is being filled, of the latest that was waited for, and of fences so far.
     pub wgmma_group: u32,
     pub wgmma_done: u32,
@@ -176,6 +179,7 @@ impl Warp {
         self.at_wgmma = false;
         (self.registers, self.met) = (k.thread_registers, false);
         self.late.clear();
+        self.held.clear();
         self.at = 0;
         self.asynchronous.fill(Pending::default());
         (self.wgmma_group, self.wgmma_done, self.wgmma_fences) = (1, 0, 0);
@@ -261,6 +265,9 @@ impl Warp {
                 Flow::Next
             } else {
                 self.changed |= !l.k.idle[pc as usize];
+                if !self.held.is_empty() {
+                    self.heed(env, i, m);
+                }
                 if !self.asynchronous.is_empty() {
                     self.watch(env, &l.k.watch[pc as usize]);
                 }

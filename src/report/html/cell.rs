@@ -8,6 +8,7 @@ use crate::stats::median;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as ValueError, StrDeserializer};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Every text of a report once.
@@ -153,7 +154,10 @@ pub(super) struct Cell {
     pub kernel: u32,
     pub variant: u32,
     pub dispatch: u32,
+    /// With what the operands were drawn from, where that is not what the run's are: see [`crate::record::CellRecord::setting`].
     pub regime: u32,
+    /// Whether the operands were drawn from something else than the run's.
+    pub own_data: bool,
     pub status: Status,
     pub reason: u32,
     /// Median of a launch and its 95 % interval.
@@ -204,6 +208,11 @@ pub(super) fn problem(shape: [u64; 9], layout: &str, dtype: &str, alpha: f64, be
         beta: beta as f32,
     };
     problem.validate().ok().map(|()| problem)
+}
+
+/// The regime, and the distribution where a line has its own.
+fn setting<'a>(regime: Cow<'a, str>, distribution: Cow<'a, str>) -> Cow<'a, str> {
+    if distribution.is_empty() { regime } else { format!("{regime}, {distribution}").into() }
 }
 
 /// A value with the ends of its interval; an interval that does not hold the value is none.
@@ -278,6 +287,7 @@ impl Cell {
         if timeless || status != Status::Ok {
             (median_ns, tflops, flop_per_cycle, pair_ratio) = (None, None, None, None);
         }
+        let distribution = line.distribution.text();
         let check = line.check.get().unwrap_or_default();
         let reference = strings.put(&check.reference.text());
         let check = [check.elements, check.of, check.worst].map(Maybe::<f64>::at_least_zero);
@@ -300,7 +310,8 @@ impl Cell {
             kernel: strings.put(&line.kernel.text()),
             variant: strings.put(&line.variant.text()),
             dispatch: strings.put(&line.dispatch.text()),
-            regime: strings.put(&line.regime.text()),
+            own_data: !distribution.is_empty(),
+            regime: strings.put(&setting(line.regime.text(), distribution)),
             status,
             reason: strings.put(&reason),
             median_ns,
@@ -344,6 +355,17 @@ mod tests {
         assert_eq!(cell.shape, [3, 4, 0, 1, 4, 4, 0, 0, 0]);
         assert_eq!((cell.status, strings.get(cell.reason)), (Status::Unknown, "unknown status \"odd\": r"));
         assert_eq!(cell.align, None);
+    }
+
+    #[test]
+    fn a_distribution_of_its_own_is_part_of_how_a_cell_was_measured() {
+        let of = |more: &str| {
+            let text = format!(r#"{{"m": 3, "n": 4, "k": 5, "status": "ok", "regime": "sustained"{more}}}"#);
+            let (cell, _, strings) = cell(&text, false).unwrap();
+            (cell.own_data, strings.get(cell.regime).to_owned())
+        };
+        assert_eq!(of(""), (false, "sustained".to_owned()));
+        assert_eq!(of(r#", "distribution": "zeros""#), (true, "sustained, zeros".to_owned()));
     }
 
     #[test]

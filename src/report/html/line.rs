@@ -271,6 +271,8 @@ pub(super) struct Line<'a> {
     #[serde(borrow)]
     pub regime: Maybe<Cow<'a, str>>,
     #[serde(borrow)]
+    pub distribution: Maybe<Cow<'a, str>>,
+    #[serde(borrow)]
     pub status: Maybe<Cow<'a, str>>,
     #[serde(borrow)]
     pub reason: Maybe<Cow<'a, str>>,

@@ -223,6 +223,7 @@ fn columns(cells: &[&Cell], alike: &HashSet<Comparison>, texts: &mut Texts<'_>, 
     put("variant", None, &mut |c| texts.number(c.variant));
     put("dispatch", None, &mut |c| texts.number(c.dispatch));
     put("regime", None, &mut |c| texts.number(c.regime));
+    put("own_data", None, &mut |c| Some(f64::from(u8::from(c.own_data))));
     put("status", None, &mut |c| Some(f64::from(c.status as u8)));
     put("reason", None, &mut |c| texts.number(c.reason));
     put("median_ns", Some(6), &mut |c| c.median_ns.map(|m| m[0]));

@@ -47,14 +47,14 @@ class Explorer {
     const { part, kernel, regime, hold } = this.state;
     const key = JSON.stringify([run.index, part, kernel, regime, hold]);
     if (this.rowsKnown.has(key)) return this.rowsKnown.get(key);
-    const [parts, regimes] = [run.col("part"), run.col("regime")];
+    const [parts, regimes, own] = ["part", "regime", "own_data"].map((name) => run.col(name));
     const number = (text) => new Set(page.strings.flatMap((s, i) => (s === text ? [i] : [])));
     const [inPart, inRegime] = [number(part), number(regime)];
     const held = Object.entries(hold).filter(([, value]) => value !== "");
     const rows = Array.from(run.all).filter(
       (i) =>
         inPart.has(parts[i]) &&
-        (regime === "" || inRegime.has(regimes[i])) &&
+        (regime === "" ? !own[i] : inRegime.has(regimes[i])) &&
         (kernel === "" || run.name(i) === kernel || run.text("kernel", i) === kernel) &&
         held.every(([key, value]) => String(run.col(key)[i]) === value)
     );
@@ -105,7 +105,7 @@ class Explorer {
     const run = this.shown.find((r) => this.has(r, part)) || this.shown[0];
     Object.assign(state, { part, kernel: "", regime: "", hold: {} });
     const regimes = this.names("regime", part);
-    if (regimes.length > 1) state.regime = regimes.includes("cold") ? "cold" : regimes[0];
+    if (regimes.length > 1) state.regime = regimes.includes("cold") ? "cold" : regimes.find((r) => !r.includes(",")) || regimes[0];
     const names = this.kernelsOf(part);
     this.several = names.length > 1 && this.sideBySide(run, part);
     const rows = this.rowsOf(run);

@@ -210,7 +210,8 @@ function drawLines(plot, view, width) {
 function drawRoofline(plot, run, width) {
   const colours = theme();
   const [intensity, tflops, clock, part] = ["intensity", "tflops", "clock_mhz", "part"].map((n) => run.col(n));
-  const rows = Array.from(run.all).filter((i) => tflops[i] > 0 && Number.isFinite(intensity[i]));
+  const own = run.col("own_data");
+  const rows = Array.from(run.all).filter((i) => tflops[i] > 0 && !own[i] && Number.isFinite(intensity[i]));
   const [, fastest] = range(rows.map((i) => clock[i]));
   const mhz = run.max_clock_mhz || fastest;
   const roof = (run.peak_flop_per_cycle * mhz * 1e6) / 1e12;

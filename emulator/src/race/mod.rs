@@ -4,132 +4,15 @@
 //! arrivals ahead of everything after its waits; `cp.async.wait_group` orders a warp's own copies ahead of what the warp does next.
 //! Accesses by lanes of one warp count as ordered, as they are in lockstep here; that is laxer than the hardware's rules.
 
+mod cells;
+mod conflict;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::order::{Far, Reach, View};
-
-/// Two accesses that nothing orders.
-pub(crate) struct Conflict {
-    pub pc: u32,
-    pub actor: u32,
-    pub warps: u32,
-    /// Warps of a block of a cluster, or of the only block.
-    pub per: u32,
-    pub now_write: bool,
-    pub was_write: bool,
-    /// The order is there, but no fence that makes a thread's own writes visible to the asynchronous proxy.
-    pub proxy: bool,
-}
-
-impl Conflict {
-    pub fn who(&self) -> String {
-        let w = self.actor % self.warps;
-        let w = if self.per == self.warps {
-            w.to_string()
-        } else {
-            format!("{} of the block of rank {}", w % self.per, w / self.per)
-        };
-        match self.actor / self.warps {
-            0 => format!("warp {w}"),
-            1 => format!("an asynchronous copy of warp {w}"),
-            2 => format!("a bulk copy of warp {w}"),
-            4 => format!("a bulk copy out of shared memory of warp {w}"),
-            _ => format!("a wgmma of the warpgroup of warp {w}"),
-        }
-    }
-}
-
-/// The latest write and reads of a byte.
-#[derive(Clone, Copy, Default, PartialEq)]
-struct Cell {
-    w: Epoch,
-    r: Epoch,
-}
-
-/// Who did it, when by its own clock (zero: nobody), and where.
-#[derive(Clone, Copy, Default, PartialEq)]
-struct Epoch {
-    clock: u32,
-    /// The actor in the low bits, and [`STRONG`]; for reads, [`MANY`] says that `clock` is an index of many readers.
-    actor: u16,
-    pc: u32,
-}
-const STRONG: u16 = 1 << 14;
-const MANY: u16 = 1 << 15;
-const ACTOR: u16 = STRONG - 1;
-
-/// Several readers of some bytes: actor, clock and place; and how many cells share the list.
-#[derive(Default)]
-struct Readers {
-    list: Vec<(u32, u32, u32)>,
-    cells: u32,
-}
-
-/// The cells of sixteen bytes: one for all of them while they have the same history, as most have, or a cell for every byte.
-#[derive(Clone, Copy, Default)]
-struct Line {
-    all: Cell,
-    /// Zero, or the number of the cells in the pool, plus one.
-    parts: u32,
-}
-const PARTS: usize = 16;
-
-#[derive(Default)]
-struct Cells {
-    lines: Vec<Line>,
-    pool: Vec<[Cell; PARTS]>,
-    free: Vec<u32>,
-}
-
-impl Cells {
-    fn new(bytes: usize) -> Self {
-        Self { lines: vec![Line::default(); bytes.div_ceil(PARTS)], ..Self::default() }
-    }
-    fn reset(&mut self) {
-        self.lines.fill(Line::default());
-        self.pool.clear();
-        self.free.clear();
-    }
-    /// The cell at a place, and where the cells that are as it end, at `end` at the latest.
-    #[inline]
-    fn run(&mut self, at: usize, end: usize) -> (Cell, usize) {
-        let line = &mut self.lines[at / PARTS];
-        let inside = at % PARTS;
-        let upto = PARTS.min(inside + end - at);
-        if line.parts == 0 {
-            if upto - inside == PARTS {
-                return (line.all, at + PARTS);
-            }
-            // Part of the line gets a history of its own.
-            line.parts = match self.free.pop() {
-                Some(i) => i + 1,
-                None => {
-                    self.pool.push([Cell::default(); PARTS]);
-                    self.pool.len() as u32
-                }
-            };
-            self.pool[line.parts as usize - 1] = [line.all; PARTS];
-        }
-        let cells = &self.pool[line.parts as usize - 1][inside..upto];
-        let same = cells.iter().take_while(|c| **c == cells[0]).count();
-        (cells[0], at + same)
-    }
-    /// Sets the cells that [`Self::run`] has found.
-    #[inline]
-    fn fill(&mut self, at: usize, next: usize, cell: Cell) {
-        let line = &mut self.lines[at / PARTS];
-        if next - at == PARTS {
-            if line.parts != 0 {
-                self.free.push(line.parts - 1);
-            }
-            *line = Line { all: cell, parts: 0 };
-        } else {
-            let inside = at % PARTS;
-            self.pool[line.parts as usize - 1][inside..inside + next - at].fill(cell);
-        }
-    }
-}
+use cells::{ACTOR, Cell, Cells, Epoch, MANY, Readers, STRONG, fresh};
+pub(crate) use conflict::Conflict;
 
 /// Kinds of actors: warps, their copies, their bulk copies into shared memory, their wgmmas, and their bulk copies out of it.
 const ACTORS: usize = 5;
@@ -173,20 +56,6 @@ pub(crate) struct Race {
     /// The flags that were read, by address, and which write was seen: it will not be unseen.
     pub seen_at: HashMap<u64, u64>,
     done_far: Vec<Far>,
-}
-
-/// An empty list of readers.
-fn fresh(many: &mut Vec<Readers>, free: &mut Vec<u32>) -> u32 {
-    match free.pop() {
-        Some(i) => {
-            many[i as usize].list.clear();
-            i
-        }
-        None => {
-            many.push(Readers::default());
-            many.len() as u32 - 1
-        }
-    }
 }
 
 fn join(a: &mut [u32], b: &[u32]) {
@@ -462,17 +331,25 @@ impl Race {
         *c = (*c).max(upto);
     }
 
-    /// An atomic access synchronises with the others at its address.
-    fn meet(&mut self, o: usize, w: usize) {
+    /// A strong read learns what strong writes of its place have told.
+    fn hear(&mut self, o: usize, w: usize) {
+        if let Some((s, far)) = self.sync.get(&o) {
+            join(&mut self.vc[w], s);
+            if let Some(r) = self.reach.get_mut(w) {
+                r.together(false);
+                r.join(far);
+            }
+        }
+    }
+    /// A strong write tells all that its warp knows, and atomic operations hand on what they have read.
+    fn tell(&mut self, o: usize, w: usize) {
         let n = self.n;
         let (s, far) = self.sync.entry(o).or_insert_with(|| (vec![0; ACTORS * n], Far::default()));
         join(s, &self.vc[w]);
-        join(&mut self.vc[w], s);
         self.vc[w][w] += 1;
         if let Some(r) = self.reach.get_mut(w) {
             r.together(false);
             far.join(&r.far);
-            r.join(far);
         }
     }
 
@@ -481,7 +358,7 @@ impl Race {
             return None;
         }
         if strong {
-            self.meet(o, w as usize);
+            self.hear(o, w as usize);
         }
         let clock = self.vc[w as usize][w as usize];
         self.read_as(o, size, w, w, clock, pc, strong, false)
@@ -539,12 +416,13 @@ impl Race {
             }
             let r = cell.r;
             let ra = usize::from(r.actor & ACTOR);
-            let epoch = Epoch { clock: now, actor: me as u16, pc };
+            let epoch = Epoch { clock: now, actor: me as u16 | if strong { STRONG } else { 0 }, pc };
+            let reader = u32::from(epoch.actor);
             if r.clock == 0 && r.actor & MANY == 0 {
                 cell.r = epoch;
             } else if r.actor & MANY != 0 {
                 let known = &mut self.many[r.clock as usize];
-                if known.list.contains(&(me as u32, now, pc)) {
+                if known.list.contains(&(reader, now, pc)) {
                     at = next;
                     continue;
                 }
@@ -559,21 +437,21 @@ impl Race {
                     i
                 };
                 let list = &mut self.many[i as usize].list;
-                match list.iter_mut().find(|x| x.0 as usize == me) {
+                match list.iter_mut().find(|x| x.0 == reader) {
                     Some(x) => (x.1, x.2) = (now.max(x.1), pc),
-                    None => list.push((me as u32, now, pc)),
+                    None => list.push((reader, now, pc)),
                 }
                 cell.r.clock = i;
-            } else if ra == me {
+            } else if r.actor == epoch.actor {
                 // The warps of a warpgroup are one reader, and may be a group apart.
                 cell.r = Epoch { clock: now.max(r.clock), ..epoch };
-            } else if vc[ra] >= r.clock {
+            } else if ra != me && vc[ra] >= r.clock {
                 cell.r = epoch;
             } else {
                 let i = fresh(&mut self.many, &mut self.free);
                 let readers = &mut self.many[i as usize];
-                readers.list.push((ra as u32, r.clock, r.pc));
-                readers.list.push((me as u32, now, pc));
+                readers.list.push((u32::from(r.actor), r.clock, r.pc));
+                readers.list.push((reader, now, pc));
                 readers.cells = count;
                 cell.r = Epoch { clock: i, actor: MANY, pc: 0 };
             }
@@ -708,7 +586,7 @@ impl Race {
             return None;
         }
         if strong {
-            self.meet(o, w as usize);
+            self.tell(o, w as usize);
         }
         let clock = self.vc[w as usize][w as usize];
         self.write_as(o, size, w, w, clock, pc, strong)
@@ -754,9 +632,10 @@ impl Race {
             let r = cell.r;
             if r.actor & MANY != 0 {
                 let readers = &mut self.many[r.clock as usize];
-                for (a, c, p) in &readers.list {
-                    if *a != w && vc[*a as usize] < *c {
-                        note(*p, *a, false);
+                for (reader, c, p) in &readers.list {
+                    let a = reader & u32::from(ACTOR);
+                    if a != w && vc[a as usize] < *c && !(strong && reader & u32::from(STRONG) != 0) {
+                        note(*p, a, false);
                     }
                 }
                 readers.cells -= (next - at) as u32;
@@ -765,7 +644,7 @@ impl Race {
                 }
             } else if r.clock != 0 {
                 let a = usize::from(r.actor & ACTOR);
-                if a != wu && vc[a] < r.clock && !strong {
+                if a != wu && vc[a] < r.clock && !(strong && r.actor & STRONG != 0) {
                     note(r.pc, a as u32, false);
                 }
             }

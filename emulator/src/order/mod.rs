@@ -5,6 +5,9 @@
 //! fence and then a relaxed write, leaves at the address what the writer knows; an acquire, or a relaxed read and then a fence,
 //! takes it up (PTX ISA 8.8 to 8.10).
 
+mod reach;
+mod view;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -14,216 +17,8 @@ use crate::ins::MemFlags;
 use crate::mem::Alloc;
 use crate::race::Race;
 use crate::report::Kind;
-
-/// A clock of a warp with lanes: what these lanes did up to it is known, and of all lanes what comes before it.
-pub(crate) fn mark(clock: u32, lanes: u32) -> u64 {
-    u64::from(clock) << 32 | u64::from(lanes)
-}
-pub(crate) fn later(a: u64, b: u64) -> u64 {
-    if a >> 32 == b >> 32 { a | b } else { a.max(b) }
-}
-fn covers(m: u64, clock: u32, lane: u32) -> bool {
-    let upto = (m >> 32) as u32;
-    upto > clock || (upto == clock && m >> lane & 1 != 0)
-}
-
-type Known = (u32, Arc<[u64]>);
-
-/// What is known of other clusters: by their number, in order, a mark for each of their warps. Shared, as it is handed on often.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct View(Option<Arc<Vec<Known>>>);
-
-impl View {
-    pub fn one(group: u32, marks: Vec<u64>) -> Self {
-        Self(Some(Arc::new(vec![(group, marks.into())])))
-    }
-    pub fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-    pub fn same(&self, other: &Self) -> bool {
-        matches!((&self.0, &other.0), (Some(a), Some(b)) if Arc::ptr_eq(a, b))
-    }
-    pub fn marks(&self, group: u32) -> Option<&[u64]> {
-        let all = self.0.as_ref()?;
-        let i = all.binary_search_by_key(&group, |k| k.0).ok()?;
-        Some(&all[i].1)
-    }
-    fn covers(&self, group: u32, warp: usize, clock: u32, lane: u32) -> bool {
-        self.marks(group).and_then(|m| m.get(warp)).is_some_and(|m| covers(*m, clock, lane))
-    }
-    pub fn join(&mut self, other: &Self) {
-        let Some(theirs) = &other.0 else { return };
-        let Some(mine) = &mut self.0 else {
-            self.0 = Some(theirs.clone());
-            return;
-        };
-        if Arc::ptr_eq(mine, theirs) {
-            return;
-        }
-        let new: Vec<Known> = theirs
-            .iter()
-            .filter_map(|(g, b)| {
-                let Ok(i) = mine.binary_search_by_key(g, |k| k.0) else { return Some((*g, b.clone())) };
-                let a = &mine[i].1;
-                if Arc::ptr_eq(a, b) || a.iter().zip(b.iter()).all(|(a, b)| later(*a, *b) == *a) {
-                    return None;
-                }
-                Some((*g, a.iter().zip(b.iter()).map(|(a, b)| later(*a, *b)).collect()))
-            })
-            .collect();
-        if new.is_empty() {
-            return;
-        }
-        let mine = Arc::make_mut(mine);
-        let mut added = Vec::new();
-        for k in new {
-            match mine.binary_search_by_key(&k.0, |k| k.0) {
-                Ok(i) => mine[i] = k,
-                Err(_) => added.push(k),
-            }
-        }
-        if !added.is_empty() {
-            // Both runs are in order: the sort merges them.
-            mine.append(&mut added);
-            mine.sort_by_key(|k| k.0);
-        }
-    }
-}
-
-/// What passes between warps of a cluster together with the order of their own accesses.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Far {
-    /// What is known of other clusters.
-    pub seen: View,
-    /// What a relaxed write to a flag would tell of other clusters, and of the warps of the own: that which fences came after.
-    pub shown: View,
-    pub own: Vec<u64>,
-    /// What relaxed reads have learnt, which counts from the next fence on.
-    pub pending: View,
-}
-
-impl Far {
-    pub fn join(&mut self, other: &Self) {
-        self.seen.join(&other.seen);
-        self.shown.join(&other.shown);
-        self.pending.join(&other.pending);
-        if self.own.len() < other.own.len() {
-            self.own.resize(other.own.len(), 0);
-        }
-        for (a, b) in self.own.iter_mut().zip(&other.own) {
-            *a = later(*a, *b);
-        }
-    }
-}
-
-/// What single lanes of a warp have learnt and the others have not.
-#[derive(Clone, Debug)]
-struct Learnt {
-    lanes: u32,
-    view: View,
-    /// Whether the lanes may rely on it, and whether an atomic operation has brought it.
-    acquired: bool,
-    atomic: bool,
-}
-
-/// Where a warp stands in the order between blocks.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Reach {
-    pub far: Far,
-    learnt: Vec<Learnt>,
-    /// What a relaxed write tells, once that has been put together.
-    relaxed: Option<View>,
-    /// Whether the warp has used global memory since its clock was advanced.
-    pub dirty: bool,
-}
-
-impl Reach {
-    /// The lanes come together: what one has acquired all know. What an atomic operation has brought counts as acquired then, as
-    /// last-block reductions take it; a relaxed load needs its fence.
-    pub fn together(&mut self, barrier: bool) {
-        if self.learnt.is_empty() {
-            return;
-        }
-        for l in std::mem::take(&mut self.learnt) {
-            if l.acquired || l.atomic {
-                self.far.seen.join(&l.view);
-            } else if barrier {
-                self.far.pending.join(&l.view);
-            } else {
-                self.learn(l.lanes, &l.view, false, l.atomic);
-            }
-        }
-    }
-    pub fn learn(&mut self, lanes: u32, view: &View, acquired: bool, atomic: bool) {
-        if view.is_empty() {
-            return;
-        }
-        let same = |l: &&mut Learnt| l.acquired == acquired && l.atomic == atomic && l.view.same(view);
-        if let Some(l) = self.learnt.iter_mut().find(same) {
-            l.lanes |= lanes;
-        } else if self.learnt.len() < 64 {
-            self.learnt.push(Learnt { lanes, view: view.clone(), acquired, atomic });
-        } else {
-            // Too many to keep apart.
-            self.far.seen.join(view);
-        }
-    }
-    pub fn join(&mut self, other: &Far) {
-        self.far.join(other);
-        self.relaxed = None;
-    }
-    /// A fence of the device's scope by some lanes; `clocks` is what the warp knows of its cluster.
-    pub fn fence(&mut self, warp: usize, lanes: u32, clocks: &[u32]) {
-        for l in &mut self.learnt {
-            if !l.acquired && l.lanes & lanes != 0 {
-                l.acquired = true;
-                l.lanes &= lanes;
-            }
-        }
-        let pending = std::mem::take(&mut self.far.pending);
-        self.far.seen.join(&pending);
-        self.far.shown.join(&self.far.seen);
-        for l in self.learnt.iter().filter(|l| l.acquired && l.lanes & lanes != 0) {
-            self.far.shown.join(&l.view);
-        }
-        let marks = clocks.iter().enumerate().map(|(x, c)| mark(*c, if x == warp { lanes } else { u32::MAX }));
-        self.far.own.resize(clocks.len(), 0);
-        for (a, b) in self.far.own.iter_mut().zip(marks) {
-            *a = later(*a, b);
-        }
-        self.relaxed = None;
-    }
-    /// What a write to a flag by one lane tells: all that it knows in a release, else what its fences came after.
-    pub fn publish(&mut self, group: u32, warp: usize, lane: u32, clocks: &[u32], release: bool) -> View {
-        let Self { far, learnt, relaxed, .. } = self;
-        let told = relaxed.get_or_insert_with(|| {
-            let mut v = far.shown.clone();
-            if far.own.iter().any(|m| *m != 0) {
-                v.join(&View::one(group, far.own.clone()));
-            }
-            v
-        });
-        if !release {
-            return told.clone();
-        }
-        let mut v = told.clone();
-        v.join(&far.seen);
-        for l in learnt.iter().filter(|l| l.acquired && l.lanes >> lane & 1 != 0) {
-            v.join(&l.view);
-        }
-        let marks = clocks.iter().enumerate().map(|(x, c)| mark(*c, if x == warp { 1 << lane } else { u32::MAX }));
-        v.join(&View::one(group, marks.collect()));
-        v
-    }
-    fn knows(&self, lane: u32, e: Epoch) -> bool {
-        let (group, warp, clock, by) = (e.group(), e.warp(), e.clock(), e.lane());
-        self.far.seen.covers(group, warp, clock, by)
-            || self
-                .learnt
-                .iter()
-                .any(|l| l.acquired && l.lanes >> lane & 1 != 0 && l.view.covers(group, warp, clock, by))
-    }
-}
+pub(crate) use reach::{Far, Reach};
+pub(crate) use view::View;
 
 /// An access as the tables keep it: clock, lane, warp and cluster, whether it was a strong one, and one of less than the device's
 /// scope. Zero is none.
@@ -254,6 +49,9 @@ impl Epoch {
     }
     fn group(self) -> u32 {
         (self.0 >> 38) as u32 & (GROUPS as u32 - 1)
+    }
+    fn place(self) -> (u32, usize, u32, u32) {
+        (self.group(), self.warp(), self.clock(), self.lane())
     }
     fn strong(self) -> bool {
         self.0 >> 63 != 0
@@ -507,7 +305,7 @@ impl Judge<'_, '_> {
             && w.group() != self.race.cluster
             && self.race.seen_at.get(&(self.a.alloc.base + self.a.offset)) != Some(&w.0)
             && self.race.observed(w.group(), w.warp(), w.clock())
-            && self.race.reach(self.a.gid).is_some_and(|r| !r.knows(self.a.lane, w))
+            && self.race.reach(self.a.gid).is_some_and(|r| !r.knows(self.a.lane, w.place()))
         {
             self.stale(w, at);
         }
@@ -538,7 +336,8 @@ impl Judge<'_, '_> {
                 && a.write
                 && a.value.is_some_and(|v| a.size <= 16 && a.alloc.read(a.offset, a.size) == *v);
         }
-        (e.strong() && a.fl.strong && !e.near() && !a.fl.near) || race.reach(a.gid).is_some_and(|r| r.knows(a.lane, e))
+        (e.strong() && a.fl.strong && !e.near() && !a.fl.near)
+            || race.reach(a.gid).is_some_and(|r| r.knows(a.lane, e.place()))
     }
     fn note(&self, cells: &Cells, i: usize) {
         if self.a.write {
