@@ -7,6 +7,7 @@
 use super::bench::Bench;
 use super::experiment::{Comparison, Evidence, Held, Per, Question};
 use super::facts::intensity;
+use super::fit::are_shapes;
 use super::judge::Judge;
 use super::records::{Found, Key};
 use super::sound::named;
@@ -27,6 +28,9 @@ const FAR_WINDOW: f64 = 2.0;
 
 /// Sizes that differ by up to this share are neighbours.
 const NEAR: f64 = 0.07;
+
+/// Bytes of a line of a GPU's cache.
+const LINE: u64 = 128;
 
 /// How far the number of FLOP a byte may be from the planned one where memory has a say, as a logarithm.
 const INTENSITY: f64 = 0.35;
@@ -58,23 +62,34 @@ impl Judge<'_> {
         let mut instead = |planned: &[Comparison]| -> Vec<Comparison> {
             let mut found: Vec<Comparison> = Vec::new();
             for c in planned {
-                for (a, b) in self.places_like(&Sketch::new(q, c, &bench), &rivals) {
-                    let arm = |planned: &Arm, (problem, regime, distribution): Place| Arm {
-                        problem,
-                        regime,
-                        distribution,
-                        ..planned.clone()
-                    };
-                    let new = Comparison { first: arm(&c.first, a), second: arm(&c.second, b), ..c.clone() };
-                    if found.contains(&new) {
-                        continue;
+                let sketch = Sketch::new(q, c, &bench);
+                let mut of = |sketch: &Sketch<'_>, in_turn_alone: bool| -> Vec<Comparison> {
+                    let mut new = Vec::new();
+                    for (a, b) in self.places_like(sketch, &rivals) {
+                        let arm = |planned: &Arm, (problem, regime, distribution): Place| Arm {
+                            problem,
+                            regime,
+                            distribution,
+                            ..planned.clone()
+                        };
+                        let one = Comparison { first: arm(&c.first, a), second: arm(&c.second, b), ..c.clone() };
+                        let compared = self.compare(&one);
+                        match compared.effect {
+                            Some(_) if in_turn_alone && !compared.in_turn => {}
+                            Some(_) => new.push(one),
+                            None => why = why.take().or(compared.record.note),
+                        }
                     }
-                    let compared = self.compare(&new);
-                    match compared.effect {
-                        Some(_) => found.push(new),
-                        None => why = why.take().or(compared.record.note),
+                    new
+                };
+                // Best are rows aligned as planned up to a whole line, which may be worth something by itself.
+                let to_the_line = sketch.to_the_line().map(|s| of(&s, true)).unwrap_or_default();
+                let new = if to_the_line.is_empty() { of(&sketch, false) } else { to_the_line };
+                new.into_iter().for_each(|one| {
+                    if !found.contains(&one) {
+                        found.push(one);
                     }
-                }
+                });
             }
             found
         };
@@ -115,7 +130,9 @@ impl Judge<'_> {
                 for arm in self.cells(is_steady, aligned) {
                     by_kernel.entry((arm.kernel.clone(), arm.regime.name())).or_default().push(arm);
                 }
-                by_kernel.into_values().max_by_key(Vec::len).map(Evidence::Fit)
+                let problems = |arms: &[Arm]| arms.iter().map(|a| a.problem).collect::<Vec<Problem>>();
+                let shapes = by_kernel.into_values().filter(|arms| are_shapes(&problems(arms)));
+                shapes.max_by_key(Vec::len).map(Evidence::Fit)
             }
             // It takes cells of other sizes as they are.
             Evidence::Refused { .. } => None,
@@ -283,6 +300,11 @@ impl<'a> Sketch<'a> {
             c.per == Per::Row && matches!(q.rule, Rule::Within { .. }) || matches!(q.evidence, Evidence::Best(_));
         let waves = !(bench.is_cpu() || far || held || said_of_any);
         Sketch { c, cap, ratio: bench.flop_per_byte().unwrap_or(0.0), units: bench.units() as f64, far, waves }
+    }
+
+    /// The same with rows aligned as planned up to a cache line of 128 bytes, where that is more.
+    fn to_the_line(&self) -> Option<Sketch<'a>> {
+        (self.cap < LINE).then_some(Sketch { cap: LINE, ..*self })
     }
 
     fn distance(&self, a: &Place, b: &Place) -> f64 {

@@ -115,7 +115,7 @@ fn planned_cells_come_first() {
         arm(padded(Problem::new(2048, 2048, 2048), 64), MIDDLE),
         arm(padded(Problem::new(2048, 2048, 2048), 72), MIDDLE),
     );
-    let lone = (arm(padded(Problem::new(4096, 4096, 4096), 64), MIDDLE), arm(Problem::new(4096, 4096, 4000), MIDDLE));
+    let lone = (arm(padded(Problem::new(3840, 3840, 3840), 64), MIDDLE), arm(Problem::new(3840, 3840, 3800), MIDDLE));
     assert_eq!(at("NV-03", &[lone, pair], 1.2).verdict, Finding::Supported);
     // The planned cells show nothing, others like them an effect: those are not asked.
     let square = |s: u64, off: u64| arm(padded(Problem::new(s, s, s), 64 + off), MIDDLE);
@@ -124,7 +124,7 @@ fn planned_cells_come_first() {
         let slower = if cells[0].problem.m == 2048 && side == 1 { 1.2 } else { 1.0 };
         2.0 * plain_ns(&cells[0], &device) * slower
     };
-    let pairs = [(square(4096, 0), square(4096, 8)), (square(2048, 0), square(2048, 8))];
+    let pairs = [(square(3840, 0), square(3840, 8)), (square(2048, 0), square(2048, 8))];
     let v = judged("NV-03", records(&pairs, &cost));
     assert_eq!(v.verdict, Finding::Contradicted, "{}", v.reason);
     assert!(v.reason.contains("2 of 3 comparisons lack data"), "{}", v.reason);
@@ -141,8 +141,8 @@ fn the_other_regime_will_do_where_the_claim_is_not_about_memory() {
     let small = |off: u64, kernel: &str| arm(padded(Problem::new(2048, 2048, 2048), 64 + off), kernel);
     let mixed = (hot(small(0, MIDDLE)), small(1, "04_mma/128x128x32-a2"));
     assert_eq!(at("NV-02", &[mixed], 1.2).verdict, Finding::NotMeasurable);
-    let row = |m: u64| hot(arm(Problem::new(m, 8192, 8192), WAVE));
-    assert_eq!(at("RA-12", &[(row(128), row(129))], 1.0).verdict, Finding::NotMeasurable);
+    let row = |m: u64| hot(arm(Problem::new(m, 8448, 7680), "10_split_k/16x128x32-a16"));
+    assert_eq!(at("RA-12", &[(row(16), row(17))], 1.0).verdict, Finding::NotMeasurable);
 }
 
 #[test]
@@ -188,4 +188,70 @@ fn claims_about_single_cells_take_other_cells() {
     let few = best(steady, 12);
     assert_eq!(few.verdict, Finding::Unclear);
     assert!(few.reason.contains("one with 60"), "{}", few.reason);
+}
+
+#[test]
+fn two_arms_that_were_each_measured_against_one_baseline_are_compared_by_it() {
+    // As a paired sweep of strides has them: every cell in turn with its aligned baseline, and no two steps with each other.
+    let square = |off: u64, kernel: &str| arm(padded(Problem::new(3072, 3072, 3072), 128 + off), kernel);
+    let steps = [(16, "a16"), (8, "a16"), (4, "a8"), (2, "a4"), (1, "a2")];
+    let pairs: Vec<(Arm, Arm)> = steps
+        .iter()
+        .map(|(off, width)| (square(0, MIDDLE), square(*off, &format!("04_mma/128x128x32-{width}"))))
+        .collect();
+    let device = gpu(132);
+    let verdict = |costs: [f64; 5]| {
+        let cost = |cells: &[Cell], side: usize| {
+            let off = cells[1].problem.lda - 3200;
+            let step = steps.iter().position(|(o, _)| *o == off).unwrap();
+            2.0 * plain_ns(&cells[0], &device) * if side == 1 { costs[step] } else { 1.0 }
+        };
+        judged("DR-02", records(&pairs, &cost))
+    };
+    let v = verdict([1.0, 1.0, 1.1, 1.2, 1.4]);
+    assert_eq!(v.verdict, Finding::Supported, "{}", v.reason);
+    let of_chain = v.questions[1].comparisons[0].note.as_deref().unwrap_or_default();
+    assert!(of_chain.contains("against one and the same third"), "{of_chain}");
+    // The step from 8 bytes to 4 is missing, which no pair shows by itself.
+    let v = verdict([1.0, 1.0, 1.1, 1.1, 1.4]);
+    assert_eq!(v.verdict, Finding::Contradicted, "{}", v.reason);
+    assert!(v.reason.starts_with("4 bytes cost more than 8: no"), "{}", v.reason);
+}
+
+#[test]
+fn one_line_of_shapes_does_not_try_the_model() {
+    // A batch that grows within one wave takes one time: nothing is left to explain but noise.
+    let device = gpu(132);
+    let cost = |_: &[Cell], _: usize| 5e5;
+    let alone = |problem: Problem| Listed {
+        part: "made elsewhere".to_owned(),
+        first: arm(problem, WAVE),
+        second: None,
+        repetitions: 1,
+    };
+    let verdict = |listed: Vec<Listed>| {
+        let spec = Spec { preset: None, parts: Vec::new(), listed };
+        let world = World { device: device.clone(), noise: CALM, blocks: 12, cost_ns: &cost, clock_mhz: [None; 2] };
+        judged("DR-05", world.run_spec(&spec, 3))
+    };
+    let batches = (1..=40).map(|i| alone(Problem::new(8 * i, 2048, 2048))).collect();
+    assert_eq!(verdict(batches).verdict, Finding::NotMeasurable);
+    let equal = (1..=20).flat_map(|i| [1024, 1032, 1040].map(|n| alone(Problem::new(512 + 8 * i, n, 2048)))).collect();
+    let v = verdict(equal);
+    assert_eq!(v.verdict, Finding::Unclear, "{}", v.reason);
+    assert!(v.reason.contains("too much alike"), "{}", v.reason);
+}
+
+#[test]
+fn what_a_whole_line_is_worth_is_no_step_from_16_bytes_where_the_records_can_tell() {
+    // Every cell against rows at whole lines, as a paired sweep has them: rows off a line cost 6 %, narrow loads nothing.
+    let square = |off: u64, kernel: &str| arm(padded(Problem::new(3072, 3072, 3072), 128 + off), kernel);
+    let pairs: Vec<(Arm, Arm)> = [(8, "a16"), (4, "a8"), (1, "a2")]
+        .iter()
+        .map(|(off, width)| (square(0, MIDDLE), square(*off, &format!("04_mma/128x128x32-{width}"))))
+        .collect();
+    let v = at("NV-02", &pairs, 1.06);
+    assert_eq!(v.verdict, Finding::Contradicted, "{}", v.reason);
+    // Where none are at 16 bytes and no better, those at whole lines have to do.
+    assert_eq!(at("NV-02", &pairs[1..], 1.09).verdict, Finding::Supported);
 }

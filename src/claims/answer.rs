@@ -68,6 +68,13 @@ pub(super) fn answer(q: &Question, effect: &Both, each: &[Both], answer: &mut Qu
             decision = Decision::Neither;
             note = format!("; the clock differed between the arms: {} in cycles", percent(cycles.value));
         }
+        if let (Decision::Between | Decision::Neither, Some(cycles)) = (decision, effect.cycles)
+            && note.is_empty()
+            && !q.clock_is_effect
+            && (effect.time.value - cycles.value).abs() > CLOCK_SLACK
+        {
+            note = format!("; in cycles it is {}, since the clock differed between the arms", percent(cycles.value));
+        }
         if denied_by(decision, effect.of_medians, q.rule) {
             decision = Decision::Neither;
             note = format!(

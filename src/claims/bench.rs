@@ -1,11 +1,12 @@
 //! What plans are made for: the device, its kernels, and sizes that suit it.
 
 use super::experiment::{Comparison, Held, Per};
+use super::sound::named;
 use crate::catalog::{Kernel, Variant, baseline_kernel};
 use crate::device::DeviceInfo;
 use crate::dispatch::{choose, kernels, select};
 use crate::measure::Regime;
-use crate::model::{DeviceDescription, Measured};
+use crate::model::{DeviceDescription, Execution, Measured, SmLimits, resident_ctas};
 use crate::problem::{DType, Layout, Operand, Problem};
 use crate::record::{DeviceKind, DeviceRecord};
 use crate::sweep::Arm;
@@ -47,6 +48,11 @@ pub const WAVE_TILE: [u32; 2] = [128, 256];
 pub const MIDDLE_TILE: [u32; 2] = [128, 128];
 /// The small tile.
 pub const SMALL_TILE: [u32; 2] = [64, 64];
+
+/// Edge of a GPU's problems in claims that are not about powers of two: 30 middle tiles, and rows of whole cache lines.
+pub const EDGE: u64 = 3840;
+/// Nearly the same, with rows at 16 bytes and no better.
+pub const EDGE_16: u64 = 3832;
 
 /// The multipliers of the family that has several tiles and a variant for each width of loads.
 const FAMILY: &str = "mma.sync";
@@ -119,6 +125,20 @@ impl<'a> Bench<'a> {
             Scale::Small => SMALL_UNITS,
             Scale::Full => u64::from(self.device.record.units.max(1)),
         }
+    }
+
+    /// CTAs of a tile of the tensor-core family that the device holds at once; one a multiprocessor at the small scale. A multiprocessor
+    /// with fewer than it can hold is slower for that alone.
+    ///
+    /// # Errors
+    /// There is no such kernel.
+    pub fn slots(&self, tile: [u32; 2]) -> Result<u64, Need> {
+        let probe = self.arm(Problem::new(1024, 1024, 1024), Pick::Tile(tile))?;
+        let fit = named(&probe.kernel, self.device.kind()).filter(|_| self.scale == Scale::Full);
+        let held = fit.map_or(1, |(kernel, variant)| {
+            resident_ctas(&Execution::of(kernel, variant), &SmLimits::of(self.device.cc)).ctas
+        });
+        Ok(self.units() * u64::from(held.max(1)))
     }
 
     /// The device.

@@ -1,7 +1,7 @@
 //! This project's own hypotheses: they set alignment apart from tiles and waves.
 
-use super::bench::{Bench, MIDDLE_TILE, Need, Pick, SMALL_TILE, compact, padded};
-use super::experiment::{Comparison, Evidence, Held, Per, Question, at_least, no_more_than};
+use super::bench::{Bench, MIDDLE_TILE, Need, Pick, SMALL_TILE, compact, padded, strides};
+use super::experiment::{Comparison, Evidence, Held, Per, Question, Weight, at_least, no_more_than};
 use super::{Claim, Reference};
 use crate::problem::Problem;
 
@@ -83,8 +83,11 @@ fn dr01(bench: &Bench) -> Result<Vec<Question>, Need> {
     if let (Ok(layout), false) = (bench.layout("tn"), bench.is_cpu()) {
         let columns = |m: u64| (compact(layout, m, s, s), pick);
         if let Ok(pair) = bench.compare(Per::Launch, &[Held::Kernel, Held::Tiles], columns(s - 8), columns(s - 7)) {
-            questions
-                .push(Question::mean("stored by column it does not", at_least(1.05, 1.02), vec![pair]).dispensable());
+            questions.push(
+                Question::mean("stored by column it does not", at_least(1.05, 1.02), vec![pair])
+                    .dispensable()
+                    .premise(),
+            );
         }
     }
     Ok(questions)
@@ -121,7 +124,7 @@ fn dr03(bench: &Bench) -> Result<Vec<Question>, Need> {
     let p = Problem::new(s, s, s);
     let penalty = |tile| {
         let held = [Held::Kernel, Held::Sizes, Held::Tiles];
-        rows(bench, p, (0, Pick::Class(tile, 16)), (1, Pick::Class(tile, 2)), &held).map(|c| vec![c])
+        rows(bench, p, (8, Pick::Class(tile, 16)), (9, Pick::Class(tile, 2)), &held).map(|c| vec![c])
     };
     Ok(vec![Question {
         asks: "odd rows cost more with 64x64 tiles than they do with 128x128".to_owned(),
@@ -129,6 +132,7 @@ fn dr03(bench: &Bench) -> Result<Vec<Question>, Need> {
         rule: at_least(1.05, 1.01),
         clock_is_effect: false,
         dispensable: false,
+        weight: Weight::Claimed,
     }])
 }
 
@@ -150,7 +154,7 @@ fn dr06(bench: &Bench) -> Result<Vec<Question>, Need> {
     let (per, held) = if bench.is_cpu() {
         (Per::Flop, vec![Held::Variant, Held::Alignment])
     } else {
-        (Per::Launch, vec![Held::Variant, Held::Alignment, Held::Tiles])
+        (Per::Launch, vec![Held::Variant, Held::Alignment, Held::Lines, Held::Tiles])
     };
     let powers: &[u64] = match (bench.is_cpu(), bench.size(1, 1, 0)) {
         (true, _) => &[128, 256, 512],
@@ -159,13 +163,15 @@ fn dr06(bench: &Bench) -> Result<Vec<Question>, Need> {
     };
     let mut comparisons = Vec::new();
     for &power in powers {
-        let cube = |s: u64| (Problem::new(s, s, s), pick);
+        // On a GPU a neighbour's rows begin at whole cache lines, as the power's do, and are no power of two apart.
+        let apart = |own: u64| if bench.is_cpu() || own == power { own } else { power + 64 };
+        let cube = |s: u64| (strides(Problem::new(s, s, s), apart(s), apart(s), apart(s)), pick);
         let batch = |s: u64| (Problem::new(s, power, power), pick);
         // A cube of 1024 or 2048 has more than 1 % more FLOP than its neighbour, so that by launch only one side may change.
         if bench.is_cpu() || !(512..4096).contains(&power) {
             comparisons.push(bench.compare(per, &held, cube(power - 8), cube(power))?);
         } else {
-            let depth = |s: u64| (Problem::new(power, power, s), pick);
+            let depth = |s: u64| (strides(Problem::new(power, power, s), apart(s), power, power), pick);
             comparisons.push(bench.compare(per, &held, depth(power - 8), depth(power))?);
         }
         comparisons.push(bench.compare(per, &held, batch(power - 8), batch(power))?);

@@ -71,6 +71,8 @@ pub(super) struct Compared {
     pub any: bool,
     /// An error that all comparisons of a question have in common, so that it does not average out.
     pub shared: f64,
+    /// Whether its arms were measured in turn, with each other or with one and the same third.
+    pub in_turn: bool,
 }
 
 /// The units of a comparison.
@@ -118,18 +120,77 @@ impl Judge<'_> {
                     Some(format!("{DISAGREE}: {low:+.1} % in one and {high:+.1} % in another; judge each by itself"));
             }
             record.ratio = Some(ratio(&effect.time));
-            return Compared { effect: Some(effect), record, any, shared };
+            return Compared { effect: Some(effect), record, any, shared, in_turn: true };
         }
         if !units.is_empty() {
             let blocks: usize = units.iter().map(|u| u.time.blocks.len()).sum();
             record.note = Some(format!("{blocks} blocks of four samples are too few: {MIN_BLOCKS} are the least"));
-            return Compared { effect: None, record, any, shared: 0.0 };
+            return Compared { effect: None, record, any, shared: 0.0, in_turn: false };
         }
         if !notes.is_empty() && !not_in_turn {
             record.note = Some(notes.join("; "));
-            return Compared { effect: None, record, any, shared: 0.0 };
+            return Compared { effect: None, record, any, shared: 0.0, in_turn: false };
+        }
+        if let Some((effect, samples, repetitions)) = self.chained(c) {
+            (record.samples, record.repetitions) = (samples, repetitions);
+            record.ratio = Some(ratio(&effect.time));
+            record.note = Some("by what each arm takes against one and the same third, measured in turn".to_owned());
+            return Compared { effect: Some(effect), record, any: true, shared: 0.0, in_turn: true };
         }
         self.apart(c, record)
+    }
+
+    /// The effect between arms that were each measured in turn with one and the same third, as the cells of a paired sweep are with their
+    /// baseline: what the second takes over it less what the first does. With it the samples and the repetitions of the arm that has fewer.
+    fn chained(&self, c: &Comparison) -> Option<(Both, u64, u64)> {
+        /// Units of an arm against one baseline.
+        struct Link<'a> {
+            baseline: &'a Found<'a>,
+            arm: &'a Found<'a>,
+            units: Vec<Blocks>,
+        }
+        let links = |arm: &Arm| -> Vec<Link<'_>> {
+            let mut links: Vec<Link<'_>> = Vec::new();
+            for found in self.index.of(arm) {
+                let Some((partner, false)) = found.partner else { continue };
+                let baseline = &self.index.found[partner];
+                let scale = c.per.of(&baseline.record.problem) / c.per.of(&arm.problem);
+                let Ok(unit) = blocks(baseline, found, scale, c.is_about_power()) else { continue };
+                let same = |l: &&mut Link<'_>| {
+                    l.baseline.key == baseline.key
+                        && l.baseline.name() == baseline.name()
+                        && l.arm.name() == found.name()
+                        && l.arm.run == found.run
+                };
+                match links.iter_mut().find(same) {
+                    Some(link) => link.units.push(unit),
+                    None => links.push(Link { baseline, arm: found, units: vec![unit] }),
+                }
+            }
+            links
+        };
+        let (first, second) = (links(&c.first), links(&c.second));
+        let mut best: Option<(bool, usize, &Link<'_>, &Link<'_>)> = None;
+        for a in &first {
+            for b in &second {
+                let one = a.baseline.key == b.baseline.key
+                    && a.baseline.name() == b.baseline.name()
+                    && a.arm.run == b.arm.run;
+                let right = match fit(c, a.arm, b.arm, self.device) {
+                    Fit::Right if one => true,
+                    Fit::Alike if one => false,
+                    _ => continue,
+                };
+                let count = a.units.len().min(b.units.len());
+                if best.as_ref().is_none_or(|(r, n, ..)| (right, count) > (*r, *n)) {
+                    best = Some((right, count, a, b));
+                }
+            }
+        }
+        let (_, repetitions, a, b) = best?;
+        let effect = paired_effect(&b.units)?.less(paired_effect(&a.units)?)?;
+        let samples = |l: &Link<'_>| l.units.iter().map(|u| u.samples).sum::<u64>();
+        Some((effect, samples(a).min(samples(b)), repetitions as u64))
     }
 
     /// The units that measured a comparison in turn, and why others were left out. Units of other kernels with the same tiles stand in
@@ -203,43 +264,44 @@ impl Judge<'_> {
         };
         for (found, arm) in [(&all_a, &c.first), (&all_b, &c.second)] {
             if found.is_empty() {
+                // One arm alone is no comparison.
                 missing(&mut record, arm);
-                let any = !(all_a.is_empty() && all_b.is_empty());
-                return Compared { effect: None, record, any, shared: 0.0 };
+                return Compared { effect: None, record, any: false, shared: 0.0, in_turn: false };
             }
         }
         // A paired sweep has thousands of records of one problem, but of few kernels.
         let ((kinds_a, of_a), (kinds_b, of_b)) = (by_name(&all_a), by_name(&all_b));
         let row = |(_, a): &(String, &Found)| kinds_b.iter().map(|(_, b)| fit(c, a, b, self.device)).collect();
         let fits: Vec<Vec<Fit>> = kinds_a.iter().map(row).collect();
-        let is = |i: usize, wanted: &Fit| {
-            (0..all_b.len()).any(|j| fits[of_a[i]][of_b[j]] == *wanted && usable(all_a[i], all_b[j]))
-        };
-        // The one kernel that stands in, where one must; none at all where the planned ones ran.
-        let planned: Option<&str> = match (0..all_a.len()).any(|i| is(i, &Fit::Right)) {
-            true => Some(""),
-            false => (0..all_a.len()).find(|&i| is(i, &Fit::Alike)).map(|i| kinds_a[of_a[i]].0.as_str()),
+        let is = |i: usize, j: usize, wanted: &Fit| fits[of_a[i]][of_b[j]] == *wanted && usable(all_a[i], all_b[j]);
+        let every = || (0..all_a.len()).flat_map(|i| (0..all_b.len()).map(move |j| (i, j)));
+        // The two variants that stand in, where some must; none at all where the planned ones ran.
+        let stand_ins: Option<[usize; 2]> = if every().any(|(i, j)| is(i, j, &Fit::Right)) {
+            None
+        } else {
+            every().find(|&(i, j)| is(i, j, &Fit::Alike)).map(|(i, j)| [of_a[i], of_b[j]])
         };
         // All pairs of records that fit; one reason where none does.
         let (mut first, mut second): (Vec<&Found>, Vec<&Found>) = (Vec::new(), Vec::new());
-        let mut why = None;
+        let (mut why, mut would_do) = (None, false);
         let mut taken = vec![false; all_b.len()];
         for (i, a) in all_a.iter().enumerate() {
             let mut a_taken = false;
             for (j, b) in all_b.iter().enumerate() {
+                let fits = &fits[of_a[i]][of_b[j]];
+                would_do |= *fits != Fit::Other;
                 if let Some(reason) = a.unusable.as_ref().or(b.unusable.as_ref()) {
                     why.get_or_insert_with(|| reason.clone());
                     continue;
                 }
-                let (name_a, name_b) = (&kinds_a[of_a[i]].0, &kinds_b[of_b[j]].0);
-                match &fits[of_a[i]][of_b[j]] {
+                match fits {
                     Fit::Right | Fit::Alike
                         if !c.is_about_power() && (a.throttled_share() - b.throttled_share()).abs() > 0.1 =>
                     {
                         why.get_or_insert_with(|| "only one arm was held back by the device".to_owned());
                     }
                     // Another kernel stands in only where the planned ones did not run.
-                    Fit::Alike if name_a != name_b || planned.is_some_and(|p| p != name_a) => {}
+                    Fit::Alike if stand_ins != Some([of_a[i], of_b[j]]) => {}
                     Fit::Right | Fit::Alike => {
                         if !std::mem::replace(&mut a_taken, true) {
                             first.push(a);
@@ -250,7 +312,7 @@ impl Judge<'_> {
                     }
                     Fit::Other => {
                         why.get_or_insert_with(|| {
-                            format!("the records are of {name_a} and {name_b}, which it does not compare")
+                            format!("the records are of {} and {}, which it does not compare", a.name(), b.name())
                         });
                     }
                     Fit::Confounded(reason) => {
@@ -281,13 +343,14 @@ impl Judge<'_> {
                 record.ratio = Some(ratio(&time));
                 record.note = Some("its arms were not measured in turn, so the interval is wider".to_owned());
                 let effect = Both { cycles: effect(true), ..Both::of_time(time) };
-                Compared { effect: Some(effect), record, any: true, shared }
+                Compared { effect: Some(effect), record, any: true, shared, in_turn: false }
             }
             None => {
                 record.note = Some(why.unwrap_or_else(|| {
                     format!("{} samples are too few: {} of each arm are the least", record.samples, 2 * MIN_BLOCKS)
                 }));
-                Compared { effect: None, record, any: true, shared }
+                // Records of other kernels alone are none of this comparison.
+                Compared { effect: None, record, any: would_do, shared, in_turn: false }
             }
         }
     }
@@ -363,6 +426,7 @@ impl Judge<'_> {
                 },
                 any: !records.is_empty(),
                 shared: 0.0,
+                in_turn: false,
             });
         }
         let enough = points.len() as f64 >= ENOUGH * arms.len() as f64;
@@ -421,6 +485,7 @@ impl Judge<'_> {
                 record,
                 any: !records.is_empty(),
                 shared: 0.0,
+                in_turn: false,
             });
         }
         let effect = mean(&compared, 0.0);

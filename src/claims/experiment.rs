@@ -48,6 +48,8 @@ pub enum Held {
     Tiles,
     /// How well the bases and rows of A, B and C are aligned, up to 16 bytes.
     Alignment,
+    /// The same up to 128 bytes, a line of the cache: what is asked of powers of two and of pages must not be what a line costs.
+    Lines,
     /// The regime: operands come from where the plan has them, because the claim is about memory.
     Regime,
 }
@@ -102,6 +104,17 @@ pub enum Evidence {
     },
 }
 
+/// What a question's answer means for its claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// The claim says so: a no contradicts it.
+    Claimed,
+    /// Without it there is nothing for the claim to be about: a no leaves the claim unclear.
+    Premise,
+    /// It tells more about a cause that the claim does not name: its answer is shown and decides nothing.
+    Aside,
+}
+
 /// One question that a claim comes down to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
@@ -115,19 +128,40 @@ pub struct Question {
     pub clock_is_effect: bool,
     /// Whether the claim can be judged by its other questions where the records hold nothing that answers this one.
     pub dispensable: bool,
+    /// What a no means for the claim.
+    pub weight: Weight,
 }
 
 impl Question {
     /// A question that the mean of comparisons answers.
     pub fn mean(asks: impl Into<String>, rule: Rule, comparisons: Vec<Comparison>) -> Self {
         let evidence = Evidence::Mean { comparisons, less: Vec::new() };
-        Question { asks: asks.into(), evidence, rule, clock_is_effect: false, dispensable: false }
+        Question {
+            asks: asks.into(),
+            evidence,
+            rule,
+            clock_is_effect: false,
+            dispensable: false,
+            weight: Weight::Claimed,
+        }
     }
 
     /// The same question, which the others can do without.
     #[must_use]
     pub fn dispensable(self) -> Self {
         Question { dispensable: true, ..self }
+    }
+
+    /// The same question, of which a no says that there is nothing for the claim to be about.
+    #[must_use]
+    pub fn premise(self) -> Self {
+        Question { weight: Weight::Premise, ..self }
+    }
+
+    /// The same question, which decides nothing and can be done without.
+    #[must_use]
+    pub fn aside(self) -> Self {
+        Question { weight: Weight::Aside, dispensable: true, ..self }
     }
 
     /// All its comparisons.

@@ -11,17 +11,25 @@ pub struct Fact {
     pub found: f64,
     /// How far the two may be apart.
     pub tolerance: f64,
+    /// What is so where the statement is not, in a sentence; the two numbers otherwise.
+    pub instead: Option<String>,
 }
 
 impl Fact {
     /// A number that must be near another.
     pub fn near(says: &str, claimed: f64, found: f64, tolerance: f64) -> Self {
-        Fact { says: says.to_owned(), claimed, found, tolerance }
+        Fact { says: says.to_owned(), claimed, found, tolerance, instead: None }
     }
 
     /// A statement that must be true.
     pub fn holds(says: &str, truth: bool) -> Self {
         Fact::near(says, 1.0, f64::from(u8::from(truth)), 0.0)
+    }
+
+    /// The same statement with what is to be said where it is wrong.
+    #[must_use]
+    pub fn instead(self, instead: String) -> Self {
+        Fact { instead: Some(instead), ..self }
     }
 
     /// Whether what follows is what was claimed.

@@ -1,15 +1,29 @@
 //! How much of the scatter of times over many shapes the model explains.
 
 use super::bench::{Bench, Need, Pick, WAVE_TILE};
-use super::experiment::{Evidence, Question};
+use super::experiment::{Evidence, Question, Weight};
 use crate::problem::Problem;
 use crate::stats::{Estimate, Rule};
 use crate::sweep::Arm;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
 
 /// Shapes in the experiment.
 const SHAPES: usize = 24;
+
+/// Standard deviation of ln(time) that shapes must have at least: of times that are all alike nothing is left to explain but noise.
+const SPREAD: f64 = 0.3;
+
+/// What is wrong with shapes on which the model was not tried.
+pub const ALIKE: &str = "its shapes are too few, or their times too much alike, to try a model on: it takes 12 shapes that differ in two \
+     dimensions or more, and times that scatter by a third";
+
+/// Whether these problems are shapes of their own in more than one direction.
+pub fn are_shapes(problems: &[Problem]) -> bool {
+    let distinct = |of: fn(&Problem) -> u64| problems.iter().map(of).collect::<HashSet<u64>>().len();
+    [distinct(|p| p.m), distinct(|p| p.n), distinct(|p| p.k)].into_iter().filter(|&n| n >= 3).count() >= 2
+}
 
 /// Times that the shapes are drawn again with replacement, to see how much the answer depends on which they are.
 const RESAMPLES: usize = 400;
@@ -29,6 +43,7 @@ pub fn plan(bench: &Bench) -> Result<Vec<Question>, Need> {
         rule: Rule::AtLeast { support: 0.9, contradict: 0.8 },
         clock_is_effect: false,
         dispensable: false,
+        weight: Weight::Claimed,
     }])
 }
 
@@ -58,7 +73,7 @@ fn share(points: &[(f64, f64)]) -> Option<f64> {
     let times: Vec<f64> = points.iter().map(|p| p.0).collect();
     let residuals: Vec<f64> = points.iter().map(|p| p.0 - p.1).collect();
     let total = variance(&times);
-    (total > 0.0 && total.is_finite()).then(|| 1.0 - variance(&residuals) / total)
+    (total >= SPREAD.powi(2) && total.is_finite()).then(|| 1.0 - variance(&residuals) / total)
 }
 
 #[cfg(test)]

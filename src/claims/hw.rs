@@ -1,6 +1,6 @@
 //! What is said of Hopper and Blackwell in particular.
 
-use super::bench::{Bench, MIDDLE_TILE, Need, Pick, WAVE_TILE, padded, strides};
+use super::bench::{Bench, EDGE, MIDDLE_TILE, Need, Pick, WAVE_TILE, padded, strides};
 use super::experiment::{Comparison, Held, Per, Question, at_least, no_more_than};
 use super::fk::by_tiles;
 use super::{Claim, Reference};
@@ -131,7 +131,7 @@ fn hw04(bench: &Bench) -> Result<Vec<Question>, Need> {
 fn hw07(bench: &Bench) -> Result<Vec<Question>, Need> {
     // Two tiles for each multiprocessor, which is what this tile's CTAs fill, and a column of tiles more.
     let (rows, columns) = bench.full_wave();
-    let k = bench.size(4096, 512, 256);
+    let k = bench.size(EDGE, 512, 256);
     let [m, n] = MIDDLE_TILE.map(u64::from);
     let at = |more: u64| {
         let ld = (2 * columns + 1) * n;
@@ -146,7 +146,8 @@ fn hw07(bench: &Bench) -> Result<Vec<Question>, Need> {
             "with a tile for each CTA a tail after two tiles a multiprocessor costs about half as much again",
             at_least(1.25, 1.08),
             pair(Pick::Tile(MIDDLE_TILE))?,
-        ),
+        )
+        .premise(),
         // A third of the half, and two thirds.
         Question::mean(
             "with stream-K it does not",

@@ -4,8 +4,9 @@ use super::Claim;
 use super::answer::{answer, rule_record};
 use super::bench::{Bench, Scale};
 use super::evidence::{Compared, DISAGREE, describe, enough, mean};
-use super::experiment::{Evidence, Question};
+use super::experiment::{Evidence, Question, Weight};
 use super::facts::Fact;
+use super::fit::ALIKE;
 use super::records::{Index, Records, SKIPPED};
 use crate::device::DeviceInfo;
 use crate::record::{DeviceKind, Finding, NOT_REACHED, QuestionRecord, Status, VERDICTS_VERSION, Verdict, Verdicts};
@@ -138,7 +139,9 @@ impl Judge<'_> {
         } else {
             format!("; not asked, for want of its cells: {}", left_out.join("; "))
         };
-        verdict.questions = answers.into_iter().filter(|a| a.any || !any || !a.dispensable).map(|a| a.record).collect();
+        let (questions, weights): (Vec<QuestionRecord>, Vec<Weight>) =
+            answers.into_iter().filter(|a| a.any || !any || !a.dispensable).map(|a| (a.record, a.weight)).unzip();
+        verdict.questions = questions;
         if !any {
             let cell = asked.first().and_then(|q| {
                 let first = q.comparisons().first().map(|c| describe(&c.first));
@@ -157,7 +160,7 @@ impl Judge<'_> {
             verdict.needs = Some(why);
             return verdict;
         }
-        conclude(&mut verdict);
+        conclude(&mut verdict, &weights);
         verdict.reason += &not_asked;
         if let Some(fact) = wrong.first() {
             verdict.verdict = Finding::Contradicted;
@@ -239,10 +242,7 @@ impl Judge<'_> {
                 let of = record.comparisons.len();
                 record.reason = match missing {
                     Some(why) => format!("{}: {unusable} of {of} comparisons lack data: {why}", q.asks),
-                    None => format!(
-                        "{}: too few blocks measured in turn, A B B A, to choose by one half of them and weigh by the other",
-                        q.asks
-                    ),
+                    None => format!("{}: {}", q.asks, lacking(&q.evidence)),
                 };
             }
         }
@@ -258,27 +258,48 @@ fn all_skipped(questions: &[QuestionRecord]) -> Option<String> {
     notes.all(skipped).then_some(first)
 }
 
-/// What the answers to its questions make of a claim: all must be yes, and one no is enough.
-fn conclude(verdict: &mut Verdict) {
-    let questions = &verdict.questions;
-    verdict.samples = questions.iter().flat_map(|q| &q.comparisons).map(|c| c.samples).sum();
+/// Why evidence of which each part is there gives no effect.
+fn lacking(evidence: &Evidence) -> &'static str {
+    match evidence {
+        Evidence::Best(_) => {
+            "too few blocks measured in turn, A B B A, to choose by one half of them and weigh by the other"
+        }
+        Evidence::Fit(_) => ALIKE,
+        Evidence::Mean { .. } | Evidence::Spread(_) | Evidence::Onset(_) | Evidence::Refused { .. } => {
+            "there are too few samples"
+        }
+    }
+}
+
+/// What the answers to its questions make of a claim: all must be yes, and one no is enough. `weights` are what a no of each means.
+fn conclude(verdict: &mut Verdict, weights: &[Weight]) {
+    let questions: Vec<(&QuestionRecord, Weight)> = verdict.questions.iter().zip(weights.iter().copied()).collect();
+    let counting: Vec<(&QuestionRecord, Weight)> = questions.into_iter().filter(|(_, w)| *w != Weight::Aside).collect();
     // What was decided without a p-value was not a matter of chance.
-    let by_chance = |q: &&QuestionRecord| q.p.is_some() || q.finding == Finding::Unclear;
-    let p = |q: &&QuestionRecord| q.p.unwrap_or(if by_chance(q) { 1.0 } else { 0.0 });
-    let denied = questions.iter().filter(|q| q.finding == Finding::Contradicted).min_by(|a, b| p(a).total_cmp(&p(b)));
-    let open = questions.iter().find(|q| q.finding == Finding::Unclear);
-    let (finding, decided_by, p) = match (denied, open, questions.first()) {
+    let p = |q: &QuestionRecord| q.p.unwrap_or(if q.finding == Finding::Unclear { 1.0 } else { 0.0 });
+    let denied = |weight: Weight| {
+        let no = |(q, w): &&(&QuestionRecord, Weight)| *w == weight && q.finding == Finding::Contradicted;
+        counting.iter().filter(no).map(|(q, _)| *q).min_by(|a, b| p(a).total_cmp(&p(b)))
+    };
+    let open = counting.iter().map(|(q, _)| *q).find(|q| q.finding == Finding::Unclear);
+    let first = counting.first().map(|(q, _)| *q);
+    let (finding, decided_by, p) = match (denied(Weight::Claimed), denied(Weight::Premise).or(open), first) {
         // Several questions are several chances for a no.
-        (Some(q), _, _) => (Finding::Contradicted, q, (p(&q) * questions.len() as f64).min(1.0)),
+        (Some(q), _, _) => (Finding::Contradicted, q, (p(q) * counting.len() as f64).min(1.0)),
         (None, Some(q), _) => (Finding::Unclear, q, 1.0),
         // A yes needs all of them, so the weakest tells.
-        (None, None, Some(q)) => (Finding::Supported, q, questions.iter().map(|q| p(&q)).fold(0.0, f64::max)),
+        (None, None, Some(q)) => (Finding::Supported, q, counting.iter().map(|(q, _)| p(q)).fold(0.0, f64::max)),
         (None, None, None) => return,
     };
+    let nothing_to_show = finding == Finding::Unclear && decided_by.finding == Finding::Contradicted;
+    let (effect, reason) = (decided_by.effect.clone(), decided_by.reason.clone());
+    let by_chance = counting.iter().any(|(q, _)| q.effect.is_none() || q.p.is_some());
+    verdict.samples = verdict.questions.iter().flat_map(|q| &q.comparisons).map(|c| c.samples).sum();
     verdict.verdict = finding;
-    verdict.effect.clone_from(&decided_by.effect);
-    verdict.reason.clone_from(&decided_by.reason);
-    verdict.p_corrected = questions.iter().any(|q| q.effect.is_none() || q.p.is_some()).then_some(p);
+    verdict.effect = effect;
+    verdict.reason =
+        if nothing_to_show { format!("there is nothing for the claim to be about here: {reason}") } else { reason };
+    verdict.p_corrected = by_chance.then_some(p);
 }
 
 /// What became of a question.
@@ -287,11 +308,12 @@ struct Answered {
     /// Whether there is any record of its cells.
     any: bool,
     dispensable: bool,
+    weight: Weight,
 }
 
 impl Answered {
     fn new(q: &Question, (record, any): (QuestionRecord, bool)) -> Self {
-        Answered { record, any, dispensable: q.dispensable }
+        Answered { record, any, dispensable: q.dispensable, weight: q.weight }
     }
 }
 
@@ -302,7 +324,10 @@ fn by_arithmetic(mut verdict: Verdict, facts: &[Fact], wrong: &[&Fact], need: &s
     match wrong.first() {
         Some(fact) => {
             verdict.verdict = Finding::Contradicted;
-            verdict.reason = format!("by arithmetic, {}: claimed {}, found {}", fact.says, fact.claimed, fact.found);
+            verdict.reason = match &fact.instead {
+                Some(instead) => format!("by arithmetic: {instead}"),
+                None => format!("by arithmetic, {}: claimed {}, found {}", fact.says, fact.claimed, fact.found),
+            };
         }
         None if measuring.is_empty() => {
             verdict.verdict = Finding::Supported;

@@ -1,7 +1,7 @@
 //! How to measure: each piece of advice is a claim too.
 
 use super::bench::{Bench, MIDDLE_TILE, Need, Pick, WAVE_TILE, need};
-use super::experiment::{Comparison, Evidence, Held, Per, Question, at_least, swings_at_least};
+use super::experiment::{Comparison, Evidence, Held, Per, Question, Weight, at_least, swings_at_least};
 use super::{Claim, Reference};
 use crate::data::Distribution;
 use crate::measure::Regime;
@@ -98,6 +98,7 @@ fn mm03(bench: &Bench) -> Result<Vec<Question>, Need> {
         rule: swings_at_least(1.02, 1.005),
         clock_is_effect: true,
         dispensable: false,
+        weight: Weight::Claimed,
     }])
 }
 
@@ -125,5 +126,6 @@ fn mm04(bench: &Bench) -> Result<Vec<Question>, Need> {
         rule: at_least(1.02, 1.005),
         clock_is_effect: true,
         dispensable: false,
+        weight: Weight::Claimed,
     }])
 }

@@ -246,6 +246,48 @@ mod tests {
     }
 
     #[test]
+    fn no_effect_of_a_power_of_two_or_of_a_cache_line_passes_for_another() {
+        let device = gpu(128);
+        for claim in claims() {
+            for question in claim.questions(&Bench::new(&device)).unwrap_or_default() {
+                for c in question.comparisons() {
+                    let (a, b) = (&c.first.problem, &c.second.problem);
+                    let of_powers = |p: &crate::Problem| [p.m, p.n, p.k].iter().all(|s| s.is_power_of_two());
+                    // DR-06 asks about powers of two, and FK-07 is told of 2048.
+                    assert!(
+                        ["DR-06", "FK-07"].contains(&claim.id) || of_powers(a) == of_powers(b),
+                        "{}: {c:?}",
+                        claim.id
+                    );
+                    // An operand whose loads get narrower has no rows at whole lines to lose as well, unless its sizes are the claim.
+                    let by_steps = ["NV-02", "NV-04", "NV-05", "FK-05", "DR-01", "DR-02", "DR-03"].contains(&claim.id);
+                    for o in Operand::ALL {
+                        let differs = experiment::load_class(a, o) != experiment::load_class(b, o);
+                        assert!(!(by_steps && differs) || a.align_bytes(o) <= 16, "{}: {c:?}", claim.id);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_asked_about_where_every_multiprocessor_has_all_the_ctas_that_it_can_hold() {
+        let device = gpu(132);
+        for (id, tile) in [("NV-01", bench::MIDDLE_TILE), ("NV-14", bench::SMALL_TILE)] {
+            let slots = Bench::new(&device).slots(tile).unwrap();
+            assert!(slots > 132 && slots.is_multiple_of(132), "{id}: {slots}");
+            for question in find(id).unwrap().questions(&Bench::new(&device)).unwrap() {
+                for c in question.comparisons() {
+                    for p in [&c.first.problem, &c.second.problem] {
+                        let tiles = p.m.div_ceil(tile[0].into()) * p.n.div_ceil(tile[1].into());
+                        assert!(tiles.is_multiple_of(slots), "{id}: {tiles} tiles on {slots} slots, {p:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn plans_run_on_every_device_and_repeat_each_comparison() {
         for device in bench_devices() {
             let all: Vec<&Claim> = claims().collect();

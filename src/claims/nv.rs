@@ -1,7 +1,9 @@
 //! NVIDIA's guides on matrix multiplication and on fully connected layers.
 
-use super::bench::{Bench, MIDDLE_TILE, Need, Pick, SMALL_TILE, WAVE_TILE, compact, need, padded, strides};
-use super::experiment::{Comparison, Evidence, Held, Per, Question, at_least, no_more_than};
+use super::bench::{
+    Bench, EDGE, EDGE_16, MIDDLE_TILE, Need, Pick, SMALL_TILE, WAVE_TILE, compact, need, padded, strides,
+};
+use super::experiment::{Comparison, Evidence, Held, Per, Question, Weight, at_least, no_more_than};
 use super::facts::{Fact, batch_for_intensity, intensity, waves};
 use super::{Claim, Reference};
 use crate::problem::{Layout, Problem};
@@ -267,21 +269,21 @@ pub const CLAIMS: &[Claim] = &[
 
 /// Square sizes at which alignment is tried, away from powers of two.
 fn aligned_square(bench: &Bench) -> Problem {
-    let s = bench.size(4096, 384, 64);
+    let s = bench.size(EDGE, 384, 64);
     Problem::new(s, s, s)
 }
 
 fn nv01(bench: &Bench) -> Result<Vec<Question>, Need> {
     let ratio = bench.flop_per_byte()?;
-    let k = bench.size(8192, 512, 512);
+    let k = bench.size(2 * EDGE, 512, 512);
     // n columns at which m x n x k has this intensity; none where m and k alone keep it below.
     let columns = |m: u64, wanted: f64| {
         let left = 1.0 / wanted - 1.0 / m as f64 - 1.0 / k as f64;
         (left > 0.0).then(|| 1.0 / left)
     };
-    // A row of tiles for every multiprocessor, so that any number of columns fills whole waves. Where one column of middle tiles is above half
+    // A row of tiles for every CTA that the device holds, so that any number of columns fills whole waves. Where one column of middle tiles is above half
     // the device's intensity, small tiles go lower.
-    let rows = |tile: [u32; 2]| bench.units() * u64::from(tile[0]);
+    let rows = |tile: [u32; 2]| bench.slots(tile).unwrap_or(bench.units()) * u64::from(tile[0]);
     let low = |tile: [u32; 2]| {
         let edge = u64::from(tile[1]);
         let most = columns(rows(tile), 0.5 * ratio)? as u64 / edge * edge;
@@ -319,11 +321,12 @@ fn nv02(bench: &Bench) -> Result<Vec<Question>, Need> {
     let p = aligned_square(bench);
     let held = [Held::Kernel, Held::Sizes, Held::Tiles];
     let pick = Pick::Tile(MIDDLE_TILE);
-    let aligned = padded(p, 64);
+    // Aligned to 16 bytes and no better on a GPU, so that what a whole line is worth is no part of the step.
+    let pad = bench.size(72, 64, 72);
+    let aligned = padded(p, pad);
     let step = |off: u64| -> Result<Vec<Comparison>, Need> {
-        let s = p.m;
-        let shifted =
-            [strides(p, s + 64 + off, s + 64, s + 64), strides(p, s + 64, s + 64 + off, s + 64), padded(p, 64 + off)];
+        let s = p.m + pad;
+        let shifted = [strides(p, s + off, s, s), strides(p, s, s + off, s), padded(p, pad + off)];
         shifted.into_iter().map(|b| bench.compare(Per::Launch, &held, (aligned, pick), (b, pick))).collect()
     };
     Ok(vec![
@@ -348,7 +351,7 @@ fn nv03(bench: &Bench) -> Result<Vec<Question>, Need> {
 }
 
 fn nv04(bench: &Bench) -> Result<Vec<Question>, Need> {
-    let s = bench.size(4096, 384, 64);
+    let s = bench.size(EDGE_16, 384, 64);
     let pick = Pick::Tile(MIDDLE_TILE);
     let (mut free, mut bound) = (Vec::new(), Vec::new());
     for name in ["nn", "nt", "tn", "tt"] {
@@ -380,7 +383,7 @@ fn nv04(bench: &Bench) -> Result<Vec<Question>, Need> {
 }
 
 fn nv05(bench: &Bench) -> Result<Vec<Question>, Need> {
-    let s = bench.size(4096, 384, 64);
+    let s = bench.size(EDGE, 384, 64);
     let pick = Pick::Tile(MIDDLE_TILE);
     let step = |from: u64, to: u64| {
         let at = |less: u64| (Problem::new(s, s, s - less), pick);
@@ -481,7 +484,7 @@ fn nv09(bench: &Bench) -> Result<Vec<Question>, Need> {
 /// m and n in tiles of [`WAVE_TILE`], with strides that do not change with n, so that only the number of tiles does.
 pub fn tiled(bench: &Bench, rows: u64, columns: u64, more: u64) -> Problem {
     let n = columns * u64::from(WAVE_TILE[1]) + more;
-    let k = bench.size(4096, 512, 64);
+    let k = bench.size(EDGE, 512, 64);
     let ld = (columns + 1) * u64::from(WAVE_TILE[1]);
     strides(Problem::new(rows * u64::from(WAVE_TILE[0]), n, k), k, ld, ld)
 }
@@ -556,13 +559,13 @@ fn nv13(bench: &Bench) -> Result<Vec<Question>, Need> {
     let units = bench.units();
     let pick = Pick::Tile(WAVE_TILE);
     let held = [Held::Variant, Held::Alignment];
-    let k = bench.size(4096, 512, 64);
+    let k = bench.size(EDGE, 512, 64);
     // One wave of rows of tiles; a batch beyond it begins a second in the forward pass.
     let batch = units * u64::from(WAVE_TILE[0]);
     let forward = |b: u64| (Problem::new(b, 256, k), pick);
     // The same batch as the depth of a gradient by weights: 8 more members are 8 more steps.
     let weights = |b: u64| (Problem::new(batch.min(1024), 256, b), pick);
-    let depth = bench.size(4096, 512, 128);
+    let depth = bench.size(EDGE, 512, 128);
     Ok(vec![
         Question::mean(
             "in the forward pass 8 members more begin another wave",
@@ -578,9 +581,9 @@ fn nv13(bench: &Bench) -> Result<Vec<Question>, Need> {
 }
 
 fn nv14(bench: &Bench) -> Result<Vec<Question>, Need> {
-    let inputs = bench.size(4096, 512, 256);
-    // A column of tiles for every multiprocessor, so that any number of rows of tiles fills whole waves.
-    let outputs = bench.units() * u64::from(SMALL_TILE[1]);
+    let inputs = bench.size(EDGE, 512, 256);
+    // A column of tiles for every CTA that the device holds, so that any number of rows of tiles fills whole waves.
+    let outputs = bench.slots(SMALL_TILE)? * u64::from(SMALL_TILE[1]);
     let pick = Pick::Tile(SMALL_TILE);
     let at = |batch: u64| (Problem::new(batch, outputs, inputs), pick);
     let plateau = 2048.min(bench.size(2048, 512, 512));
@@ -676,5 +679,6 @@ fn nv19(bench: &Bench) -> Result<Vec<Question>, Need> {
         rule: at_least(1.02, 1.005),
         clock_is_effect: false,
         dispensable: false,
+        weight: Weight::Claimed,
     }])
 }

@@ -67,7 +67,7 @@ impl Judge<'_> {
             repetitions: excesses.len() as u64,
             note,
         };
-        Compared { effect: effect.map(Both::of_time), record, any: !records.is_empty(), shared: 0.0 }
+        Compared { effect: effect.map(Both::of_time), record, any: !records.is_empty(), shared: 0.0, in_turn: false }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a kernel refuses to run: no time is compared, only whether there is one.
 
 use super::evidence::{Compared, describe};
-use super::experiment::{Evidence, Question, load_class};
+use super::experiment::{Evidence, Question, Weight, load_class};
 use super::judge::Judge;
 use super::records::Found;
 use crate::baseline::is_refusal;
@@ -24,6 +24,7 @@ impl Question {
             evidence: Evidence::Refused { runs, refused },
             clock_is_effect: false,
             dispensable: false,
+            weight: Weight::Claimed,
         }
     }
 }
@@ -124,7 +125,7 @@ fn compared(arm: &str, tried: &Tried, any: bool) -> Compared {
         repetitions: u64::from(any),
         note,
     };
-    Compared { effect: None, record, any, shared: 0.0 }
+    Compared { effect: None, record, any, shared: 0.0, in_turn: false }
 }
 
 #[cfg(test)]

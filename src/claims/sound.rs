@@ -63,6 +63,10 @@ pub fn broken(c: &Comparison, first: &str, second: &str, device: &DeviceInfo) ->
             Held::Alignment if Operand::ALL.iter().any(|&o| load_class(a, o) != load_class(b, o)) => {
                 Some("the alignment changed between the arms".to_owned())
             }
+            Held::Lines if Operand::ALL.iter().any(|&o| a.align_bytes(o).min(128) != b.align_bytes(o).min(128)) => Some(
+                "the rows of one arm begin at whole lines of 128 bytes and those of the other do not, which may cost something by itself"
+                    .to_owned(),
+            ),
             _ => None,
         };
         if differs.is_some() {

@@ -274,7 +274,14 @@ fn a_line_that_is_no_record_costs_itself_alone() {
     };
     let negative = good[0].replacen("\"elapsed_ns\":", "\"elapsed_ns\":-", 1);
     assert_ne!(negative, good[0]);
-    let spoiled = format!("{negative}\nnonsense\n{}\n{{\"cell\":", good[1..].join("\n"));
+    // A size that overflows every product, and rows that overlap.
+    let sized = |name: &str, size: &str| {
+        let from = good[1].find(&format!("\"{name}\":")).unwrap() + name.len() + 3;
+        let to = from + good[1][from..].find(',').unwrap();
+        format!("{}{size}{}", &good[1][..from], &good[1][to..])
+    };
+    let impossible = format!("{}\n{}", sized("m", "18446744073709551615"), sized("lda", "1"));
+    let spoiled = format!("{negative}\nnonsense\n{impossible}\n{}\n{{\"cell\":", good[1..].join("\n"));
     let records = read(spoiled).unwrap();
     assert_eq!(records.len(), cells.len() - 1);
     assert_eq!(judge(&[claim], &records).verdicts[0].verdict, Finding::Supported);

@@ -195,7 +195,7 @@ pub fn cost_by(
 }
 
 /// ln(B / A) of a comparison in such a world.
-fn wanted(q: &Question, c: &Comparison, truth: Truth) -> f64 {
+pub fn wanted(q: &Question, c: &Comparison, truth: Truth) -> f64 {
     let taken_off = matches!(&q.evidence, Evidence::Mean { less, .. } if less.contains(c));
     if taken_off {
         return 0.0;

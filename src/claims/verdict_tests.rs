@@ -1,6 +1,6 @@
 //! Verdicts on records that nobody measured: every claim to every verdict, and every way in which records mislead.
 
-use super::synthetic::{Truth, World, cost_of, gpu, manifest, plain_ns};
+use super::synthetic::{Truth, World, cost_by, cost_of, gpu, manifest, plain_ns, wanted};
 use super::*;
 use crate::device::{DeviceInfo, cpu};
 use crate::record::{CellRecord, DeviceKind, Finding, Manifest, Role, Status, Verdict};
@@ -213,8 +213,8 @@ fn another_kernel_with_the_same_tile_will_do_if_both_arms_ran_it() {
     };
     assert_eq!(renamed("128x128x32-a8", "04_mma"), Finding::Supported);
     // Another tile is another experiment, and an unknown kernel is none.
-    assert_eq!(renamed("64x64x32-a16", "04_mma"), Finding::Unclear);
-    assert_eq!(renamed("128x128x32-a16", "99_unknown"), Finding::Unclear);
+    assert_eq!(renamed("64x64x32-a16", "04_mma"), Finding::NotMeasurable);
+    assert_eq!(renamed("128x128x32-a16", "99_unknown"), Finding::NotMeasurable);
 }
 
 #[test]
@@ -245,8 +245,8 @@ fn cells_are_found_by_what_they_are() {
     let v = verdict(&[claim], (manifest, Vec::new()));
     assert_eq!(v.verdict, Finding::NotMeasurable);
     assert!(v.reason.contains("none of its cells"), "{}", v.reason);
-    assert!(v.needs.unwrap().contains("4096x4096x4096 nn ld 4160,4160,4160"));
-    assert!(v.questions[0].reason.contains("no record of 4096x4096x4096"));
+    assert!(v.needs.unwrap().contains("3840x3840x3840 nn ld 3904,3904,3904"));
+    assert!(v.questions[0].reason.contains("no record of 3840x3840x3840"));
 }
 
 #[test]
@@ -361,6 +361,37 @@ fn effects_that_point_both_ways_are_no_absence_of_one() {
     let v = verdict(&[claim], world(device.clone(), &cost).run(&[claim], 5));
     assert_eq!(v.verdict, Finding::Contradicted, "{}", v.reason);
     assert!(v.reason.contains("an effect of their own"), "{}", v.reason);
+}
+
+/// A claim's verdict where the questions whose text begins like this have the other answer.
+fn with_a_no(id: &str, begins: &str) -> Verdict {
+    let (claim, device) = (find(id).unwrap(), gpu(132));
+    let cost = cost_by(claim, &device, Truth::Right, |q, c| {
+        wanted(q, c, if q.asks.starts_with(begins) { Truth::Wrong } else { Truth::Right })
+    });
+    verdict(&[claim], world(device.clone(), &cost).run(&[claim], 3))
+}
+
+#[test]
+fn a_claim_is_unclear_where_there_is_nothing_for_it_to_be_about() {
+    // No tail for stream-K to remove; no cost of alignment where the batch is contiguous.
+    for (id, premise, claimed) in
+        [("HW-07", "with a tile for each CTA", "with stream-K"), ("DR-01", "stored by column", "a batch of 8 i + 1")]
+    {
+        let v = with_a_no(id, premise);
+        assert_eq!(v.verdict, Finding::Unclear, "{id}: {}", v.reason);
+        assert!(v.reason.contains("nothing for the claim to be about"), "{id}: {}", v.reason);
+        assert_eq!(with_a_no(id, claimed).verdict, Finding::Contradicted, "{id}");
+    }
+}
+
+#[test]
+fn what_a_claim_does_not_say_does_not_contradict_it() {
+    let v = with_a_no("FK-01", "with the padding in the strides alone");
+    assert_eq!(v.verdict, Finding::Supported, "{}", v.reason);
+    assert_eq!(v.questions.len(), 2);
+    assert_eq!(v.questions[1].finding, Finding::Contradicted);
+    assert_eq!(with_a_no("FK-01", "a vocabulary").verdict, Finding::Contradicted);
 }
 
 #[test]

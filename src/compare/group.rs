@@ -48,8 +48,9 @@ const LEVEL: f64 = 0.01;
 /// Share of a group's cells that must have moved by half of what the group did.
 const TOGETHER: f64 = 0.65;
 
-/// Share of all cells that may be disturbed on one side without any of it being the program's.
-const DISTURBED: f64 = 0.06;
+/// Share of cells that may be disturbed on one side at worst. A group is small, and disturbances come in runs of cells: it takes more to put them out of the question than
+/// among all cells.
+const AT_WORST_DISTURBED: f64 = 0.06;
 
 /// Most groups that are named.
 const MOST: usize = 5;
@@ -143,7 +144,7 @@ impl<'a> Tried<'a> {
         let count = self.inside.len();
         // So many of them disturbed by chance.
         let disturbed =
-            Binomial::new(DISTURBED, count as u64).expect("a share").sf((self.along as u64).saturating_sub(1));
+            Binomial::new(AT_WORST_DISTURBED, count as u64).expect("a share").sf((self.along as u64).saturating_sub(1));
         // As with a shift of all cells, one of just the threshold is not to be missed in half of the cases.
         let large = self.own.abs() + 2.5 * self.error >= threshold && self.own.abs() >= threshold / 2.0;
         large

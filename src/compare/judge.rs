@@ -1,9 +1,10 @@
-//! What the changes of all cells say together.
+//! What became of each cell, and what all have in common. What that says of the runs as a whole is in `overall`.
 
 use super::group::{Group, GroupChange, moved};
+use super::overall::overall;
 use crate::stats::{Estimate, false_discovery, median};
 use serde::Serialize;
-use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, StudentsT};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// What became of a cell, or of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -93,21 +94,8 @@ pub struct Changes {
 /// Level at which a cell's change counts, after correction for their number.
 const ALPHA: f64 = 0.05;
 
-/// Chance that is put up with for disturbed cells of a run without an effect to lie so unevenly.
-const SIDES: f64 = 0.02;
-
-/// Where the tails of the noise begin, in standard deviations, and the same chance for the cells in them.
-const TAIL: f64 = 2.5;
-const TAILS: f64 = 0.005;
-
-/// Share of all cells that may be disturbed as a whole, on either side, without any of it being the program's.
-const DISTURBED: f64 = 0.025;
-
-/// How many thresholds all cells together must have moved where no clocks were recorded: two runs of one program are off by 1 or 2 %.
-const WITHOUT_CLOCKS: f64 = 1.5;
-
 /// Fewest cells from which the noise between two runs can be estimated.
-const ENOUGH: usize = 12;
+pub(super) const ENOUGH: usize = 12;
 
 /// The noise between two runs that is assumed where there are too few cells to see it: cells of one size that the committed CPU
 /// record holds 81 times scatter by 2.8 %.
@@ -231,189 +219,6 @@ fn cycles(observed: &[Observed]) -> Option<(f64, Vec<f64>)> {
     let values = values.filter(|v| !v.is_empty())?;
     let shift = if values.len() < ENOUGH { 0.0 } else { median(&values)? };
     Some((shift, values.into_iter().map(|v| v - shift).collect()))
-}
-
-fn overall(
-    cells: &[CellChange],
-    far: &[f64],
-    groups: &[GroupChange],
-    shift: &Shift,
-    threshold: f64,
-    shared: bool,
-) -> Overall {
-    let say = |verdict, why: String| Overall { verdict, why };
-    if cells.is_empty() {
-        return say(Verdict::Unclear, "no cell was measured in both runs".to_owned());
-    }
-    let real = |c: &&CellChange, verdict| c.verdict == verdict && c.cycles != Cycles::Clock;
-    let count = |verdict| cells.iter().filter(|c| real(c, verdict)).count();
-    let (slower, faster) = (count(Verdict::Slower), count(Verdict::Faster));
-    let clock = cells
-        .iter()
-        .filter(|c| matches!(c.verdict, Verdict::Slower | Verdict::Faster) && c.cycles == Cycles::Clock)
-        .count();
-    let convincing = |here: usize, there: usize, verdict| {
-        let by_sides = chance_of_sides(here, here + there) <= SIDES && chance_of_disturbed(here, cells.len()) <= SIDES;
-        // On a quiet machine none that moved the other way says the same.
-        let alone = there == 0 && shift.scatter <= threshold && chance_of_disturbed(here, cells.len()) <= SIDES;
-        // Cells too little apart from the others to be called changed one by one may still all lie on one side.
-        let sign = if verdict == Verdict::Slower { 1.0 } else { -1.0 };
-        let beyond = |sign: f64| {
-            let beyond = |(z, c): &(&f64, &CellChange)| {
-                *z * sign > TAIL && c.own.abs() >= threshold && c.cycles != Cycles::Clock
-            };
-            far.iter().zip(cells).filter(beyond).count()
-        };
-        let (tail, other) = (beyond(sign), beyond(-sign));
-        let by_tails =
-            here > 0 && chance_of_sides(tail, tail + other) <= TAILS && chance_of_disturbed(tail, cells.len()) <= TAILS;
-        by_sides || alone || by_tails
-    };
-    let per_cent = |share: f64| format!("{:+.1} %", share * 100.0);
-    let of = cells.len();
-    let common = if shift.time.abs() >= threshold {
-        format!("; all cells together moved by {}", per_cent(shift.time))
-    } else {
-        String::new()
-    };
-    let of_groups = |verdict| -> Option<String> {
-        let real = groups.iter().filter(|g| g.verdict == verdict && g.cycles != Cycles::Clock);
-        let named = real.map(|g| format!("the {} cells with {} by {}", g.cells, g.name, per_cent(g.own)));
-        let named: Vec<String> = named.collect();
-        (!named.is_empty()).then(|| named.join(", "))
-    };
-    if let Some(named) = of_groups(Verdict::Slower) {
-        return say(Verdict::Slower, format!("against all others slower are {named}{common}"));
-    }
-    if convincing(slower, faster, Verdict::Slower) {
-        return say(Verdict::Slower, format!("{slower} of {of} cells are slower and {faster} faster{common}"));
-    }
-    // All at once: a program, a driver, or the machine. Cycles of a device that nobody shares tell.
-    // Of a median, whose error is a quarter more than a mean's.
-    let error = 1.2533 * shift.scatter / (of as f64).sqrt();
-    let size = shift.time.ln_1p().abs();
-    let moved_together = size >= 3.0 * error && size >= threshold / 2.0;
-    let in_cycles = match shift.cycles {
-        // Cycles do not know the clock, by which two runs are off for reasons of their own.
-        Some(cycles) => cycles.ln_1p() * shift.time.signum() + 2.5 * error >= threshold.ln_1p(),
-        // Without clocks the change is taken for the program's, as far as nobody else uses the device and it is more than runs differ by anyway.
-        None => shift.time.abs() >= WITHOUT_CLOCKS * threshold,
-    };
-    if moved_together && !shared && in_cycles && of >= ENOUGH {
-        let verdict = if shift.time > 0.0 { Verdict::Slower } else { Verdict::Faster };
-        let how = if shift.cycles.is_some() { "in cycles as in time" } else { "and no clocks were recorded to blame" };
-        return say(verdict, format!("all cells together moved by {}, {how}", per_cent(shift.time)));
-    }
-    if let Some(named) = of_groups(Verdict::Faster) {
-        return say(Verdict::Faster, format!("against all others faster are {named}{common}"));
-    }
-    if convincing(faster, slower, Verdict::Faster) {
-        return say(Verdict::Faster, format!("{faster} of {of} cells are faster and {slower} slower{common}"));
-    }
-    if moved_together && !shared && shift.time.abs() >= threshold && shift.cycles.is_some() && !in_cycles {
-        return say(
-            Verdict::Unclear,
-            format!(
-                "all cells together moved by {} in time and not in cycles: the clock changed",
-                per_cent(shift.time)
-            ),
-        );
-    }
-    // A cell in twenty is soon disturbed where others use the device, or where cells moved both ways.
-    let few = (slower + faster) * 20 <= of && (shared || slower > 0 && faster > 0);
-    if slower + faster > 0 && !few {
-        return say(
-            Verdict::Unclear,
-            format!(
-                "{slower} of {of} cells look slower and {faster} faster, which single disturbances can do as well; measure those cells again{common}"
-            ),
-        );
-    }
-    if let Some(g) = groups.first() {
-        return say(
-            Verdict::Unclear,
-            format!(
-                "the {} cells with {} moved by {} in time and not in cycles: the clock did{common}",
-                g.cells,
-                g.name,
-                per_cent(g.own)
-            ),
-        );
-    }
-    if clock > 0 {
-        return say(
-            Verdict::Unclear,
-            format!("{clock} of {of} cells changed in time and not in cycles: the clock did{common}"),
-        );
-    }
-    if shift.time.abs() >= threshold {
-        return say(
-            Verdict::Unclear,
-            format!(
-                "all cells together moved by {}: two runs made one after the other cannot tell a change of the program from one of the machine",
-                per_cent(shift.time)
-            ),
-        );
-    }
-    if let Some(cycles) = shift.cycles.filter(|c| !shared && c.abs() >= threshold) {
-        return say(
-            Verdict::Unclear,
-            format!(
-                "all cells together moved by {} in cycles and by {} in time: the clock made up for it",
-                per_cent(cycles),
-                per_cent(shift.time)
-            ),
-        );
-    }
-    if of < ENOUGH {
-        return say(
-            Verdict::Unclear,
-            format!("{of} cells are too few to see the noise between two runs; {ENOUGH} are enough"),
-        );
-    }
-    // Of many cells the middle is known well even so. On a device that others use too, that is as much as there is to know.
-    let whole_is_known = shared && 2.5 * error <= threshold.ln_1p();
-    if shift.scatter > threshold && !whole_is_known {
-        return say(
-            Verdict::Unclear,
-            format!(
-                "no cell stands out, and the runs differ by {:.1} % from cell to cell, more than the threshold of {:.1} %",
-                shift.scatter * 100.0,
-                threshold * 100.0
-            ),
-        );
-    }
-    let unseen = if shift.scatter > threshold {
-        format!(
-            "; from cell to cell the runs differ by {:.1} %, so that changes of single cells below {:.0} % are not seen",
-            shift.scatter * 100.0,
-            250.0 * shift.scatter
-        )
-    } else {
-        String::new()
-    };
-    let stand_out = if slower + faster > 0 {
-        format!("{slower} of {of} cells look slower and {faster} faster, no more than single disturbances do")
-    } else {
-        "no cell stands out".to_owned()
-    };
-    say(Verdict::Same, format!("{stand_out}, and all together moved by {}{unseen}", per_cent(shift.time)))
-}
-
-/// Chance that at least `here` of `all` disturbed cells lie on one side, where each lies on either with the same chance.
-fn chance_of_sides(here: usize, all: usize) -> f64 {
-    if here == 0 {
-        return 1.0;
-    }
-    Binomial::new(0.5, all as u64).expect("one half is a probability").sf(here as u64 - 1)
-}
-
-/// Chance that at least `here` of `all` cells are disturbed on one side.
-fn chance_of_disturbed(here: usize, all: usize) -> f64 {
-    if here == 0 {
-        return 1.0;
-    }
-    Binomial::new(DISTURBED, all as u64).expect("a share").sf(here as u64 - 1)
 }
 
 #[cfg(test)]
@@ -549,6 +354,15 @@ mod tests {
         let by_clock = judge(&clocked(0.06, 0.0), &[], 0.03, false).overall;
         assert_eq!(by_clock.verdict, Verdict::Unclear);
         assert!(by_clock.why.contains("clock"), "{}", by_clock.why);
+        // What clocks differ by from run to run is no change of the program, and is said.
+        let usual = judge(&clocked(0.04, 0.0), &[], 0.03, false).overall;
+        assert_eq!(usual.verdict, Verdict::Same, "{}", usual.why);
+        assert!(usual.why.contains("+4.1 % in time") && usual.why.contains("the clock was another"), "{}", usual.why);
+        // Just the threshold is not to be missed, half of it is not one, and cycles alone, as of cells that wait for memory, are none either.
+        assert_eq!(judge(&clocked(0.03, 0.03), &[], 0.03, false).overall.verdict, Verdict::Slower);
+        assert_eq!(judge(&clocked(0.015, 0.028), &[], 0.03, false).overall.verdict, Verdict::Slower);
+        assert_eq!(judge(&clocked(0.014, 0.014), &[], 0.03, false).overall.verdict, Verdict::Same);
+        assert_eq!(judge(&clocked(0.0, 0.03), &[], 0.03, false).overall.verdict, Verdict::Unclear);
         let shared = judge(&clocked(0.06, 0.06), &[], 0.03, true).overall;
         assert_eq!(shared.verdict, Verdict::Unclear);
         assert!(shared.why.contains("+6.2 %"), "{}", shared.why);

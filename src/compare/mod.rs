@@ -8,6 +8,7 @@
 mod error_rates;
 mod group;
 mod judge;
+mod overall;
 mod pairing;
 
 pub use group::{Group, GroupChange};

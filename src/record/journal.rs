@@ -85,6 +85,18 @@ pub fn read_usable(dir: &Path) -> Result<Vec<CellRecord>, JournalError> {
             Ok(())
         },
     )?;
+    // Sizes that no problem has: what is worked out from them would overflow.
+    let mut impossible = None;
+    let before = cells.len();
+    cells.retain(|cell| cell.problem.validate().map_err(|e| impossible.get_or_insert((cell.cell, e)).0).is_ok());
+    if let Some((cell, why)) = impossible {
+        let count = before - cells.len();
+        let path = journal_path(dir).0;
+        log::warn!(
+            "{}: {count} records of no possible problem are left out; the first is cell {cell}: {why}",
+            path.display()
+        );
+    }
     if let Some(torn) = torn {
         log::warn!("{}: line {} of the journal is torn and left out", dir.display(), torn.line);
     }
