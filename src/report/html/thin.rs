@@ -5,7 +5,7 @@
 //! drawn by the golden ratio, which treats all residues alike.
 
 use super::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// An axis with fewer values than this is left whole; then cells are drawn one by one.
 const FEW_VALUES: usize = 8;
@@ -18,42 +18,55 @@ fn kept(i: usize, round: usize, share: f64) -> bool {
 
 /// Leaves at most `most` of the cells, in their order.
 pub(super) fn thin(cells: &mut Vec<&Cell>, most: usize) {
+    if cells.len() <= most {
+        return;
+    }
+    // Each part by itself, since a round is about one, and there may be hundreds; a cell keeps its place.
+    let mut parts: BTreeMap<u32, Vec<(usize, &Cell)>> = BTreeMap::new();
+    for (place, cell) in cells.drain(..).enumerate() {
+        parts.entry(cell.part).or_default().push((place, cell));
+    }
+    let mut left: usize = parts.values().map(Vec::len).sum();
     let mut round = 0;
-    while cells.len() > most {
+    while left > most {
         round += 1;
-        let mut parts: BTreeMap<u32, usize> = BTreeMap::new();
-        cells.iter().for_each(|c| *parts.entry(c.part).or_default() += 1);
-        let (part, _) = parts.into_iter().max_by_key(|&(part, count)| (count, part)).expect("there are cells");
-        let share = (0.98 * most as f64 / cells.len() as f64).max(0.5);
-        let values = |axis: usize| -> Vec<u64> {
-            let mut values: Vec<u64> = cells.iter().filter(|c| c.part == part).map(|c| c.shape[axis]).collect();
-            values.sort_unstable();
-            values.dedup();
-            values
-        };
-        let (axis, values) =
-            (0..9).map(|axis| (axis, values(axis))).max_by_key(|(axis, v)| (v.len(), 9 - axis)).expect("nine axes");
-        let before = cells.len();
-        if values.len() >= FEW_VALUES {
-            let last = values.len() - 1;
-            let dropped: BTreeSet<u64> = values
-                .into_iter()
-                .enumerate()
-                .filter(|&(i, _)| i != 0 && i != last && !kept(i, round, share))
-                .map(|(_, v)| v)
-                .collect();
-            cells.retain(|c| c.part != part || !dropped.contains(&c.shape[axis]));
+        let share = (0.98 * most as f64 / left as f64).max(0.5);
+        let (_, largest) = parts.iter_mut().max_by_key(|(part, of)| (of.len(), **part)).expect("there are cells");
+        let before = largest.len();
+        halve(largest, round, share);
+        left -= before - largest.len();
+        if largest.len() == before {
+            break;
         }
-        if cells.len() == before {
-            let mut i = 0;
-            cells.retain(|c| {
-                i += usize::from(c.part == part);
-                c.part != part || kept(i, round, share)
-            });
-        }
-        if cells.len() == before {
-            cells.truncate(most);
-        }
+    }
+    let mut kept: Vec<(usize, &Cell)> = parts.into_values().flatten().collect();
+    kept.sort_unstable_by_key(|(place, _)| *place);
+    kept.truncate(most);
+    cells.extend(kept.into_iter().map(|(_, cell)| cell));
+}
+
+/// Leaves about this share of a part's cells: whole lines where an axis has enough of them, else single cells.
+fn halve(cells: &mut Vec<(usize, &Cell)>, round: usize, share: f64) {
+    let values = |axis: usize| -> BTreeSet<u64> { cells.iter().map(|(_, c)| c.shape[axis]).collect() };
+    let (axis, values) =
+        (0..9).map(|axis| (axis, values(axis))).max_by_key(|(axis, v)| (v.len(), 9 - axis)).expect("nine axes");
+    let before = cells.len();
+    if values.len() >= FEW_VALUES {
+        let last = values.len() - 1;
+        let dropped: HashSet<u64> = values
+            .into_iter()
+            .enumerate()
+            .filter(|&(i, _)| i != 0 && i != last && !kept(i, round, share))
+            .map(|(_, v)| v)
+            .collect();
+        cells.retain(|(_, c)| !dropped.contains(&c.shape[axis]));
+    }
+    if cells.len() == before {
+        let mut i = 0;
+        cells.retain(|_| {
+            i += 1;
+            kept(i, round, share)
+        });
     }
 }
 
