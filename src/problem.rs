@@ -247,15 +247,25 @@ pub struct Problem {
     /// Leading dimension of C, in elements.
     pub ldc: u64,
     /// Elements from an aligned address to A's first element.
+    #[serde(default)]
     pub offset_a: u64,
     /// Elements from an aligned address to B's first element.
+    #[serde(default)]
     pub offset_b: u64,
     /// Elements from an aligned address to C's first element.
+    #[serde(default)]
     pub offset_c: u64,
     /// Factor of A·B.
+    #[serde(default = "one")]
     pub alpha: f32,
     /// Factor of C as it was; 0 means that C is not read.
+    #[serde(default)]
     pub beta: f32,
+}
+
+/// The factor of A·B where none is said.
+fn one() -> f32 {
+    1.0
 }
 
 impl Problem {

@@ -100,6 +100,11 @@ impl Judge<'_> {
                     if !comparisons.is_empty() && off.is_empty() == less.is_empty());
                 whole.then_some(evidence)
             }
+            Evidence::Between(planned) => {
+                let side = |i: usize| planned.iter().map(|pair| pair[i].clone()).collect::<Vec<Comparison>>();
+                let found = super::between::pairs(instead(&side(0)), instead(&side(1)));
+                (!found.is_empty()).then_some(Evidence::Between(found))
+            }
             Evidence::Best(groups) => {
                 // A problem counts where all the tiles of a group ran it.
                 let found: Vec<Vec<Comparison>> = groups.iter().map(|g| instead(g)).collect();

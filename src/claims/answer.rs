@@ -109,6 +109,7 @@ pub(super) fn answer(q: &Question, effect: &Both, each: &[Both], answer: &mut Qu
     answer.p = decision.p();
     let what = match &q.evidence {
         Evidence::Mean { comparisons, .. } => comparisons.first().map_or(Per::Launch, |c| c.per).name(),
+        Evidence::Between(_) => "time of a launch over what lies between its neighbours",
         Evidence::Best(_) => "time of the fixed tile over the best",
         Evidence::Spread(_) => "median time over the fastest",
         Evidence::Onset(_) => "swing of the first seconds over that of the next",

@@ -39,7 +39,8 @@ pub(super) struct Both {
 }
 
 impl Both {
-    fn zip(parts: &[Both], f: impl Fn(&[Estimate]) -> Option<Estimate>) -> Option<Both> {
+    /// The same done to estimates of time, of cycles and of medians; cycles where all parts have them.
+    pub fn zip(parts: &[Both], f: impl Fn(&[Estimate]) -> Option<Estimate>) -> Option<Both> {
         let times: Vec<Estimate> = parts.iter().map(|b| b.time).collect();
         let cycles: Option<Vec<Estimate>> = parts.iter().map(|b| b.cycles).collect();
         let medians: Vec<Estimate> = parts.iter().map(|b| Estimate { value: b.of_medians, se: 0.0, df: 1.0 }).collect();

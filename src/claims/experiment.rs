@@ -85,6 +85,8 @@ pub enum Evidence {
         /// What is taken off.
         less: Vec<Comparison>,
     },
+    /// By how much the second arm is above the straight line, in k, through the times of a first arm that is less deep than it and of one that is deeper.
+    Between(Vec<[Comparison; 2]>),
     /// For each group of comparisons against one first arm, what the best second arm saves; its choice and its gain are taken from
     /// different samples.
     Best(Vec<Vec<Comparison>>),
@@ -168,6 +170,7 @@ impl Question {
     pub fn comparisons(&self) -> Vec<&Comparison> {
         match &self.evidence {
             Evidence::Mean { comparisons, less } => comparisons.iter().chain(less).collect(),
+            Evidence::Between(pairs) => pairs.iter().flatten().collect(),
             Evidence::Best(groups) => groups.iter().flatten().collect(),
             Evidence::Spread(_) | Evidence::Onset(_) | Evidence::Fit(_) | Evidence::Refused { .. } => Vec::new(),
         }
@@ -178,7 +181,7 @@ impl Question {
         match &self.evidence {
             Evidence::Spread(arms) | Evidence::Onset(arms) | Evidence::Fit(arms) => arms.iter().collect(),
             Evidence::Refused { runs, refused } => runs.iter().chain(refused).collect(),
-            Evidence::Mean { .. } | Evidence::Best(_) => Vec::new(),
+            Evidence::Mean { .. } | Evidence::Between(_) | Evidence::Best(_) => Vec::new(),
         }
     }
 }

@@ -212,6 +212,7 @@ impl Judge<'_> {
                 });
                 (all.into_iter().chain(off).collect::<Vec<_>>(), effect)
             }
+            Evidence::Between(pairs) => self.between(pairs),
             Evidence::Best(groups) => self.best(groups),
             Evidence::Spread(arms) => self.spread(arms),
             Evidence::Onset(arms) => self.onset(arms),
@@ -265,9 +266,11 @@ fn lacking(evidence: &Evidence) -> &'static str {
             "too few blocks measured in turn, A B B A, to choose by one half of them and weigh by the other"
         }
         Evidence::Fit(_) => ALIKE,
-        Evidence::Mean { .. } | Evidence::Spread(_) | Evidence::Onset(_) | Evidence::Refused { .. } => {
-            "there are too few samples"
-        }
+        Evidence::Mean { .. }
+        | Evidence::Between(_)
+        | Evidence::Spread(_)
+        | Evidence::Onset(_)
+        | Evidence::Refused { .. } => "there are too few samples",
     }
 }
 
@@ -293,7 +296,8 @@ fn conclude(verdict: &mut Verdict, weights: &[Weight]) {
     };
     let nothing_to_show = finding == Finding::Unclear && decided_by.finding == Finding::Contradicted;
     let (effect, reason) = (decided_by.effect.clone(), decided_by.reason.clone());
-    let by_chance = counting.iter().any(|(q, _)| q.effect.is_none() || q.p.is_some());
+    // What was decided without a p-value was not a matter of chance; what is unclear was tried.
+    let by_chance = counting.iter().any(|(q, _)| q.p.is_some() || q.finding == Finding::Unclear);
     verdict.samples = verdict.questions.iter().flat_map(|q| &q.comparisons).map(|c| c.samples).sum();
     verdict.verdict = finding;
     verdict.effect = effect;

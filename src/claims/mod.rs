@@ -5,7 +5,7 @@
 //!
 //! One concept a file: what experiments are made of (`experiment`), what plans are made for (`bench`), the claims by family (`nv`, `ra`,
 //! `fk`, `hw`, `mm`, `dr`) and their arithmetic (`facts`), finding cells in records by what they are (`records`), other cells that ask the same
-//! (`analogue`), what disqualifies a comparison (`sound`), the model against many shapes (`fit`), how a load begins (`onset`), what is not run at all (`refusal`), what records say of a comparison (`evidence`), what that answers (`answer`),
+//! (`analogue`), what disqualifies a comparison (`sound`), the model against many shapes (`fit`), how a load begins (`onset`), a size beside its neighbours (`between`), what is not run at all (`refusal`), what records say of a comparison (`evidence`), what that answers (`answer`),
 //! what the answers make of a claim (`judge`) and writing it down (`markdown`).
 
 mod analogue;
@@ -13,6 +13,7 @@ mod analogue;
 mod analogue_tests;
 mod answer;
 mod bench;
+mod between;
 mod dr;
 #[cfg(test)]
 mod error_rates;

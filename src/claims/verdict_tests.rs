@@ -75,6 +75,7 @@ fn every_claim_is_unclear_where_noise_drowns_it() {
                 w.noise = Noise { jitter: 2.0, drift: 2.0, unseen: 3.0, ..Noise::RECORDED };
             });
             mistaken += u32::from(v.verdict == wrong);
+            assert!(v.p_corrected.is_some(), "{} was tried, and counts among those judged together", claim.id);
             unclear += u32::from(v.verdict == Finding::Unclear);
             all += 1;
         }

@@ -245,7 +245,7 @@ impl DeviceDescription {
             // The data sheet's clock goes with its rate; the driver's highest clock is not held under load.
             Some(known) => known.with(&Measured {
                 sms: Some(record.units),
-                memory_bytes: Some(record.memory_bytes),
+                memory_bytes: Some(record.memory_bytes).filter(|&bytes| bytes > 0),
                 l2_bytes: Some(record.l2_bytes).filter(|&bytes| bytes > 0),
                 ..Measured::default()
             }),
@@ -255,8 +255,8 @@ impl DeviceDescription {
                     DeviceDescription::of_figures(&record.name, cc, record.units, mhz, record.peak_flop_per_cycle);
                 let found = if cc == 0 { found } else { found.with_bandwidths_of_generation() };
                 found.with(&Measured {
-                    l2_bytes: Some(record.l2_bytes),
-                    memory_bytes: Some(record.memory_bytes),
+                    l2_bytes: Some(record.l2_bytes).filter(|&bytes| bytes > 0),
+                    memory_bytes: Some(record.memory_bytes).filter(|&bytes| bytes > 0),
                     ..Measured::default()
                 })
             }

@@ -1,6 +1,7 @@
 //! One line of `samples.jsonl`: a cell of the plan with its samples, or with the reason why it has none.
 
 use super::Counters;
+use super::number::{maybe, whole};
 use crate::problem::Problem;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -43,22 +44,25 @@ pub enum Stop {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Nanoseconds from the start of the run to the start of this sample.
+    #[serde(deserialize_with = "whole")]
     pub at_ns: u64,
     /// Device time of the whole batch, in nanoseconds.
+    #[serde(deserialize_with = "whole")]
     pub elapsed_ns: u64,
     /// Launches in the batch.
+    #[serde(deserialize_with = "whole")]
     pub launches: u32,
     /// Clock of the multiprocessors during the batch; on a CPU, of one core just before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_mhz: Option<f64>,
     /// Board power, in milliwatts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "maybe", skip_serializing_if = "Option::is_none")]
     pub power_mw: Option<u32>,
     /// Temperature of the chip, in degrees Celsius.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "maybe", skip_serializing_if = "Option::is_none")]
     pub temperature_c: Option<u32>,
     /// NVML's bits for why the clock is lower than it could be; 0 is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "maybe", skip_serializing_if = "Option::is_none")]
     pub throttle_bits: Option<u64>,
     /// Whether one of those bits means a loss of speed under load. Such samples are kept and tagged.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -91,6 +95,7 @@ pub struct CellRecord {
     /// The cell's number in the plan.
     pub cell: u64,
     /// The part of the plan that it belongs to, such as `shape` or `alignment`.
+    #[serde(default)]
     pub part: String,
     /// Number of the comparison, where the cell is one side of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,10 +107,12 @@ pub struct CellRecord {
     #[serde(flatten)]
     pub problem: Problem,
     /// The device's name.
+    #[serde(default)]
     pub device: String,
     /// Name of the kernel, or what was asked for where none could be chosen.
     pub kernel: String,
     /// The variant that ran; empty where none did.
+    #[serde(default)]
     pub variant: String,
     /// Why this variant was chosen.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -127,10 +134,13 @@ pub struct CellRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Median time of a launch.
+    #[serde(default, deserialize_with = "maybe")]
     pub median_ns: Option<u64>,
     /// Lower end of the median's 95 % interval.
+    #[serde(default, deserialize_with = "maybe")]
     pub median_lo_ns: Option<u64>,
     /// Upper end of the median's 95 % interval.
+    #[serde(default, deserialize_with = "maybe")]
     pub median_hi_ns: Option<u64>,
     /// 2·m·n·k over the median time, in 10^12 per second.
     pub tflops: Option<f64>,

@@ -53,7 +53,7 @@ impl CellRecord {
         }
         let mhz = clock.or(device.max_clock_mhz.map(f64::from))?;
         let per_cycle = flop / (time * mhz * 1e-3);
-        (per_cycle > device.peak_flop_per_cycle * PEAK_SLACK)
+        (device.peak_flop_per_cycle > 0.0 && per_cycle > device.peak_flop_per_cycle * PEAK_SLACK)
             .then(|| format!("{per_cycle:.0} FLOP a cycle are more than the device can do; the time cannot be right"))
     }
 }

@@ -172,7 +172,8 @@ fn each_line_or<T: DeserializeOwned>(
         if bytes.last() != Some(&b'\n') {
             return Ok(Some(TornLine { line, offset }));
         }
-        match serde_json::from_slice(&bytes) {
+        let text = if line == 1 { after_mark(&bytes) } else { &bytes };
+        match serde_json::from_slice(text) {
             Ok(record) => take(record, offset..offset + length),
             Err(error) => {
                 // A crash of the whole machine can leave a last line that is complete and still nonsense.
@@ -184,6 +185,11 @@ fn each_line_or<T: DeserializeOwned>(
         }
         offset += length;
     }
+}
+
+/// The bytes without the byte order mark that some editors put before a text.
+pub fn after_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 #[cfg(test)]

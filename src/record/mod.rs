@@ -7,13 +7,14 @@ pub(crate) mod consistent;
 mod counters;
 mod journal;
 mod manifest;
+mod number;
 mod replace;
 mod verdict;
 
 pub use cell::{CellRecord, Check, NOT_REACHED, Role, Sample, Status, Stop};
 pub use counters::{Counters, Traffic, Wavefronts};
 pub(crate) use journal::each_line;
-pub use journal::{Journal, JournalError, TornLine, read_journal, read_summaries, read_usable};
+pub use journal::{Journal, JournalError, TornLine, after_mark, read_journal, read_summaries, read_usable};
 pub use manifest::{
     DeviceKind, DeviceRecord, HostRecord, Manifest, ManifestError, Outcome, Progress, SCHEMA_VERSION, read_manifest,
     write_manifest,

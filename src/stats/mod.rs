@@ -18,4 +18,6 @@ pub use decision::{Decision, Rule, decide};
 pub use estimate::{ALPHA, Estimate};
 pub use many::false_discovery;
 pub use median::{MIN_SAMPLES, MedianInterval, median, median_interval};
-pub use paired::{MIN_BLOCKS, Order, UNSEEN_APART, Unit, block_log_ratios, combine, difference, repeated, unpaired};
+pub use paired::{
+    MIN_BLOCKS, Order, UNSEEN_APART, Unit, block_log_ratios, combine, difference, interpolated, repeated, unpaired,
+};

@@ -113,6 +113,15 @@ pub fn combine(estimates: &[Estimate]) -> Option<Estimate> {
     (!estimates.is_empty()).then(|| Estimate { value, se, df: welch(&parts) })
 }
 
+/// ln(B / (s·A1 + (1 - s)·A2)) from independent estimates of ln(B / A1) and of ln(B / A2).
+pub fn interpolated(first: &Estimate, second: &Estimate, share: f64) -> Estimate {
+    let parts = [share * (-first.value).exp(), (1.0 - share) * (-second.value).exp()];
+    let line = parts[0] + parts[1];
+    // To first order each estimate's error counts by its part of the line.
+    let [a, b] = [(parts[0] / line * first.se).powi(2), (parts[1] / line * second.se).powi(2)];
+    Estimate { value: -line.ln(), se: (a + b).sqrt(), df: welch(&[(a, first.df), (b, second.df)]) }
+}
+
 /// Degrees of freedom of a sum of variances, after Welch and Satterthwaite.
 fn welch(parts: &[(f64, f64)]) -> f64 {
     let sum: f64 = parts.iter().map(|p| p.0).sum();
@@ -123,6 +132,20 @@ fn welch(parts: &[(f64, f64)]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_on_the_line_between_two_others_has_no_effect() {
+        let known = |value: f64, se: f64| Estimate { value, se, df: 6.0 };
+        for (constant, slope) in [(1.0, 0.0), (0.0, 1.0), (3.0, 0.5)] {
+            let time = |k: f64| constant + slope * k;
+            let [a, b] = [64.0, 128.0].map(|k| known((time(80.0) / time(k)).ln(), 0.01));
+            let on_the_line = interpolated(&a, &b, 0.75);
+            assert!(on_the_line.value.abs() < 1e-12, "{on_the_line:?}");
+            assert!((0.00707..=0.01).contains(&on_the_line.se), "{on_the_line:?}");
+            let above = interpolated(&known(a.value + 0.05, 0.01), &known(b.value + 0.05, 0.01), 0.75);
+            assert!((above.value - 0.05).abs() < 1e-12);
+        }
+    }
 
     #[test]
     fn a_linear_drift_cancels_in_every_block() {

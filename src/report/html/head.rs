@@ -128,9 +128,11 @@ fn facts(manifest: &Manifest) -> Facts {
     }
     put(&mut facts, "Driver", &device.driver);
     put(&mut facts, "Units", format!("{} {units}", device.units));
-    put(&mut facts, "Peak", format!("{:.0} FLOP a cycle", device.peak_flop_per_cycle));
-    put(&mut facts, "Last-level cache", bytes(device.l2_bytes));
-    put(&mut facts, "Memory", bytes(device.memory_bytes));
+    let known = |value: f64, text: String| if value > 0.0 { text } else { "unknown".to_owned() };
+    let peak = device.peak_flop_per_cycle;
+    put(&mut facts, "Peak", known(peak, format!("{peak:.0} FLOP a cycle")));
+    put(&mut facts, "Last-level cache", known(device.l2_bytes as f64, bytes(device.l2_bytes)));
+    put(&mut facts, "Memory", known(device.memory_bytes as f64, bytes(device.memory_bytes)));
     put(&mut facts, "Highest clock", device.max_clock_mhz.map_or("unknown".to_owned(), |c| format!("{c} MHz")));
     if let Some(cap) = device.power_cap_mw {
         put(&mut facts, "Power limit", format!("{} W", f64::from(cap) / 1000.0));

@@ -3,7 +3,7 @@
 use super::cell::{Cell, Strings, shorten};
 use super::line::Line;
 use super::timeline::Timeline;
-use crate::record::{ARCHIVE_FILE, DeviceKind, JournalError, Manifest, SAMPLES_FILE, read_manifest};
+use crate::record::{ARCHIVE_FILE, DeviceKind, JournalError, Manifest, SAMPLES_FILE, after_mark, read_manifest};
 use crate::report::ReportError;
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
@@ -114,12 +114,13 @@ fn read(mut reader: impl BufRead, folder: &mut Folder, strings: &mut Strings) ->
             refuse(format!("longer than {LONGEST_LINE} bytes"));
             continue;
         }
+        let text = if number == 1 { after_mark(&bytes) } else { &bytes };
         // A list would be taken for the fields in their order.
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
+        if text.trim_ascii_start().first() != Some(&b'{') {
             refuse("expected an object".to_owned());
             continue;
         }
-        let line: Line<'_> = match serde_json::from_slice(&bytes) {
+        let line: Line<'_> = match serde_json::from_slice(text) {
             Ok(line) => line,
             Err(error) => {
                 refuse(error.to_string());
