@@ -255,3 +255,36 @@ fn what_a_whole_line_is_worth_is_no_step_from_16_bytes_where_the_records_can_tel
     // Where none are at 16 bytes and no better, those at whole lines have to do.
     assert_eq!(at("NV-02", &pairs[1..], 1.09).verdict, Finding::Supported);
 }
+
+#[test]
+fn layers_that_do_not_fill_the_device_will_do_and_the_verdict_says_so() {
+    let small = "04_mma/64x64x32-a16";
+    let layer = |m: u64, edge: u64, kernel: &str| arm(Problem::new(m, edge, edge), kernel);
+    let beyond = vec![(layer(128, 8192, WAVE), layer(129, 8192, WAVE))];
+    for (ratio, finding) in [(1.0, Finding::Supported), (1.6, Finding::Contradicted)] {
+        let v = at("RA-12", &beyond, ratio);
+        assert_eq!(v.verdict, finding, "{}", v.reason);
+        assert!(v.reason.contains("idle multiprocessors"), "{}", v.reason);
+    }
+    let batches =
+        vec![(layer(2048, 4096, small), layer(192, 4096, small)), (layer(2048, 4096, small), layer(64, 4096, small))];
+    // A row at batch 192 costs as much as on the plateau, and one at 64 half as much again; or all the same.
+    let cost = |right: bool| {
+        let device = gpu(132);
+        move |cells: &[Cell], side: usize| {
+            let p = cells[side].problem;
+            let row = if right && p.m == 64 { 1.5 } else { 1.0 };
+            2.0 * row * p.m as f64 * plain_ns(&cells[0], &device) / cells[0].problem.m as f64
+        }
+    };
+    for (right, finding) in [(true, Finding::Supported), (false, Finding::Contradicted)] {
+        let v = judged("NV-14", records(&batches, &cost(right)));
+        assert_eq!(v.verdict, finding, "{}", v.reason);
+        assert!(v.reason.contains("idle multiprocessors"), "{}", v.reason);
+    }
+    // What was planned is there, so nothing is said of idle multiprocessors.
+    let planned = find("RA-12").unwrap().questions(&Bench::new(&gpu(132))).unwrap();
+    let c = planned[0].comparisons()[0].clone();
+    let v = at("RA-12", &[(c.first, c.second)], 1.0);
+    assert!(v.verdict == Finding::Supported && !v.reason.contains("idle"), "{}", v.reason);
+}

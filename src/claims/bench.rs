@@ -65,6 +65,9 @@ const SMALL_UNITS: u64 = 6;
 pub enum Scale {
     /// As the claim has them, or as suits a CPU.
     Full,
+    /// Layers as people have them, where the full ones would be made to fill the device. What a multiprocessor without work costs is part of
+    /// their effect, so that nothing is planned like this; records of others are.
+    Layer,
     /// Small enough for an emulated device: the same comparisons, on a device of a few multiprocessors.
     Small,
 }
@@ -123,8 +126,16 @@ impl<'a> Bench<'a> {
     pub fn units(&self) -> u64 {
         match self.scale {
             Scale::Small => SMALL_UNITS,
-            Scale::Full => u64::from(self.device.record.units.max(1)),
+            Scale::Full | Scale::Layer => u64::from(self.device.record.units.max(1)),
         }
+    }
+
+    /// A size along which a tile's edge of so many elements has a tile for every CTA that the device holds; or that of a layer.
+    ///
+    /// # Errors
+    /// There is no such kernel.
+    pub fn filling(&self, tile: [u32; 2], edge: u32, layer: u64) -> Result<u64, Need> {
+        if self.scale == Scale::Layer { Ok(layer) } else { Ok(self.slots(tile)? * u64::from(edge)) }
     }
 
     /// CTAs of a tile of the tensor-core family that the device holds at once; one a multiprocessor at the small scale. A multiprocessor
@@ -174,7 +185,7 @@ impl<'a> Bench<'a> {
     pub fn size(&self, gpu: u64, cpu: u64, small: u64) -> u64 {
         match (self.device.kind(), self.scale) {
             (DeviceKind::Cpu, _) => cpu,
-            (_, Scale::Full) => gpu,
+            (_, Scale::Full | Scale::Layer) => gpu,
             (_, Scale::Small) => small,
         }
     }

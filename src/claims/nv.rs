@@ -283,7 +283,7 @@ fn nv01(bench: &Bench) -> Result<Vec<Question>, Need> {
     };
     // A row of tiles for every CTA that the device holds, so that any number of columns fills whole waves. Where one column of middle tiles is above half
     // the device's intensity, small tiles go lower.
-    let rows = |tile: [u32; 2]| bench.slots(tile).unwrap_or(bench.units()) * u64::from(tile[0]);
+    let rows = |tile: [u32; 2]| bench.filling(tile, tile[0], k).unwrap_or(bench.units() * u64::from(tile[0]));
     let low = |tile: [u32; 2]| {
         let edge = u64::from(tile[1]);
         let most = columns(rows(tile), 0.5 * ratio)? as u64 / edge * edge;
@@ -583,7 +583,7 @@ fn nv13(bench: &Bench) -> Result<Vec<Question>, Need> {
 fn nv14(bench: &Bench) -> Result<Vec<Question>, Need> {
     let inputs = bench.size(EDGE, 512, 256);
     // A column of tiles for every CTA that the device holds, so that any number of rows of tiles fills whole waves.
-    let outputs = bench.slots(SMALL_TILE)? * u64::from(SMALL_TILE[1]);
+    let outputs = bench.filling(SMALL_TILE, SMALL_TILE[1], inputs)?;
     let pick = Pick::Tile(SMALL_TILE);
     let at = |batch: u64| (Problem::new(batch, outputs, inputs), pick);
     let plateau = 2048.min(bench.size(2048, 512, 512));

@@ -1,6 +1,6 @@
 //! Raschka's "no, we don't have to choose batch sizes as powers of 2" and Coulom's formula.
 
-use super::bench::{Bench, MIDDLE_TILE, Need, Pick, need, padded};
+use super::bench::{Bench, EDGE, MIDDLE_TILE, Need, Pick, WAVE_TILE, need, padded};
 use super::experiment::{Comparison, Held, Per, Question, at_least, no_more_than};
 use super::facts::{Fact, waves};
 use super::{Claim, Reference};
@@ -128,7 +128,7 @@ pub const CLAIMS: &[Claim] = &[
     },
     Claim {
         id: "RA-12",
-        title: "a fully connected layer, one image beyond a tile",
+        title: "a fully connected layer at batch 129",
         sentence: "While a fully connected layer is limited by memory, an image more than a whole tile of them costs nothing.",
         source: BLOG,
         on_cpu: false,
@@ -244,18 +244,21 @@ fn ra09(bench: &Bench) -> Result<Vec<Question>, Need> {
 }
 
 fn ra12(bench: &Bench) -> Result<Vec<Question>, Need> {
-    // Tiles of 16 rows whose work is divided among all multiprocessors: no tile runs beside others for nothing, so a second row of tiles is
-    // twice the work, and only memory can hide it. At 32 rows even a slow kernel has to wait for memory.
-    let (n, k) = (bench.size(8448, 512, 256), bench.size(7680, 512, 256));
-    let pick = Pick::Route("split_k", [16, 128], 1);
-    let at = |m: u64| (Problem::new(m, n, k), pick);
     let held = [Held::Variant, Held::Alignment, Held::Regime];
-    let comparison = bench.compare(Per::Launch, &held, at(16), at(17))?;
-    Ok(vec![Question::mean(
-        "batch 17 takes as long as 16 with tiles of 16 rows",
-        no_more_than(0.05, 0.3),
-        vec![comparison],
-    )])
+    let compare = |pick: Pick, n: u64, k: u64, m: u64| {
+        let at = |m: u64| (Problem::new(m, n, k), pick);
+        bench.compare(Per::Launch, &held, at(m), at(m + 1))
+    };
+    let (rule, k) = (no_more_than(0.05, 0.3), bench.size(2 * EDGE, 512, 256));
+    // A tile for every CTA that the device holds, so that none of the second row of tiles runs beside others for nothing.
+    let n = bench.filling(WAVE_TILE, WAVE_TILE[1], k)?;
+    let tile = compare(Pick::Tile(WAVE_TILE), n, k, 128)?;
+    // So few rows wait for memory whatever the kernel; their work is divided among all multiprocessors.
+    let few = compare(Pick::Route("split_k", [16, 128], 1), bench.size(8448, 512, 256), k, 16)?;
+    Ok(vec![
+        Question::mean("batch 129 takes as long as 128", rule, vec![tile]),
+        Question::mean("batch 17 takes as long as 16 with tiles of 16 rows", rule, vec![few]).aside(),
+    ])
 }
 
 /// Coulom's batch for the i-th wave of a 19 x 19 net of 256 channels.
