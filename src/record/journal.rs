@@ -79,6 +79,7 @@ pub fn read_usable(dir: &Path) -> Result<Vec<CellRecord>, JournalError> {
     let mut cells: Vec<CellRecord> = Vec::new();
     let torn = each_line_or(
         dir,
+        LastLine::AsItIs,
         |cell, _| cells.push(cell),
         |line, error| {
             refused.push((line, error.to_string()));
@@ -144,14 +145,24 @@ pub(crate) fn each_line<T: DeserializeOwned>(
     dir: &Path,
     take: impl FnMut(T, Range<u64>),
 ) -> Result<Option<TornLine>, JournalError> {
-    each_line_or(dir, take, |line, error| {
+    each_line_or(dir, LastLine::Ended, take, |line, error| {
         Err(JournalError::Line { path: journal_path(dir).0, line, why: error.to_string() })
     })
+}
+
+/// What the last line of a journal has to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastLine {
+    /// It has an end, as this program's writers leave it; the next line goes behind it.
+    Ended,
+    /// It may do without, as other programs leave it, where it is a record all the same.
+    AsItIs,
 }
 
 /// The same, and asks what to do about a line in the journal's midst that is no record.
 fn each_line_or<T: DeserializeOwned>(
     dir: &Path,
+    last: LastLine,
     mut take: impl FnMut(T, Range<u64>),
     mut refuse: impl FnMut(u64, serde_json::Error) -> Result<(), JournalError>,
 ) -> Result<Option<TornLine>, JournalError> {
@@ -169,10 +180,13 @@ fn each_line_or<T: DeserializeOwned>(
             return Ok(None);
         }
         line += 1;
-        if bytes.last() != Some(&b'\n') {
-            return Ok(Some(TornLine { line, offset }));
-        }
         let text = if line == 1 { after_mark(&bytes) } else { &bytes };
+        if bytes.last() != Some(&b'\n') {
+            let record = if last == LastLine::AsItIs { serde_json::from_slice(text).ok() } else { None };
+            let Some(record) = record else { return Ok(Some(TornLine { line, offset })) };
+            take(record, offset..offset + length);
+            return Ok(None);
+        }
         match serde_json::from_slice(text) {
             Ok(record) => take(record, offset..offset + length),
             Err(error) => {
@@ -212,5 +226,24 @@ mod tests {
         std::fs::remove_file(dir.path().join(SAMPLES_FILE)).unwrap();
         let after = read();
         assert_eq!((after.cells, after.torn), (before.cells, before.torn));
+    }
+
+    #[test]
+    fn what_only_reads_takes_a_last_record_without_an_end_and_a_mark_before_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let cell = |number: u32| {
+            format!(
+                r#"{{"cell":{number},"m":8,"n":8,"k":8,"layout":"nn","dtype":"f16","lda":8,"ldb":8,"ldc":8,"kernel":"01_naive","regime":"hot","status":"failed"}}"#
+            )
+        };
+        let write = |text: String| std::fs::write(dir.path().join(SAMPLES_FILE), text).unwrap();
+        write(format!("\u{feff}{}\n{}", cell(1), cell(2)));
+        let numbers: Vec<u64> = read_usable(dir.path()).unwrap().iter().map(|c| c.cell).collect();
+        assert_eq!(numbers, [1, 2]);
+        // Who goes on writing puts a line behind it.
+        let journal = read_journal(dir.path()).unwrap();
+        assert_eq!((journal.cells.len(), journal.torn.map(|t| t.line)), (1, Some(2)));
+        write(format!("{}\n{}", cell(1), &cell(2)[..40]));
+        assert_eq!(read_usable(dir.path()).unwrap().len(), 1);
     }
 }

@@ -102,7 +102,9 @@ fn read(mut reader: impl BufRead, folder: &mut Folder, strings: &mut Strings) ->
             Err(e) => return Err(e),
         };
         number += 1;
-        if !whole {
+        let text = if number == 1 { after_mark(&bytes) } else { &bytes };
+        // Other programs leave the last line without an end.
+        if !whole && serde_json::from_slice::<Line<'_>>(text).is_err() {
             folder.notes.push(format!("Line {number}, the journal's last, is torn and left out."));
             break;
         }
@@ -114,7 +116,6 @@ fn read(mut reader: impl BufRead, folder: &mut Folder, strings: &mut Strings) ->
             refuse(format!("longer than {LONGEST_LINE} bytes"));
             continue;
         }
-        let text = if number == 1 { after_mark(&bytes) } else { &bytes };
         // A list would be taken for the fields in their order.
         if text.trim_ascii_start().first() != Some(&b'{') {
             refuse("expected an object".to_owned());
